@@ -1,1 +1,7 @@
 //! Kubernetes operator that proves and keeps Microsoft 365 calendar integrations working.
+
+pub mod clock;
+pub mod graph;
+pub mod ids;
+pub mod metrics;
+pub mod secret;

@@ -1,0 +1,213 @@
+//! Names, labels and handles of what is counted as it happens.
+//!
+//! Gauges that describe the world (ready, conditions, subscriptions …) are not here: they are computed from
+//! the store when somebody scrapes, by `controller::collector`.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// Prefix of every metric.
+pub const NAMESPACE: &str = "hybridcalendar";
+
+/// Handles to the metrics that are recorded as things happen. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Where they are registered; the collector of the store joins here.
+    pub registry: Registry,
+    /// Calls to Graph and Entra. Labels: `operation`, `code` (status, or `timeout`, `connect`, `cut`).
+    pub graph_requests: IntCounterVec,
+    /// Duration of calls. Labels: `operation`, `outcome` (`ok`, `error`).
+    pub graph_request_seconds: HistogramVec,
+    /// Seconds that calls waited because Graph said so. Label: `tenant`.
+    pub graph_throttled_seconds: prometheus::CounterVec,
+    /// Subscription operations that succeeded or failed. Labels: `operation`, `tenant`.
+    pub subscription_operations: IntCounterVec,
+    /// Lifecycle events received. Labels: `event`, `tenant`.
+    pub lifecycle_events: IntCounterVec,
+    /// Notifications received. Labels: `result` (accepted, forged, unknown, malformed, oversized), `tenant`.
+    pub notifications: IntCounterVec,
+    /// When the last accepted notification came, in seconds since the epoch. Label: `tenant`.
+    pub last_notification: IntGaugeVec,
+    /// Time to answer Graph.
+    pub notification_response_seconds: Histogram,
+    /// Duration of reconciles. Labels: `kind`, `outcome` (changed, unchanged, error).
+    pub reconcile_seconds: HistogramVec,
+    /// Wake-ups that found no room in the queue.
+    pub wake_lost: IntCounter,
+    /// Panics caught in reconciles.
+    pub reconcile_panics: IntCounter,
+    /// 1 while this process leads.
+    pub leader: IntGauge,
+}
+
+const GRAPH_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
+const RECEIVER_BUCKETS: &[f64] = &[0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
+
+impl Metrics {
+    /// A fresh registry with every handle registered in it.
+    ///
+    /// # Errors
+    /// Only when a name is used twice, which a test excludes.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let on = &registry;
+        Ok(Self {
+            graph_requests: counters(
+                on,
+                "graph_requests_total",
+                "Calls to Graph and Entra.",
+                &["operation", "code"],
+            )?,
+            graph_request_seconds: histograms(
+                on,
+                "graph_request_seconds",
+                "Duration of calls to Graph and Entra.",
+                &["operation", "outcome"],
+                GRAPH_BUCKETS,
+            )?,
+            graph_throttled_seconds: float_counters(
+                on,
+                "graph_throttled_seconds_total",
+                "Seconds that calls waited because Graph asked for it.",
+                &["tenant"],
+            )?,
+            subscription_operations: counters(
+                on,
+                "subscription_operations_total",
+                "Subscription operations that Graph carried out.",
+                &["operation", "tenant"],
+            )?,
+            lifecycle_events: counters(
+                on,
+                "lifecycle_events_total",
+                "Lifecycle events from Graph.",
+                &["event", "tenant"],
+            )?,
+            notifications: counters(
+                on,
+                "notifications_total",
+                "Notifications by result.",
+                &["result", "tenant"],
+            )?,
+            last_notification: gauges(
+                on,
+                "last_notification_timestamp_seconds",
+                "When the last accepted notification came.",
+                &["tenant"],
+            )?,
+            notification_response_seconds: histogram(
+                on,
+                "notification_response_seconds",
+                "Time to answer a notification.",
+                RECEIVER_BUCKETS,
+            )?,
+            reconcile_seconds: histograms(
+                on,
+                "reconcile_seconds",
+                "Duration of reconciles.",
+                &["kind", "outcome"],
+                GRAPH_BUCKETS,
+            )?,
+            wake_lost: counter(on, "wake_lost_total", "Wake-ups that found the queue full.")?,
+            reconcile_panics: counter(
+                on,
+                "reconcile_panics_total",
+                "Panics caught in reconciles.",
+            )?,
+            leader: gauge(on, "leader", "1 while this process leads.")?,
+            registry,
+        })
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let metric = IntCounter::with_opts(opts(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let metric = IntGauge::with_opts(opts(name, help))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let metric = IntCounterVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn float_counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<prometheus::CounterVec, prometheus::Error> {
+    let metric = prometheus::CounterVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let metric = IntGaugeVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> Result<Histogram, prometheus::Error> {
+    let options = HistogramOpts {
+        common_opts: opts(name, help),
+        buckets: buckets.to_vec(),
+    };
+    let metric = Histogram::with_opts(options)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts {
+        common_opts: opts(name, help),
+        buckets: buckets.to_vec(),
+    };
+    let metric = HistogramVec::new(options, labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_used_once() {
+        Metrics::new().unwrap();
+    }
+}
