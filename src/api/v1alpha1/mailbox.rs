@@ -1,0 +1,224 @@
+//! `WorkspaceMailbox`: one room or user mailbox whose calendar must work.
+
+#![expect(unreachable_pub, reason = "the schema derive expands to copies in private scopes")]
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::condition::Condition;
+use super::rules;
+use super::time::Time;
+use crate::ids::{KeyId, MailboxId, SubscriptionId, Uid};
+
+/// What is declared about a mailbox.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "hybridcalendar.dev",
+    version = "v1alpha1",
+    kind = "WorkspaceMailbox",
+    plural = "workspacemailboxes",
+    shortname = "wm",
+    category = "all",
+    category = "hybridcalendar",
+    namespaced,
+    status = "WorkspaceMailboxStatus",
+    derive = "PartialEq",
+    doc = "One room or user mailbox whose calendar must work, with one change-notification subscription.",
+    selectable = "spec.tenantRef.name",
+    selectable = "spec.address",
+    printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name"),
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".status.subscription.expiresAt",
+        description = "When the subscription ends unless it is renewed."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceMailboxSpec {
+    /// The CalendarTenant that the mailbox belongs to. Immutable.
+    #[x_kube(validation = rules::immutable("spec.tenantRef", "Delete this WorkspaceMailbox and create one with the other tenant."))]
+    pub tenant_ref: TenantRef,
+
+    /// The mailbox's primary SMTP address.
+    #[x_kube(validation = rules::one_address("spec.address"))]
+    #[schemars(length(max = 320))]
+    pub address: String,
+
+    /// What the mailbox stands for.
+    #[serde(default, rename = "type")]
+    pub type_: MailboxType,
+
+    /// The change-notification subscription.
+    #[serde(default)]
+    pub subscription: MailboxSubscription,
+
+    /// How often everything is checked again: 5m to 24h.
+    #[serde(default = "default_check_interval")]
+    #[x_kube(validation = rules::duration("spec.checkInterval", "5m", "24h"))]
+    #[schemars(length(max = 32))]
+    pub check_interval: String,
+
+    /// Stops all calls for this mailbox. Its subscription is left to itself.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// A reference to a CalendarTenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct TenantRef {
+    /// Name of the CalendarTenant.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace, when it is another one. It must allow this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// What a mailbox stands for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum MailboxType {
+    /// A meeting room.
+    #[default]
+    Room,
+    /// A person.
+    User,
+}
+
+/// The change-notification subscription of a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct MailboxSubscription {
+    /// Whether there is one.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// Requested life instead of the tenant's: 45m to 10070m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::duration("spec.subscription.lifetime", "45m", "10070m"))]
+    #[schemars(length(max = 32))]
+    pub lifetime: Option<String>,
+}
+
+impl Default for MailboxSubscription {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            lifetime: None,
+        }
+    }
+}
+
+const fn default_true() -> bool {
+    true
+}
+
+fn default_check_interval() -> String {
+    "1h".to_owned()
+}
+
+/// What the operator found out about a mailbox, and the subscription that it keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceMailboxStatus {
+    /// The generation that is Ready, Stalled or suspended; -1 before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What was observed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// The mailbox that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<Mailbox>,
+    /// The subscription that is kept alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
+    /// Since when the mailbox works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Time>,
+    /// What happened, newest first, at most 20 entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    pub history: Vec<HistoryEntry>,
+    /// The last value of hybridcalendar.dev/reconcile-requested-at that was acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+/// A mailbox as the directory knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Mailbox {
+    /// Object id in the directory.
+    #[schemars(with = "String")]
+    pub id: MailboxId,
+    /// Primary SMTP address.
+    pub primary_address: String,
+    /// Name that people know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// A subscription and what is needed to keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Graph's id.
+    #[schemars(with = "String")]
+    pub id: SubscriptionId,
+    /// UID of the object that it was created for: a restored copy has another.
+    #[schemars(with = "String")]
+    pub owner_uid: Uid,
+    /// Hash of the notification URL's base and of this installation.
+    pub endpoint_hash: String,
+    /// Number of the key that signed its clientState.
+    #[schemars(with = "i32")]
+    pub key_id: KeyId,
+    /// When its present life was granted, on Graph's clock.
+    pub granted_at: Time,
+    /// When it ends unless it is renewed, on Graph's clock.
+    pub expires_at: Time,
+    /// When it will be renewed.
+    pub renew_at: Time,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct HistoryEntry {
+    /// When.
+    pub time: Time,
+    /// `Ready`'s reason before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// `Ready`'s reason after.
+    pub to: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    #[serde(default)]
+    pub message: String,
+}

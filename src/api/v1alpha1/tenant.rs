@@ -1,0 +1,430 @@
+//! `CalendarTenant`: one Microsoft 365 tenant and the app registration through which the operator works in it.
+
+#![expect(unreachable_pub, reason = "the schema derive expands to copies in private scopes")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::condition::Condition;
+use super::rules;
+use super::time::Time;
+
+/// What is declared about a tenant.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "hybridcalendar.dev",
+    version = "v1alpha1",
+    kind = "CalendarTenant",
+    plural = "calendartenants",
+    shortname = "ct",
+    category = "all",
+    category = "hybridcalendar",
+    namespaced,
+    status = "CalendarTenantStatus",
+    derive = "PartialEq",
+    doc = "One Microsoft 365 tenant and the app registration through which the operator works in it.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Mailboxes",
+        type_ = "string",
+        json_path = ".status.mailboxes.summary",
+        description = "Ready mailboxes of all that refer to this tenant."
+    ),
+    printcolumn(
+        name = "Domain",
+        type_ = "string",
+        json_path = ".status.domains[?(@.default==true)].name",
+        description = "The tenant's default domain."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Tenant-ID",
+        type_ = "string",
+        json_path = ".spec.tenantId",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct CalendarTenantSpec {
+    /// Entra tenant ID, a GUID. Immutable.
+    #[x_kube(validation = rules::guid("spec.tenantId", "Find it in the Entra admin center under Overview."))]
+    #[x_kube(validation = rules::immutable("spec.tenantId", "Create another CalendarTenant for another tenant."))]
+    #[schemars(length(max = 64))]
+    pub tenant_id: String,
+
+    /// The Microsoft cloud that hosts the tenant. Immutable.
+    #[serde(default)]
+    #[x_kube(validation = rules::immutable("spec.cloud", "Create another CalendarTenant for a tenant of another cloud."))]
+    pub cloud: Cloud,
+
+    /// Base URLs for an emulator or a private cloud. They must be named by --allowed-endpoint of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+
+    /// Application (client) ID of the app registration, a GUID.
+    #[x_kube(validation = rules::guid("spec.clientId", "Find it in the app registration as Application (client) ID."))]
+    #[schemars(length(max = 64))]
+    pub client_id: String,
+
+    /// How the operator authenticates: exactly one kind.
+    pub credential: Credential,
+
+    /// Verified domains whose mailboxes are accepted. Empty: all verified domains of the tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    #[x_kube(validation = rules::domains("spec.domains"))]
+    #[schemars(length(max = 256), inner(length(max = 253)))]
+    pub domains: Vec<String>,
+
+    /// A mailbox in which the provisioning check creates, reads and deletes a marked event once a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::one_address("spec.testMailbox"))]
+    #[schemars(length(max = 320))]
+    pub test_mailbox: Option<String>,
+
+    /// Features in use. They decide which Graph permissions are needed.
+    #[serde(default = "default_features")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    #[schemars(length(max = 16))]
+    pub features: Vec<Feature>,
+
+    /// A mailbox that must not be readable: proves that the application is limited to its mailboxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation_probe: Option<IsolationProbe>,
+
+    /// Namespaces whose mailboxes may refer to this tenant.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+
+    /// Defaults for the subscriptions of this tenant's mailboxes.
+    #[serde(default)]
+    pub subscription: TenantSubscription,
+
+    /// How often everything is checked again: 5m to 24h.
+    #[serde(default = "default_check_interval")]
+    #[x_kube(validation = rules::duration("spec.checkInterval", "5m", "24h"))]
+    #[schemars(length(max = 32))]
+    pub check_interval: String,
+
+    /// Stops all calls for this tenant, except the removal of deleted mailboxes' subscriptions.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// A Microsoft cloud.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum Cloud {
+    /// The commercial cloud, GCC included.
+    #[default]
+    Worldwide,
+    /// US government, GCC High (L4).
+    USGovGCCHigh,
+    /// US government, Department of Defense (L5).
+    USGovDoD,
+    /// China, operated by 21Vianet.
+    China,
+}
+
+impl Cloud {
+    /// As `spec.cloud` spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Worldwide => "Worldwide",
+            Self::USGovGCCHigh => "USGovGCCHigh",
+            Self::USGovDoD => "USGovDoD",
+            Self::China => "China",
+        }
+    }
+}
+
+/// Base URLs instead of the cloud's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// Base URL of the login host, without a tenant.
+    #[x_kube(validation = rules::url("spec.endpoints.login"))]
+    #[schemars(length(max = 512))]
+    pub login: String,
+    /// Base URL of Graph, without /v1.0.
+    #[x_kube(validation = rules::url("spec.endpoints.graph"))]
+    #[schemars(length(max = 512))]
+    pub graph: String,
+}
+
+/// How the operator authenticates as the application. Exactly one of the three.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.clientSecret), has(self.certificate), has(self.workloadIdentity)].filter(x, x).size() == 1").message("spec.credential must hold exactly one of clientSecret, certificate and workloadIdentity: remove the others."))]
+pub struct Credential {
+    /// A client secret in a Secret of the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<ClientSecret>,
+    /// A certificate in a kubernetes.io/tls Secret of the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// A token of a ServiceAccount of the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
+}
+
+/// A client secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSecret {
+    /// The Secret, labelled hybridcalendar.dev/credential=true.
+    pub secret_ref: SecretKeyRef,
+    /// When the secret ends, as the app registration shows it. Entra does not tell by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+}
+
+/// One key of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in it.
+    #[serde(default = "default_secret_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// A certificate and its private key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificate {
+    /// The Secret of type kubernetes.io/tls, labelled hybridcalendar.dev/credential=true.
+    pub secret_ref: SecretRef,
+}
+
+/// A Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Workload identity federation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadIdentity {
+    /// A ServiceAccount annotated azure.workload.identity/client-id with spec.clientId.
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account_name: String,
+}
+
+/// A feature that needs Graph permissions of its own.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum Feature {
+    /// Check that rooms are listed in Places.
+    Places,
+}
+
+/// Proof that the application cannot read everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct IsolationProbe {
+    /// Address of a mailbox that must not be readable.
+    #[x_kube(validation = rules::one_address("spec.isolationProbe.mailbox"))]
+    #[schemars(length(max = 320))]
+    pub mailbox: String,
+}
+
+/// Which namespaces may refer to a tenant, as in Gateway API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message("spec.allowedNamespaces.selector goes with from: Selector, and only with it."))]
+pub struct AllowedNamespaces {
+    /// Same namespace only, all namespaces, or those whose labels match the selector.
+    #[serde(default)]
+    pub from: FromNamespaces,
+    /// Selects namespaces by label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// Where references may come from.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum FromNamespaces {
+    /// The tenant's own namespace.
+    #[default]
+    Same,
+    /// Every namespace.
+    All,
+    /// Namespaces with certain labels.
+    Selector,
+}
+
+/// Defaults for subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct TenantSubscription {
+    /// Requested life: 45m to 10070m. Graph may grant less.
+    #[serde(default = "default_lifetime")]
+    #[x_kube(validation = rules::duration("spec.subscription.lifetime", "45m", "10070m"))]
+    #[schemars(length(max = 32))]
+    pub lifetime: String,
+}
+
+impl Default for TenantSubscription {
+    fn default() -> Self {
+        Self {
+            lifetime: default_lifetime(),
+        }
+    }
+}
+
+fn default_lifetime() -> String {
+    "160h".to_owned()
+}
+
+fn default_check_interval() -> String {
+    "1h".to_owned()
+}
+
+fn default_secret_key() -> String {
+    "client-secret".to_owned()
+}
+
+fn default_features() -> Vec<Feature> {
+    vec![Feature::Places]
+}
+
+/// What the operator found out about a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CalendarTenantStatus {
+    /// The generation that is Ready, Stalled or suspended; -1 before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What was observed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// The organization behind the tenant ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
+    /// The tenant's domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    pub domains: Vec<Domain>,
+    /// Graph permissions of the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Permissions>,
+    /// The credential in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialStatus>,
+    /// Mailboxes that refer to this tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailboxes: Option<MailboxCounts>,
+    /// The last value of hybridcalendar.dev/reconcile-requested-at that was acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+/// The organization behind a tenant ID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Organization {
+    /// Name that people know.
+    pub display_name: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A domain of the tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Domain {
+    /// Fully qualified name.
+    pub name: String,
+    /// Whether it is the default domain.
+    pub default: bool,
+    /// Whether its ownership is proven.
+    pub verified: bool,
+}
+
+/// Graph permissions by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Permissions {
+    /// In the application's token.
+    #[serde(default)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    pub granted: Vec<String>,
+    /// Needed and not there.
+    #[serde(default)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    pub missing: Vec<String>,
+    /// There and not needed.
+    #[serde(default)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    pub excess: Vec<String>,
+}
+
+/// The credential in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialStatus {
+    /// `ClientSecret`, `Certificate` or `WorkloadIdentity`.
+    pub kind: String,
+    /// When it ends, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+}
+
+/// How many mailboxes refer to a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct MailboxCounts {
+    /// All.
+    pub total: i32,
+    /// Those that are Ready.
+    pub ready: i32,
+    /// `ready/total`, for the table.
+    pub summary: String,
+}
