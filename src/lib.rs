@@ -1,6 +1,7 @@
 //! Kubernetes operator that proves and keeps Microsoft 365 calendar integrations working.
 
 pub mod clock;
+pub mod domain;
 pub mod graph;
 pub mod ids;
 pub mod metrics;
