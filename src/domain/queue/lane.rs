@@ -1,0 +1,273 @@
+//! One tenant's waiting objects, in the order in which they will be handed out.
+//!
+//! A lane knows nothing of other tenants: the queue asks it what to be listed under, and takes from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{AGEING, Class};
+use crate::domain::schedule::later;
+
+/// What an object waits for. `sequence` numbers the wakes, so no two objects have the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Wish {
+    pub(super) due: Timestamp,
+    pub(super) class: Class,
+    pub(super) sequence: u64,
+}
+
+impl Wish {
+    /// The earlier instant and the more urgent class of both. The newest of first validations goes first, so
+    /// there a later wake counts; elsewhere an object keeps its place.
+    pub(super) fn merged(self, later: Self) -> Self {
+        let class = self.class.min(later.class);
+        Self {
+            due: self.due.min(later.due),
+            class,
+            sequence: match class {
+                Class::First => self.sequence.max(later.sequence),
+                Class::User | Class::Renewal | Class::Routine => self.sequence.min(later.sequence),
+            },
+        }
+    }
+}
+
+/// An object in a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    wish: Wish,
+    ready: Option<Ready>,
+}
+
+/// An object that was seen to be due.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    /// When it was seen: age counts from here, not from the due time, so that what fell due while nobody was
+    /// running is not all of the highest class at once.
+    since: Timestamp,
+    /// The class it has risen to.
+    level: usize,
+}
+
+/// A place in an order: an instant, then a number that no other object has.
+type Rank = (Timestamp, u64);
+
+impl Waiting {
+    fn due_rank(&self) -> Rank {
+        (self.wish.due, self.wish.sequence)
+    }
+
+    /// Place among those that have not risen: by due time; of first validations the newest first.
+    fn native_rank(&self) -> Rank {
+        match self.wish.class {
+            Class::First => (Timestamp::MIN, u64::MAX - self.wish.sequence),
+            Class::User | Class::Renewal | Class::Routine => self.due_rank(),
+        }
+    }
+
+    /// Place among those that have risen: by when each arrives at the top, so an urgent class keeps a head
+    /// start and nobody is overtaken for ever.
+    fn risen_rank(&self, ready: Ready) -> Rank {
+        let top = later(ready.since, AGEING * steps(self.wish.class.index()));
+        (top, self.wish.sequence)
+    }
+
+    /// When it becomes due or rises next.
+    fn change_rank(&self) -> Option<Rank> {
+        let at = match self.ready {
+            None => self.wish.due,
+            Some(Ready { level: 0, .. }) => return None,
+            Some(Ready { since, level }) => {
+                let risen = self.wish.class.index() - level;
+                later(since, AGEING * steps(risen + 1))
+            }
+        };
+        Some((at, self.wish.sequence))
+    }
+
+    /// The same at `now`, which is not before its change.
+    fn advanced(self, now: Timestamp) -> Self {
+        let ready = match self.ready {
+            None => Ready {
+                since: now,
+                level: self.wish.class.index(),
+            },
+            Some(ready) => Ready {
+                level: ready.level.saturating_sub(1),
+                ..ready
+            },
+        };
+        Self {
+            ready: Some(ready),
+            ..self
+        }
+    }
+}
+
+fn steps(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Ready objects of one class: those that belong there, and those that rose.
+#[derive(Debug)]
+struct Bay<K> {
+    native: BTreeMap<Rank, K>,
+    risen: BTreeMap<Rank, K>,
+    /// Who goes next when there are both: they alternate, so neither starves the other.
+    favour_risen: bool,
+    /// The queue's turn at which this tenant was last served in this class.
+    turn: u64,
+}
+
+/// What the queue lists a lane under.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Listing {
+    pub(super) due: Option<Timestamp>,
+    pub(super) change: Option<Timestamp>,
+    pub(super) turns: [Option<u64>; 4],
+}
+
+/// One tenant's waiting objects and the number of those in flight.
+#[derive(Debug)]
+pub(super) struct Lane<K> {
+    waiting: BTreeMap<K, Waiting>,
+    dues: BTreeSet<Rank>,
+    changes: BTreeMap<Rank, K>,
+    bays: [Bay<K>; 4],
+    in_flight: usize,
+    listed: Listing,
+}
+
+impl<K: Clone + Ord> Lane<K> {
+    /// An empty lane, behind all that were served up to `turn`.
+    pub(super) fn joining_at(turn: u64) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            dues: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            bays: std::array::from_fn(|_| Bay {
+                native: BTreeMap::new(),
+                risen: BTreeMap::new(),
+                favour_risen: false,
+                turn,
+            }),
+            in_flight: 0,
+            listed: Listing::default(),
+        }
+    }
+
+    /// Adds an object. `before` is what it before for before; it keeps its age.
+    pub(super) fn put(&mut self, key: K, wish: Wish, before: Option<Waiting>) {
+        let entry = match before {
+            None => Waiting { wish, ready: None },
+            Some(before) => {
+                let wish = before.wish.merged(wish);
+                let ready = before.ready.map(|ready| Ready {
+                    level: ready.level.min(wish.class.index()),
+                    ..ready
+                });
+                Waiting { wish, ready }
+            }
+        };
+        self.insert(key, entry);
+    }
+
+    /// Takes an object out, whatever it waits for.
+    pub(super) fn withdraw(&mut self, key: &K) -> Option<Waiting> {
+        let entry = self.waiting.remove(key)?;
+        self.dues.remove(&entry.due_rank());
+        if let Some(rank) = entry.change_rank() {
+            self.changes.remove(&rank);
+        }
+        if let Some(ready) = entry.ready {
+            let bay = &mut self.bays[ready.level];
+            bay.native.remove(&entry.native_rank());
+            bay.risen.remove(&entry.risen_rank(ready));
+        }
+        Some(entry)
+    }
+
+    /// Takes the next of those ready in the class `level`, into flight.
+    pub(super) fn take(&mut self, level: usize, turn: u64) -> Option<(K, Wish)> {
+        let bay = &mut self.bays[level];
+        let native = bay.native.values().next();
+        let risen = bay.risen.values().next();
+        let key = match (native, risen) {
+            (Some(_), Some(risen)) if bay.favour_risen => risen.clone(),
+            (Some(native), _) => native.clone(),
+            (None, risen) => risen?.clone(),
+        };
+        bay.favour_risen = !bay.favour_risen;
+        bay.turn = turn;
+        let entry = self.withdraw(&key)?;
+        self.in_flight += 1;
+        Some((key, entry.wish))
+    }
+
+    /// One of those in flight has ended.
+    pub(super) fn land(&mut self) {
+        self.in_flight -= 1;
+    }
+
+    /// Lets everything become ready or rise whose time has come.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        while let Some((&(at, _), key)) = self.changes.first_key_value()
+            && at <= now
+        {
+            let key = key.clone();
+            let Some(entry) = self.withdraw(&key) else {
+                return;
+            };
+            self.insert(key, entry.advanced(now));
+        }
+    }
+
+    /// What to be listed under; nothing when it has no room.
+    pub(super) fn listing(&self, limit: usize) -> Listing {
+        if self.in_flight >= limit {
+            return Listing::default();
+        }
+        Listing {
+            due: self.dues.first().map(|(due, _)| *due),
+            change: self.changes.first_key_value().map(|((at, _), _)| *at),
+            turns: std::array::from_fn(|level| {
+                let bay = &self.bays[level];
+                let ready = !(bay.native.is_empty() && bay.risen.is_empty());
+                ready.then_some(bay.turn)
+            }),
+        }
+    }
+
+    /// Notes what it is listed under, and returns what it was listed under.
+    pub(super) fn relist(&mut self, listing: Listing) -> Listing {
+        std::mem::replace(&mut self.listed, listing)
+    }
+
+    /// Whether it can be dropped.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight == 0
+    }
+
+    /// What its objects wait for.
+    pub(super) fn wishes(&self) -> impl Iterator<Item = &Wish> {
+        self.waiting.values().map(|entry| &entry.wish)
+    }
+
+    fn insert(&mut self, key: K, entry: Waiting) {
+        self.dues.insert(entry.due_rank());
+        if let Some(rank) = entry.change_rank() {
+            self.changes.insert(rank, key.clone());
+        }
+        if let Some(ready) = entry.ready {
+            let bay = &mut self.bays[ready.level];
+            if ready.level == entry.wish.class.index() {
+                bay.native.insert(entry.native_rank(), key.clone());
+            } else {
+                let rank = entry.risen_rank(ready);
+                bay.risen.insert(rank, key.clone());
+            }
+        }
+        self.waiting.insert(key, entry);
+    }
+}

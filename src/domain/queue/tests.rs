@@ -1,0 +1,286 @@
+//! Examples of the rules, then properties against a model that scans.
+
+mod properties;
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const WIDE: Limits = Limits {
+    total: 1_000,
+    per_tenant: 1_000,
+};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn keys<T: Clone + Ord>(queue: &mut Queue<u32, T>, now: Timestamp) -> Vec<u32> {
+    std::iter::from_fn(|| queue.take(now).map(|taken| taken.key)).collect()
+}
+
+#[test]
+fn nothing_comes_before_it_is_due() {
+    let mut queue = Queue::new(WIDE);
+    queue.wake(1, "a", at(10), Class::User);
+    assert_eq!(queue.take(at(9)), None);
+    assert_eq!(queue.next_due(), Some(at(10)));
+    let expected = Taken {
+        key: 1,
+        class: Class::User,
+        due: at(10),
+    };
+    assert_eq!(queue.take(at(10)), Some(expected));
+    assert_eq!(queue.take(at(11)), None);
+    assert_eq!((queue.in_flight(), queue.len()), (1, 1));
+    queue.done(&1, None);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn the_most_urgent_class_goes_first() {
+    let mut queue = Queue::new(WIDE);
+    for (key, class) in (0..).zip(Class::ALL.into_iter().rev()) {
+        queue.wake(key, "a", at(0), class);
+    }
+    assert_eq!(keys(&mut queue, at(0)), [3, 2, 1, 0]);
+}
+
+#[test]
+fn a_wake_moves_earlier_and_to_a_more_urgent_class_but_never_back() {
+    let mut queue = Queue::new(WIDE);
+    queue.wake(1, "a", at(100), Class::Routine);
+    queue.wake(1, "a", at(20), Class::Routine);
+    queue.wake(1, "a", at(50), Class::User);
+    queue.wake(1, "a", at(90), Class::First);
+    assert_eq!(queue.next_due(), Some(at(20)));
+    let taken = queue.take(at(20)).unwrap();
+    assert_eq!((taken.due, taken.class), (at(20), Class::User));
+}
+
+#[test]
+fn the_newest_first_validation_of_a_tenant_goes_first_and_others_in_order() {
+    let mut queue = Queue::new(WIDE);
+    for key in 0..3 {
+        queue.wake(key, "a", at(0), Class::First);
+        queue.wake(key + 10, "a", at(0), Class::Routine);
+    }
+    queue.wake(1, "a", at(0), Class::First);
+    queue.wake(10, "a", at(0), Class::Routine);
+    assert_eq!(keys(&mut queue, at(0)), [1, 2, 0, 10, 11, 12]);
+}
+
+#[test]
+fn tenants_take_turns_however_much_one_of_them_has() {
+    let mut queue = Queue::new(WIDE);
+    for key in 0..100 {
+        queue.wake(key, "big", at(0), Class::Routine);
+    }
+    queue.wake(200, "small", at(1), Class::Routine);
+    queue.wake(201, "small", at(1), Class::Routine);
+    let order = keys(&mut queue, at(1));
+    let places: Vec<_> = [200, 201]
+        .iter()
+        .map(|key| order.iter().position(|k| k == key).unwrap())
+        .collect();
+    assert_eq!(places, [1, 3]);
+}
+
+#[test]
+fn a_tenant_that_comes_and_goes_does_not_jump_the_turn() {
+    let one = Limits {
+        total: 1,
+        per_tenant: 1,
+    };
+    let mut queue = Queue::new(one);
+    queue.wake(1, "steady", at(0), Class::User);
+    queue.wake(2, "steady", at(0), Class::User);
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        queue.wake(9, "fleeting", at(0), Class::User);
+        let taken = queue.take(at(0)).unwrap();
+        queue.done(&taken.key, None);
+        order.push(taken.key);
+    }
+    assert_eq!(order, [9, 1, 9, 2]);
+}
+
+#[test]
+fn a_tenant_at_its_limit_is_passed_over_and_next_due_knows() {
+    let limits = Limits {
+        total: 3,
+        per_tenant: 2,
+    };
+    let mut queue = Queue::new(limits);
+    for key in 0..5 {
+        queue.wake(key, "a", at(0), Class::User);
+    }
+    queue.wake(10, "b", at(30), Class::Routine);
+    assert_eq!(keys(&mut queue, at(0)), [0, 1]);
+    assert_eq!(queue.next_due(), Some(at(30)), "a's others are held");
+    assert_eq!(keys(&mut queue, at(30)), [10]);
+    assert_eq!(queue.next_due(), None, "the total is reached");
+    queue.done(&10, None);
+    assert_eq!(queue.next_due(), None, "only held objects are left");
+    queue.done(&0, None);
+    assert_eq!(queue.next_due(), Some(at(0)));
+    assert_eq!(keys(&mut queue, at(30)), [2]);
+    assert_eq!(queue.depths(at(30)), [2, 0, 0, 0]);
+}
+
+#[test]
+fn an_object_woken_in_flight_comes_again_when_it_is_done() {
+    let mut queue = Queue::new(WIDE);
+    queue.wake(1, "a", at(0), Class::Routine);
+    queue.take(at(0)).unwrap();
+    queue.wake(1, "a", at(1), Class::User);
+    assert_eq!(queue.take(at(5)), None, "never twice at once");
+    queue.done(&1, Some((at(3_600), Class::Routine)));
+    let taken = queue.take(at(5)).unwrap();
+    assert_eq!((taken.due, taken.class), (at(1), Class::User));
+    queue.wake(1, "a", at(9_000), Class::Routine);
+    queue.done(&1, Some((at(3_600), Class::Routine)));
+    assert_eq!(queue.next_due(), Some(at(3_600)));
+}
+
+#[test]
+fn a_removal_in_flight_forgets_the_pass_but_not_the_object_that_came_back() {
+    let mut queue = Queue::new(WIDE);
+    for key in [1, 2] {
+        queue.wake(key, "a", at(0), Class::User);
+        queue.take(at(0)).unwrap();
+        queue.wake(key, "a", at(0), Class::User);
+        queue.remove(&key);
+    }
+    queue.wake(2, "b", at(7), Class::First);
+    queue.done(&1, Some((at(1), Class::Routine)));
+    queue.done(&2, Some((at(1), Class::Routine)));
+    assert_eq!((queue.len(), queue.in_flight()), (1, 0));
+    let taken = queue.take(at(7)).unwrap();
+    assert_eq!(
+        (taken.key, taken.due, taken.class),
+        (2, at(7), Class::First)
+    );
+    queue.remove(&2);
+    queue.done(&2, None);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn an_object_that_came_back_with_another_tenant_counts_for_that_one() {
+    let one = Limits {
+        total: 10,
+        per_tenant: 1,
+    };
+    let mut queue = Queue::new(one);
+    queue.wake(1, "a", at(0), Class::User);
+    queue.take(at(0)).unwrap();
+    queue.remove(&1);
+    queue.wake(1, "b", at(0), Class::User);
+    queue.wake(2, "a", at(0), Class::User);
+    assert_eq!(queue.take(at(0)), None, "the old pass holds a's share");
+    queue.done(&1, None);
+    assert_eq!(keys(&mut queue, at(0)).len(), 2);
+}
+
+#[test]
+fn work_that_waits_rises_a_class_a_minute_and_then_alternates() {
+    let mut queue = Queue::new(WIDE);
+    queue.wake(1, "a", at(0), Class::Routine);
+    queue.wake(1_000, "a", at(0), Class::User);
+    assert_eq!(queue.take(at(0)).unwrap().key, 1_000);
+    for key in 2..10 {
+        queue.wake(key, "a", at(0), Class::First);
+        queue.wake(key + 10, "a", at(179), Class::User);
+    }
+    assert!(queue.take(at(179)).unwrap().key > 10, "not at the top yet");
+    let next: Vec<_> = (0..2).map(|_| queue.take(at(180)).unwrap()).collect();
+    let risen = next.iter().filter(|taken| taken.class != Class::User);
+    assert_eq!(risen.count(), 1, "{next:?}");
+}
+
+#[test]
+fn a_wake_does_not_make_waiting_work_younger() {
+    let mut queue = Queue::new(WIDE);
+    let mut taken = Vec::new();
+    for minute in 0..4_u32 {
+        let now = at(i64::from(minute) * 60);
+        queue.wake(1, "a", now, Class::Routine);
+        for key in 0..3 {
+            queue.wake(100 + minute * 3 + key, "a", now, Class::User);
+        }
+        taken.extend([queue.take(now).unwrap().key, queue.take(now).unwrap().key]);
+    }
+    assert!(taken[6..].contains(&1), "{taken:?}");
+    assert!(!taken[..6].contains(&1), "{taken:?}");
+}
+
+#[test]
+fn a_steady_stream_of_user_changes_starves_nothing() {
+    let narrow = Limits {
+        total: 1,
+        per_tenant: 1,
+    };
+    let mut queue = Queue::new(narrow);
+    for key in 0..20 {
+        queue.wake(key, ["a", "b"][key as usize % 2], at(0), Class::Routine);
+    }
+    let mut seen = BTreeMap::new();
+    for second in 0..400_u32 {
+        let now = at(i64::from(second));
+        for flood in 0..3 {
+            queue.wake(1_000 + second * 3 + flood, "a", now, Class::User);
+        }
+        let taken = queue.take(now).unwrap();
+        queue.done(&taken.key, None);
+        *seen.entry(taken.key).or_insert(0) += 1;
+    }
+    assert!((0..20).all(|key| seen.get(&key) == Some(&1)), "{seen:?}");
+    assert!(seen.values().all(|times| *times == 1));
+}
+
+#[test]
+fn a_clock_that_steps_back_hands_out_nothing_new_early() {
+    let mut queue = Queue::new(WIDE);
+    queue.wake(1, "a", at(86_400), Class::Routine);
+    assert_eq!(queue.take(at(86_400)).unwrap().key, 1);
+    queue.done(&1, Some((at(300), Class::Routine)));
+    assert_eq!(queue.take(at(0)), None);
+    assert_eq!(queue.next_due(), Some(at(300)));
+}
+
+#[test]
+fn ten_thousand_objects_of_a_hanging_tenant_are_not_even_looked_at() {
+    let limits = Limits {
+        total: 64,
+        per_tenant: 4,
+    };
+    let mut queue = Queue::new(limits);
+    for key in 0..10_000 {
+        queue.wake(key, 0_u32, at(0), Class::User);
+    }
+    assert_eq!(keys(&mut queue, at(0)).len(), 4);
+    let listed = queue.dues.len() + queue.changes.len();
+    let turns: usize = queue.rings.iter().map(BTreeSet::len).sum();
+    assert_eq!(listed + turns, 0, "a tenant without room is in no index");
+    queue.wake(20_000, 1, at(1), Class::Routine);
+    assert_eq!(queue.take(at(1)).unwrap().key, 20_000);
+    assert_eq!(queue.depths(at(1)), [9_996, 0, 0, 0]);
+}
+
+#[test]
+fn limits_of_zero_count_as_one() {
+    let mut queue = Queue::new(Limits {
+        total: 0,
+        per_tenant: 0,
+    });
+    queue.wake(1, "a", at(0), Class::User);
+    assert!(queue.take(at(0)).is_some());
+}
+
+#[test]
+fn labels_are_those_of_the_metric() {
+    let labels = Class::ALL.map(Class::label);
+    assert_eq!(labels, ["user", "renewal", "first", "routine"]);
+    assert!(Class::ALL.iter().enumerate().all(|(i, c)| c.index() == i));
+}
