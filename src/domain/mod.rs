@@ -3,5 +3,7 @@
 //! Nothing here is async, reads a clock, or knows a client: time and randomness are arguments, so that a
 //! decision can be repeated, tabulated and simulated.
 
+pub mod conditions;
 pub mod queue;
+pub mod reading;
 pub mod schedule;

@@ -1,6 +1,9 @@
 //! Conditions as the status carries them. Strings in the schema, closed vocabularies in the code.
 
-#![expect(unreachable_pub, reason = "the schema derive expands to copies in private scopes")]
+#![expect(
+    unreachable_pub,
+    reason = "the schema derive expands to copies in private scopes"
+)]
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

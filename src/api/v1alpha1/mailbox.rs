@@ -1,6 +1,9 @@
 //! `WorkspaceMailbox`: one room or user mailbox whose calendar must work.
 
-#![expect(unreachable_pub, reason = "the schema derive expands to copies in private scopes")]
+#![expect(
+    unreachable_pub,
+    reason = "the schema derive expands to copies in private scopes"
+)]
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,9 @@
 //! `CalendarTenant`: one Microsoft 365 tenant and the app registration through which the operator works in it.
 
-#![expect(unreachable_pub, reason = "the schema derive expands to copies in private scopes")]
+#![expect(
+    unreachable_pub,
+    reason = "the schema derive expands to copies in private scopes"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};

@@ -11,3 +11,18 @@ use jiff::Timestamp;
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
+
+/// Divides our own waits in a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace(u32);
+
+impl Pace {
+    /// No division.
+    pub const REAL: Self = Self(1);
+
+    /// The wait at this pace.
+    #[must_use]
+    pub fn of(self, wait: Duration) -> Duration {
+        wait / self.0.max(1)
+    }
+}

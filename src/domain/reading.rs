@@ -1,0 +1,96 @@
+//! What a look at Microsoft brought. Unavailable is not absent, and nobody looked is neither.
+
+use std::time::Duration;
+
+/// One remote fact, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Reading<T> {
+    /// Nobody asked in this pass.
+    #[default]
+    NotLooked,
+    /// It is there.
+    Present(T),
+    /// It is not there: an answer, not a failure.
+    Absent(Absence),
+    /// We may not see it.
+    Forbidden(Refusal),
+    /// Nothing was learned. Nothing destructive may follow from this.
+    Unavailable(Outage),
+}
+
+/// In which way something is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// Exchange knows the mailbox but it is on-premises, soft-deleted or unlicensed.
+    pub not_enabled_for_rest: bool,
+    /// Graph's id of the request.
+    pub request_id: Option<String>,
+}
+
+/// In which way something is out of reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Graph says that an application access policy is the cause.
+    pub by_access_policy: bool,
+    /// Graph's id of the request.
+    pub request_id: Option<String>,
+}
+
+/// Why nothing was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Who failed.
+    pub kind: OutageKind,
+    /// In words, for a message.
+    pub detail: String,
+    /// How long we were asked to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// Who or what kept us from learning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutageKind {
+    /// The login host does not answer.
+    LoginUnreachable,
+    /// Graph does not answer.
+    GraphUnreachable,
+    /// Server errors, or answers that make no sense.
+    ServerErrors,
+    /// We were asked to slow down.
+    Throttled,
+    /// There is no token; the tenant's own conditions say why.
+    NoToken,
+    /// We kept from asking: observe-only, or the lease is gone.
+    Withheld,
+}
+
+impl OutageKind {
+    /// Whether this speaks against Microsoft's availability, which the tenant then reports.
+    #[must_use]
+    pub const fn is_microsoft(self) -> bool {
+        match self {
+            Self::LoginUnreachable | Self::GraphUnreachable | Self::ServerErrors => true,
+            Self::Throttled | Self::NoToken | Self::Withheld => false,
+        }
+    }
+}
+
+impl<T> Reading<T> {
+    /// The fact, if it is there.
+    #[must_use]
+    pub const fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::NotLooked | Self::Absent(_) | Self::Forbidden(_) | Self::Unavailable(_) => None,
+        }
+    }
+
+    /// The outage, if that is what kept us from learning.
+    #[must_use]
+    pub const fn outage(&self) -> Option<&Outage> {
+        match self {
+            Self::Unavailable(outage) => Some(outage),
+            Self::NotLooked | Self::Present(_) | Self::Absent(_) | Self::Forbidden(_) => None,
+        }
+    }
+}
