@@ -187,7 +187,7 @@ fn summarize(
             .map(|(check, _)| check)
     };
     if let Some(problem) = blocking().find(|c| c.status == ConditionStatus::True) {
-        return summarize_problem(subject, problem, base);
+        return summarize_problem(subject, problem, &base);
     }
     if let Some(unknown) = blocking().find(|c| c.status == ConditionStatus::Unknown && matters(c)) {
         let message = format!("{}: {}", unknown.reason, unknown.message);
@@ -216,7 +216,7 @@ fn summarize(
     }
 }
 
-fn summarize_problem(subject: &Subject<'_>, problem: &Condition, base: Summary) -> Summary {
+fn summarize_problem(subject: &Subject<'_>, problem: &Condition, base: &Summary) -> Summary {
     let message = format!("{}: {}", problem.reason, problem.message);
     let ready = Verdict::Pass(as_reason(&problem.type_), message);
     let began = problem.last_transition_time.timestamp();
@@ -238,7 +238,7 @@ fn summarize_problem(subject: &Subject<'_>, problem: &Condition, base: Summary) 
         settled: stalled.is_some(),
         stalls_at: stalls_at.filter(|at| *at > subject.now),
         stalled,
-        ..base
+        generation: base.generation,
     }
 }
 
@@ -260,18 +260,18 @@ enum StallRule {
     Never,
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the rule names the exceptions"
-)]
 fn stall_rule(type_: &ConditionType, reason: &Reason) -> StallRule {
     match (type_, reason) {
-        (ConditionType::MicrosoftUnavailable | ConditionType::EndpointRejected, _)
-        | (ConditionType::TenantNotReady, Reason::TenantUnauthorized) => StallRule::Never,
         (ConditionType::SubscriptionInactive, Reason::QuotaExceeded | Reason::HeldByAnother) => {
             StallRule::AtOnce
         }
-        (ConditionType::SubscriptionInactive, _) => StallRule::Never,
+        (
+            ConditionType::MicrosoftUnavailable
+            | ConditionType::EndpointRejected
+            | ConditionType::SubscriptionInactive,
+            _,
+        )
+        | (ConditionType::TenantNotReady, Reason::TenantUnauthorized) => StallRule::Never,
         (ConditionType::DomainMismatch, _)
         | (ConditionType::TenantNotReady, Reason::TenantNotFound)
         | (ConditionType::MailboxNotFound, Reason::NotFound)

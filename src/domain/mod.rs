@@ -6,4 +6,5 @@
 pub mod conditions;
 pub mod queue;
 pub mod reading;
+pub mod records;
 pub mod schedule;
