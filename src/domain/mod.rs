@@ -4,6 +4,7 @@
 //! decision can be repeated, tabulated and simulated.
 
 pub mod conditions;
+pub mod identity;
 pub mod queue;
 pub mod reading;
 pub mod records;
