@@ -6,4 +6,5 @@ pub mod domain;
 pub mod graph;
 pub mod ids;
 pub mod metrics;
+pub mod reference;
 pub mod secret;

@@ -1,1 +1,7 @@
 //! The one integration test binary: the operator on a real API server against the Graph emulator.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod generated;
+mod repository;
+mod tidy;

@@ -27,8 +27,8 @@ use crate::ids::{KeyId, MailboxId, SubscriptionId, Uid};
     status = "WorkspaceMailboxStatus",
     derive = "PartialEq",
     doc = "One room or user mailbox whose calendar must work, with one change-notification subscription.",
-    selectable = "spec.tenantRef.name",
-    selectable = "spec.address",
+    selectable = ".spec.tenantRef.name",
+    selectable = ".spec.address",
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name"),
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
     printcolumn(
@@ -65,12 +65,12 @@ pub struct WorkspaceMailboxSpec {
     #[x_kube(validation = rules::immutable("spec.tenantRef", "Delete this WorkspaceMailbox and create one with the other tenant."))]
     pub tenant_ref: TenantRef,
 
-    /// The mailbox's primary SMTP address.
+    /// The mailbox's primary SMTP address. May change: the old mailbox's subscription is then removed.
     #[x_kube(validation = rules::one_address("spec.address"))]
     #[schemars(length(max = 320))]
     pub address: String,
 
-    /// What the mailbox stands for.
+    /// Room, or User for the mailbox of a person.
     #[serde(default, rename = "type")]
     pub type_: MailboxType,
 
@@ -81,7 +81,7 @@ pub struct WorkspaceMailboxSpec {
     /// How often everything is checked again: 5m to 24h.
     #[serde(default = "default_check_interval")]
     #[x_kube(validation = rules::duration("spec.checkInterval", "5m", "24h"))]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 20))]
     pub check_interval: String,
 
     /// Stops all calls for this mailbox. Its subscription is left to itself.
@@ -93,10 +93,12 @@ pub struct WorkspaceMailboxSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct TenantRef {
     /// Name of the CalendarTenant.
+    #[x_kube(validation = rules::object_name("spec.tenantRef.name", "CalendarTenant"))]
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its namespace, when it is another one. It must allow this namespace.
+    /// Its namespace, when it is another one. The tenant's spec.allowedNamespaces must then admit this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::namespace_name("spec.tenantRef.namespace"))]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
 }
@@ -116,13 +118,13 @@ pub enum MailboxType {
 /// The change-notification subscription of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct MailboxSubscription {
-    /// Whether there is one.
+    /// Whether there is one. Set to false to remove it and go on checking.
     #[serde(default = "default_true")]
     pub enabled: bool,
     /// Requested life instead of the tenant's: 45m to 10070m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration("spec.subscription.lifetime", "45m", "10070m"))]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 20))]
     pub lifetime: Option<String>,
 }
 

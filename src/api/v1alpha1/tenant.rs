@@ -15,6 +15,7 @@ use super::time::Time;
 
 /// What is declared about a tenant.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.isolationProbe) || !has(self.testMailbox) || self.isolationProbe.mailbox.lowerAscii() != self.testMailbox.lowerAscii()").message("spec.isolationProbe.mailbox must not be spec.testMailbox: one must be out of reach, in the other events are created."))]
 #[kube(
     group = "hybridcalendar.dev",
     version = "v1alpha1",
@@ -126,7 +127,7 @@ pub struct CalendarTenantSpec {
     /// How often everything is checked again: 5m to 24h.
     #[serde(default = "default_check_interval")]
     #[x_kube(validation = rules::duration("spec.checkInterval", "5m", "24h"))]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 20))]
     pub check_interval: String,
 
     /// Stops all calls for this tenant, except the removal of deleted mailboxes' subscriptions.
@@ -179,11 +180,12 @@ impl Cloud {
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
     /// Base URL of the login host, without a tenant.
-    #[x_kube(validation = rules::url("spec.endpoints.login"))]
+    #[x_kube(validation = rules::endpoint("spec.endpoints.login"))]
     #[schemars(length(max = 512))]
     pub login: String,
     /// Base URL of Graph, without /v1.0.
-    #[x_kube(validation = rules::url("spec.endpoints.graph"))]
+    #[x_kube(validation = rules::endpoint("spec.endpoints.graph"))]
+    #[x_kube(validation = rules::without_version("spec.endpoints.graph"))]
     #[schemars(length(max = 512))]
     pub graph: String,
 }
@@ -191,7 +193,7 @@ pub struct Endpoints {
 /// How the operator authenticates as the application. Exactly one of the three.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.clientSecret), has(self.certificate), has(self.workloadIdentity)].filter(x, x).size() == 1").message("spec.credential must hold exactly one of clientSecret, certificate and workloadIdentity: remove the others."))]
+#[x_kube(validation = Rule::new("[has(self.clientSecret), has(self.certificate), has(self.workloadIdentity)].filter(x, x).size() == 1").message("spec.credential must hold exactly one of clientSecret, certificate and workloadIdentity: add the one that you use, remove the others."))]
 pub struct Credential {
     /// A client secret in a Secret of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,9 +210,10 @@ pub struct Credential {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecret {
-    /// The Secret, labelled hybridcalendar.dev/credential=true.
+    /// The Secret, which must carry the label hybridcalendar.dev/credential: "true".
     pub secret_ref: SecretKeyRef,
-    /// When the secret ends, as the app registration shows it. Entra does not tell by itself.
+    /// When the secret ends, as the app registration shows it. Entra does not tell by itself; with it, the
+    /// operator warns 30 days before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
 }
@@ -219,10 +222,12 @@ pub struct ClientSecret {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
+    #[x_kube(validation = rules::object_name("spec.credential.clientSecret.secretRef.name", "Secret"))]
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key in it.
+    /// Key in the Secret that holds the value of the client secret (not its ID).
     #[serde(default = "default_secret_key")]
+    #[x_kube(validation = rules::secret_key("spec.credential.clientSecret.secretRef.key"))]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
 }
@@ -231,7 +236,7 @@ pub struct SecretKeyRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
-    /// The Secret of type kubernetes.io/tls, labelled hybridcalendar.dev/credential=true.
+    /// The Secret of type kubernetes.io/tls, which must carry the label hybridcalendar.dev/credential: "true".
     pub secret_ref: SecretRef,
 }
 
@@ -239,6 +244,7 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct SecretRef {
     /// Name of the Secret.
+    #[x_kube(validation = rules::object_name("spec.credential.certificate.secretRef.name", "Secret"))]
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
@@ -247,7 +253,8 @@ pub struct SecretRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadIdentity {
-    /// A ServiceAccount annotated azure.workload.identity/client-id with spec.clientId.
+    /// A ServiceAccount whose annotation azure.workload.identity/client-id equals spec.clientId.
+    #[x_kube(validation = rules::object_name("spec.credential.workloadIdentity.serviceAccountName", "ServiceAccount"))]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: String,
 }
@@ -282,7 +289,7 @@ pub struct IsolationProbe {
 
 /// Which namespaces may refer to a tenant, as in Gateway API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message("spec.allowedNamespaces.selector goes with from: Selector, and only with it."))]
+#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.selector)").message("spec.allowedNamespaces.selector goes with from: Selector, and only with it: add it, or change spec.allowedNamespaces.from."))]
 pub struct AllowedNamespaces {
     /// Same namespace only, all namespaces, or those whose labels match the selector.
     #[serde(default)]
@@ -312,7 +319,7 @@ pub struct TenantSubscription {
     /// Requested life: 45m to 10070m. Graph may grant less.
     #[serde(default = "default_lifetime")]
     #[x_kube(validation = rules::duration("spec.subscription.lifetime", "45m", "10070m"))]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 20))]
     pub lifetime: String,
 }
 

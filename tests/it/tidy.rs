@@ -1,0 +1,317 @@
+//! Rules about the files of this repository that no compiler checks: layers, purity, size, links.
+//!
+//! Reads text only. A rule that gets in the way of better code is changed here, with its reason.
+
+use std::collections::BTreeSet;
+
+use crate::repository::{files, read, root};
+
+/// Which module of the operator may name which others. `main` and `lib` only put them together.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("ids", &[]),
+    ("secret", &[]),
+    ("clock", &[]),
+    ("metrics", &["ids"]),
+    ("api", &["ids"]),
+    ("domain", &["api", "ids"]),
+    ("graph", &["ids", "secret", "clock", "metrics"]),
+    (
+        "notification",
+        &["domain", "ids", "secret", "metrics", "clock"],
+    ),
+    (
+        "controller",
+        &[
+            "domain", "api", "graph", "ids", "secret", "clock", "metrics",
+        ],
+    ),
+    ("admin", &["metrics"]),
+    ("leader", &["ids", "clock", "metrics"]),
+    ("telemetry", &["config"]),
+    ("config", &["api", "domain", "ids"]),
+    ("reference", &["api", "domain", "graph", "metrics", "ids"]),
+    (
+        "cli",
+        &[
+            "admin",
+            "api",
+            "clock",
+            "config",
+            "controller",
+            "domain",
+            "graph",
+            "ids",
+            "leader",
+            "metrics",
+            "notification",
+            "reference",
+            "secret",
+            "telemetry",
+        ],
+    ),
+];
+
+/// What a decision must not know, by the words that give it away.
+const IMPURE: &[&str] = &[
+    "async ",
+    ".await",
+    "tokio",
+    "kube::",
+    "reqwest",
+    "axum",
+    "Clock",
+    "Timestamp::now",
+    "SystemTime",
+    "Instant",
+    "std::thread",
+    "std::fs",
+    "std::net",
+    "tracing::",
+];
+
+const LONGEST_FILE: usize = 500;
+
+/// Files that may be longer than [`LONGEST_FILE`], and why.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Code without comments and without what follows `#[cfg(test)]`, line by line.
+fn code_outside_tests(path: &str) -> Vec<(usize, String)> {
+    let text = read(path);
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| line.trim() != "#[cfg(test)]" || text_is_attribute(line))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(number, line)| (number + 1, line.to_owned()))
+        .collect()
+}
+
+/// An indented `#[cfg(test)]` marks one item; at the margin it opens the tests at the end of a file.
+fn text_is_attribute(line: &str) -> bool {
+    line.starts_with(' ')
+}
+
+fn is_test_file(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
+fn operator_sources() -> Vec<String> {
+    files("src", &[".rs"])
+}
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// The top-level module that a file of `src` belongs to.
+fn module_of(path: &str) -> &str {
+    let inner = path.trim_start_matches("src/");
+    inner.split(['/', '.']).next().unwrap_or(inner)
+}
+
+/// The modules that a line names after `crate::`.
+fn named_modules(line: &str) -> Vec<&str> {
+    line.split("crate::")
+        .skip(1)
+        .flat_map(|rest| match rest.strip_prefix('{') {
+            Some(group) => group.split(['}', ',']).map(str::trim).collect::<Vec<_>>(),
+            None => vec![rest],
+        })
+        .map(|name| {
+            let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+            &name[..end.unwrap_or(name.len())]
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_module_names_only_the_layers_below_it() {
+    let mut problems = Vec::new();
+    for path in operator_sources() {
+        let module = module_of(&path);
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            problems.push(format!("{path}: module {module} has no place in LAYERS"));
+            continue;
+        };
+        for (number, line) in code_outside_tests(&path) {
+            for named in named_modules(&line) {
+                if named != module && !allowed.contains(&named) {
+                    problems.push(format!("{path}:{number}: {module} must not know {named}"));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn decisions_are_pure() {
+    let mut problems = Vec::new();
+    for path in files("src/domain", &[".rs"]) {
+        for (number, line) in code_outside_tests(&path) {
+            for word in IMPURE.iter().filter(|word| line.contains(**word)) {
+                problems.push(format!(
+                    "{path}:{number}: a decision must not know `{word}`"
+                ));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn the_emulator_and_the_operator_do_not_know_each_other() {
+    let mut problems = Vec::new();
+    for path in files("tests/graph-emulator", &[".rs", ".toml"]) {
+        if read(&path).contains("hybrid_calendar_operator") || read(&path).contains("testbed") {
+            problems.push(format!("{path} names a crate of ours"));
+        }
+    }
+    for path in operator_sources() {
+        if read(&path).contains("graph_emulator") {
+            problems.push(format!("{path} names the emulator"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_module_opens_with_what_it_is() {
+    let problems: Vec<String> = [files("src", &[".rs"]), files("tests", &[".rs"])]
+        .concat()
+        .into_iter()
+        .filter(|path| !read(path).starts_with("//!"))
+        .map(|path| format!("{path} does not open with //!"))
+        .collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn no_file_is_longer_than_a_person_reads() {
+    let mut problems = Vec::new();
+    for path in [files("src", &[".rs"]), files("tests", &[".rs"])].concat() {
+        let lines = read(&path).lines().count();
+        let listed = LONG_FILES.iter().any(|(name, _)| *name == path);
+        if lines > LONGEST_FILE && !listed {
+            problems.push(format!("{path} has {lines} lines: split it by idea"));
+        }
+        if lines <= LONGEST_FILE && listed {
+            problems.push(format!("{path} is short again: take it from LONG_FILES"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn nothing_unwraps_outside_tests() {
+    let mut problems = Vec::new();
+    for path in operator_sources().iter().filter(|path| !is_test_file(path)) {
+        for (number, line) in code_outside_tests(path) {
+            if line.contains(".unwrap()") {
+                problems.push(format!("{path}:{number} unwraps"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn no_file_names_a_home_folder() {
+    let homes = [["/ro", "ot/"], ["/ho", "me/"], ["/Us", "ers/"]].map(|parts| parts.concat());
+    let endings = [
+        ".rs",
+        ".md",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".json",
+        ".sh",
+        "Makefile",
+        "Dockerfile",
+        "run",
+    ];
+    let problems: Vec<String> = files("", &endings)
+        .into_iter()
+        .filter(|path| {
+            let text =
+                String::from_utf8_lossy(&std::fs::read(root().join(path)).unwrap()).into_owned();
+            homes.iter().any(|home| text.contains(home.as_str()))
+        })
+        .map(|path| format!("{path} names somebody's home folder"))
+        .collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn the_changelog_has_a_place_for_what_comes_next() {
+    assert!(read("CHANGELOG.md").contains("## [Unreleased]"));
+}
+
+/// Targets of `](…)` in Markdown, outside of fenced code.
+fn links(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if !fenced {
+            let targets = line
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next());
+            found.extend(targets.map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// Anchors of a page's headings, as the usual renderers name them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut fenced = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        }
+        if line.starts_with('#') && !fenced {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c))
+                .map(|c| if c == ' ' { '-' } else { c });
+            found.insert(kept.collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut problems = Vec::new();
+    for path in files("", &[".md"]) {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for link in links(&read(&path)) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => root().join(&path),
+                file => folder.join(file),
+            };
+            if !target.exists() {
+                problems.push(format!("{path}: {link} does not exist"));
+            } else if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap_or_default();
+                if !anchors(&text).contains(anchor) {
+                    problems.push(format!("{path}: {link} names no heading"));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
