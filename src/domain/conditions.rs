@@ -99,6 +99,22 @@ pub fn is_true(conditions: &[Condition], type_: &ConditionType) -> bool {
     find(conditions, type_).is_some_and(|c| c.status == ConditionStatus::True)
 }
 
+/// Whether what is written is what a verdict says, for this generation. A verdict without news always agrees.
+#[must_use]
+pub fn agrees(
+    conditions: &[Condition],
+    type_: &ConditionType,
+    verdict: &Verdict,
+    generation: i64,
+) -> bool {
+    let Some((status, reason, _)) = verdict.parts() else {
+        return true;
+    };
+    find(conditions, type_).is_some_and(|c| {
+        c.status == status && c.reason == *reason && c.observed_generation == Some(generation)
+    })
+}
+
 /// Folds verdicts into the conditions of an object.
 ///
 /// `spec_problem` is a spec that cannot be used: then every check is `Unknown/Blocked`.

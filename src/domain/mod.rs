@@ -5,6 +5,7 @@
 
 pub mod conditions;
 pub mod identity;
+pub mod mailbox;
 pub mod queue;
 pub mod reading;
 pub mod records;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
+use crate::domain::mailbox::work::Work;
 use crate::ids::{ObjectKey, Uid};
 
 /// A Kubernetes object as far as decisions use it.
@@ -46,6 +47,12 @@ pub struct Memory {
     pub renew_wanted: bool,
     /// Passes in a row in which something could not be learned or done.
     pub failures: Failures,
+    /// What the last failed pass was about, to be done again.
+    pub retry: Work,
+    /// When this process first saw the object.
+    pub first_seen: Timestamp,
+    /// When a problem that is not yet stalled will be.
+    pub stalls_at: Option<Timestamp>,
 }
 
 /// Failures in a row that taught nothing.
@@ -62,17 +69,16 @@ pub struct Failures {
 impl Memory {
     /// Of an object that was first seen while slots up to `checked_at` count as served.
     #[must_use]
-    pub const fn new(checked_at: Timestamp) -> Self {
+    pub fn new(checked_at: Timestamp, first_seen: Timestamp) -> Self {
         Self {
             checked_at,
             check_wanted: false,
             verify_wanted: false,
             renew_wanted: false,
-            failures: Failures {
-                tries: 0,
-                since: None,
-                not_before: None,
-            },
+            failures: Failures::default(),
+            retry: Work::default(),
+            first_seen,
+            stalls_at: None,
         }
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! Order and precedence are those of `vocabulary::MAILBOX`; a rule that depends on an earlier one is blocked by it.
 
-use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 use super::look::Person;
 use super::snapshot::Snapshot;
 use super::subscription;
 use super::tenant_view::{KnownTenant, TenantView, TokenState};
+use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::v1alpha1::mailbox::MailboxType;
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::{Verdict, find, with_request_id};
 use crate::domain::reading::{Outage, Reading};
+use crate::domain::schedule::later;
 
 /// How long mailboxes stay as they are when their tenant loses its token.
 pub const TOKEN_GRACE: Duration = Duration::from_mins(5);
@@ -38,14 +39,38 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule { condition: ConditionType::TenantNotReady, run: tenant_not_ready },
-    Rule { condition: ConditionType::Conflict, run: conflict },
-    Rule { condition: ConditionType::DomainMismatch, run: domain_mismatch },
-    Rule { condition: ConditionType::MailboxNotFound, run: mailbox_not_found },
-    Rule { condition: ConditionType::AddressMismatch, run: address_mismatch },
-    Rule { condition: ConditionType::Unauthorized, run: unauthorized },
-    Rule { condition: ConditionType::SubscriptionInactive, run: subscription::verdict },
-    Rule { condition: ConditionType::RoomNotListed, run: room_not_listed },
+    Rule {
+        condition: ConditionType::TenantNotReady,
+        run: tenant_not_ready,
+    },
+    Rule {
+        condition: ConditionType::Conflict,
+        run: conflict,
+    },
+    Rule {
+        condition: ConditionType::DomainMismatch,
+        run: domain_mismatch,
+    },
+    Rule {
+        condition: ConditionType::MailboxNotFound,
+        run: mailbox_not_found,
+    },
+    Rule {
+        condition: ConditionType::AddressMismatch,
+        run: address_mismatch,
+    },
+    Rule {
+        condition: ConditionType::Unauthorized,
+        run: unauthorized,
+    },
+    Rule {
+        condition: ConditionType::SubscriptionInactive,
+        run: subscription::verdict,
+    },
+    Rule {
+        condition: ConditionType::RoomNotListed,
+        run: room_not_listed,
+    },
 ];
 
 fn tenant_not_ready(s: &Snapshot<'_>) -> Verdict {
@@ -85,7 +110,10 @@ fn token_verdict(s: &Snapshot<'_>, tenant: &KnownTenant) -> Verdict {
             }
             Verdict::Problem(
                 Reason::TenantUnauthorized,
-                format!("CalendarTenant {} gets no token: {reason}. Its own conditions say who must act.", tenant.key),
+                format!(
+                    "CalendarTenant {} gets no token: {reason}. Its own conditions say who must act.",
+                    tenant.key
+                ),
             )
         }
     }
@@ -117,7 +145,9 @@ fn conflict(s: &Snapshot<'_>) -> Verdict {
         (TenantView::Known(_), None) => Verdict::pass(Reason::NoConflict),
         (TenantView::Known(_), Some(other)) => Verdict::Problem(
             Reason::AddressInUse,
-            format!("WorkspaceMailbox {other} is older and has the same mailbox. Delete one of the two."),
+            format!(
+                "WorkspaceMailbox {other} is older and has the same mailbox. Delete one of the two."
+            ),
         ),
     }
 }
@@ -126,9 +156,14 @@ fn domain_mismatch(s: &Snapshot<'_>) -> Verdict {
     if let Some(verdict) = gate(s) {
         return verdict;
     }
-    let (Ok(desired), Some(tenant)) = (s.desired, s.tenant.known()) else { return Verdict::Keep };
+    let (Ok(desired), Some(tenant)) = (s.desired, s.tenant.known()) else {
+        return Verdict::Keep;
+    };
     let Some(domains) = &tenant.domains else {
-        let message = format!("The domains of CalendarTenant {} are not known.", tenant.key);
+        let message = format!(
+            "The domains of CalendarTenant {} are not known.",
+            tenant.key
+        );
         return match find(s.previous(), &ConditionType::DomainMismatch) {
             Some(_) => Verdict::Keep,
             None => Verdict::Unknown(Reason::NotYetKnown, message),
@@ -164,7 +199,11 @@ pub fn listed(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
         names if names.len() <= SHOWN => names.join(", "),
-        names => format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN),
+        names => format!(
+            "{} and {} more",
+            names[..SHOWN].join(", "),
+            names.len() - SHOWN
+        ),
     }
 }
 
@@ -177,7 +216,7 @@ fn blocked_by(s: &Snapshot<'_>, earlier: &[ConditionType]) -> Option<Verdict> {
         Verdict::Problem(..) => Some(Verdict::blocked(type_)),
         // A problem found before stands until it is looked at again.
         Verdict::Keep => find(s.previous(), type_)
-            .filter(|c| c.status == crate::api::v1alpha1::condition::ConditionStatus::True)
+            .filter(|c| c.status == ConditionStatus::True)
             .map(|_| Verdict::Keep),
         Verdict::Pass(..) | Verdict::Unknown(..) => None,
     })
@@ -187,10 +226,16 @@ fn mailbox_not_found(s: &Snapshot<'_>) -> Verdict {
     if let Some(verdict) = blocked_by(s, &[ConditionType::DomainMismatch]) {
         return verdict;
     }
-    let Ok(desired) = s.desired else { return Verdict::Keep };
+    let Ok(desired) = s.desired else {
+        return Verdict::Keep;
+    };
     let address = &desired.address;
     let observed = s.observed;
-    if let Some(outage) = observed.directory.outage().or_else(|| observed.sign_in.outage()) {
+    if let Some(outage) = observed
+        .directory
+        .outage()
+        .or_else(|| observed.sign_in.outage())
+    {
         return could_not_look(s, outage);
     }
     let nobody = observed.directory.present().is_some_and(Vec::is_empty);
@@ -198,21 +243,31 @@ fn mailbox_not_found(s: &Snapshot<'_>) -> Verdict {
         let message = format!(
             "No mailbox has the address {address}. Create it in Exchange or correct spec.address. Webex words this as Unauthorized."
         );
-        return Verdict::Problem(Reason::NotFound, with_request_id(message, absence.request_id.as_deref()));
+        return Verdict::Problem(
+            Reason::NotFound,
+            with_request_id(message, absence.request_id.as_deref()),
+        );
     }
     if observed.person(address).is_some_and(|person| person.guest) {
-        let message = format!("{address} belongs to a guest, who has no mailbox in this tenant. Use a member's mailbox.");
+        let message = format!(
+            "{address} belongs to a guest, who has no mailbox in this tenant. Use a member's mailbox."
+        );
         return Verdict::Problem(Reason::GuestAccount, message);
     }
     match &observed.calendar {
         Reading::NotLooked => match observed.directory {
             Reading::NotLooked => Verdict::Keep,
-            Reading::Present(_) | Reading::Absent(_) | Reading::Forbidden(_) | Reading::Unavailable(_) => {
-                Verdict::pass(Reason::MailboxFound)
-            }
+            Reading::Present(_)
+            | Reading::Absent(_)
+            | Reading::Forbidden(_)
+            | Reading::Unavailable(_) => Verdict::pass(Reason::MailboxFound),
         },
         Reading::Present(()) | Reading::Forbidden(_) => Verdict::pass(Reason::MailboxFound),
-        Reading::Absent(absence) => absent_mailbox(address, absence.not_enabled_for_rest, absence.request_id.as_deref()),
+        Reading::Absent(absence) => absent_mailbox(
+            address,
+            absence.not_enabled_for_rest,
+            absence.request_id.as_deref(),
+        ),
         Reading::Unavailable(outage) => could_not_look(s, outage),
     }
 }
@@ -233,17 +288,23 @@ fn absent_mailbox(address: &str, not_enabled_for_rest: bool, request_id: Option<
 }
 
 fn address_mismatch(s: &Snapshot<'_>) -> Verdict {
-    let earlier = [ConditionType::DomainMismatch, ConditionType::MailboxNotFound];
+    let earlier = [
+        ConditionType::DomainMismatch,
+        ConditionType::MailboxNotFound,
+    ];
     if let Some(verdict) = blocked_by(s, &earlier) {
         return verdict;
     }
-    let Ok(desired) = s.desired else { return Verdict::Keep };
+    let Ok(desired) = s.desired else {
+        return Verdict::Keep;
+    };
     match &s.observed.directory {
         Reading::NotLooked | Reading::Unavailable(_) => Verdict::Keep,
         Reading::Absent(_) => Verdict::blocked(&ConditionType::MailboxNotFound),
         Reading::Forbidden(_) => Verdict::Unknown(
             Reason::PermissionMissing,
-            "Without User.Read.All it cannot be told whether this is the primary address.".to_owned(),
+            "Without User.Read.All it cannot be told whether this is the primary address."
+                .to_owned(),
         ),
         Reading::Present(_) => match s.observed.person(&desired.address) {
             Some(person) => compare_address(&desired.address, person, &s.observed.sign_in),
@@ -269,42 +330,63 @@ fn compare_address(address: &str, person: &Person, by_sign_in: &Reading<Person>)
     };
     Verdict::Problem(
         reason,
-        format!("{address} is {what}; the primary address is {primary}. Set spec.address to it, or make {address} the primary address in Exchange."),
+        format!(
+            "{address} is {what}; the primary address is {primary}. Set spec.address to it, or make {address} the primary address in Exchange."
+        ),
     )
 }
 
 fn unauthorized(s: &Snapshot<'_>) -> Verdict {
-    let earlier =
-        [ConditionType::DomainMismatch, ConditionType::MailboxNotFound, ConditionType::AddressMismatch];
+    let earlier = [
+        ConditionType::DomainMismatch,
+        ConditionType::MailboxNotFound,
+        ConditionType::AddressMismatch,
+    ];
     if let Some(verdict) = blocked_by(s, &earlier) {
         return verdict;
     }
-    let (Ok(desired), Some(tenant)) = (s.desired, s.tenant.known()) else { return Verdict::Keep };
+    let (Ok(desired), Some(tenant)) = (s.desired, s.tenant.known()) else {
+        return Verdict::Keep;
+    };
     let address = &desired.address;
     match &s.observed.calendar {
         Reading::Forbidden(refusal) => {
             let role = tenant.roles.iter().any(|r| r.starts_with("Calendars.Read"));
-            let (reason, message) = if refusal.by_access_policy || role || tenant.calendars_readable {
+            let (reason, message) = if refusal.by_access_policy || role || tenant.calendars_readable
+            {
                 (
                     Reason::AccessPolicyDenied,
-                    format!("An access policy of Exchange Online keeps the application out of {address}. Add the mailbox to the policy's group or to the management scope, and allow two hours for it to act."),
+                    format!(
+                        "An access policy of Exchange Online keeps the application out of {address}. Add the mailbox to the policy's group or to the management scope, and allow two hours for it to act."
+                    ),
                 )
             } else {
                 (
                     Reason::PermissionMissing,
-                    format!("The application may not read the calendar of {address}. Grant Calendars.Read in Entra, or an Exchange role by RBAC for Applications."),
+                    format!(
+                        "The application may not read the calendar of {address}. Grant Calendars.Read in Entra, or an Exchange role by RBAC for Applications."
+                    ),
                 )
             };
-            Verdict::Problem(reason, with_request_id(message, refusal.request_id.as_deref()))
+            Verdict::Problem(
+                reason,
+                with_request_id(message, refusal.request_id.as_deref()),
+            )
         }
         Reading::Unavailable(outage) => could_not_look(s, outage),
-        Reading::Present(()) => subscription::authorization(s).unwrap_or(Verdict::pass(Reason::Authorized)),
-        Reading::NotLooked | Reading::Absent(_) => subscription::authorization(s).unwrap_or(Verdict::Keep),
+        Reading::Present(()) => {
+            subscription::authorization(s).unwrap_or(Verdict::pass(Reason::Authorized))
+        }
+        Reading::NotLooked | Reading::Absent(_) => {
+            subscription::authorization(s).unwrap_or(Verdict::Keep)
+        }
     }
 }
 
 fn room_not_listed(s: &Snapshot<'_>) -> Verdict {
-    let Ok(desired) = s.desired else { return Verdict::Keep };
+    let Ok(desired) = s.desired else {
+        return Verdict::Keep;
+    };
     let places = s.tenant.known().is_none_or(|tenant| tenant.places);
     if desired.type_ == MailboxType::User || !places {
         return Verdict::pass(Reason::NotApplicable);
@@ -336,17 +418,18 @@ fn room_not_listed(s: &Snapshot<'_>) -> Verdict {
 /// Nothing was learned: what was said before stands, until that has lasted too long to be believed.
 fn could_not_look(s: &Snapshot<'_>, outage: &Outage) -> Verdict {
     let failures = &s.memory.failures;
-    let explained = s.tenant.known().is_some_and(|tenant| tenant.microsoft_unavailable);
-    let long = failures.since.is_some_and(|since| s.now >= later(since, s.pace.of(UNAVAILABLE_PATIENCE)));
+    let explained = s
+        .tenant
+        .known()
+        .is_some_and(|tenant| tenant.microsoft_unavailable);
+    let long = failures
+        .since
+        .is_some_and(|since| s.now >= later(since, s.pace.of(UNAVAILABLE_PATIENCE)));
     if long && failures.tries >= UNAVAILABLE_TRIES && !explained {
-        return Verdict::Unknown(Reason::Unavailable, format!("It could not be checked for a while: {}", outage.detail));
+        return Verdict::Unknown(
+            Reason::Unavailable,
+            format!("It could not be checked for a while: {}", outage.detail),
+        );
     }
     Verdict::Keep
-}
-
-/// `at + by`, or the end of time.
-#[must_use]
-pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-    at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }

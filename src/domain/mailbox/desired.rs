@@ -43,8 +43,9 @@ impl MailboxDesired {
         let lifetime = match &spec.subscription.lifetime {
             None => None,
             Some(text) => {
-                let life = go_duration::parse(text)
-                    .map_err(|error| format!("spec.subscription.lifetime cannot be used: {error}"))?;
+                let life = go_duration::parse(text).map_err(|error| {
+                    format!("spec.subscription.lifetime cannot be used: {error}")
+                })?;
                 Some(life.clamp(SHORTEST_LIFE, LONGEST_LIFE))
             }
         };
@@ -72,7 +73,9 @@ impl MailboxDesired {
 
 fn domain_of(address: &str) -> Option<String> {
     match address.rsplit_once('@') {
-        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Some(domain.to_ascii_lowercase()),
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => {
+            Some(domain.to_ascii_lowercase())
+        }
         Some(_) | None => None,
     }
 }

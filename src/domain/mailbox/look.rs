@@ -80,7 +80,11 @@ impl Observed {
     #[must_use]
     pub fn person(&self, address: &str) -> Option<&Person> {
         let by_address = self.directory.present().and_then(|people| {
-            let primary = |p: &&Person| p.primary.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(address));
+            let primary = |p: &&Person| {
+                p.primary
+                    .as_deref()
+                    .is_some_and(|a| a.eq_ignore_ascii_case(address))
+            };
             people.iter().find(primary).or_else(|| people.first())
         });
         by_address.or_else(|| self.sign_in.present())
@@ -124,7 +128,9 @@ pub fn next(snapshot: &Snapshot<'_>) -> Option<Look> {
     }
     let verify = snapshot.work.verify && observed.subscription == Reading::NotLooked;
     match &snapshot.record.status.subscription {
-        Some(current) if verify => Some(Look::Subscription { id: current.id.clone() }),
+        Some(current) if verify => Some(Look::Subscription {
+            id: current.id.clone(),
+        }),
         Some(_) | None => None,
     }
 }
@@ -141,7 +147,8 @@ fn check_look(snapshot: &Snapshot<'_>) -> CheckLook {
         return CheckLook::Stop;
     };
     let observed = snapshot.observed;
-    let found = |type_: &ConditionType| matches!(checks::verdict(snapshot, type_), Verdict::Problem(..));
+    let found =
+        |type_: &ConditionType| matches!(checks::verdict(snapshot, type_), Verdict::Problem(..));
     if found(&ConditionType::DomainMismatch) || tenant.domains.is_none() {
         return CheckLook::Stop;
     }
@@ -157,8 +164,12 @@ fn check_look(snapshot: &Snapshot<'_>) -> CheckLook {
         return CheckLook::Stop;
     }
     if observed.calendar == Reading::NotLooked {
-        let Some(identity) = snapshot.identity() else { return CheckLook::Stop };
-        return CheckLook::Ask(Look::Calendar { mailbox: identity.id });
+        let Some(identity) = snapshot.identity() else {
+            return CheckLook::Stop;
+        };
+        return CheckLook::Ask(Look::Calendar {
+            mailbox: identity.id,
+        });
     }
     if found(&ConditionType::MailboxNotFound) || found(&ConditionType::Unauthorized) {
         return CheckLook::Stop;

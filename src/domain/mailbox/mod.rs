@@ -6,11 +6,9 @@
 pub mod checks;
 pub mod desired;
 pub mod look;
+pub mod memory;
 pub mod snapshot;
 pub mod status;
 pub mod subscription;
 pub mod tenant_view;
 pub mod work;
-
-#[cfg(test)]
-mod tests;

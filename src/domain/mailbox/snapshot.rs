@@ -64,20 +64,34 @@ impl Snapshot<'_> {
     pub fn identity(&self) -> Option<Identity> {
         let desired = self.desired.as_ref().ok()?;
         if let Some(person) = self.observed.person(&desired.address) {
-            let primary = person.primary.clone().unwrap_or_else(|| desired.address.clone());
+            let primary = person
+                .primary
+                .clone()
+                .unwrap_or_else(|| desired.address.clone());
             let display_name = Some(person.display_name.clone()).filter(|name| !name.is_empty());
-            return Some(Identity { id: person.id.clone(), primary_address: primary, display_name });
+            return Some(Identity {
+                id: person.id.clone(),
+                primary_address: primary,
+                display_name,
+            });
         }
         if self.observed.directory_forbidden() {
             let address = desired.address.clone();
             let id = MailboxId::new(address.as_str());
-            return Some(Identity { id, primary_address: address, display_name: None });
+            return Some(Identity {
+                id,
+                primary_address: address,
+                display_name: None,
+            });
         }
         let known = self.record.status.mailbox.as_ref()?;
-        known.primary_address.eq_ignore_ascii_case(&desired.address).then(|| Identity {
-            id: known.id.clone(),
-            primary_address: known.primary_address.clone(),
-            display_name: known.display_name.clone(),
-        })
+        known
+            .primary_address
+            .eq_ignore_ascii_case(&desired.address)
+            .then(|| Identity {
+                id: known.id.clone(),
+                primary_address: known.primary_address.clone(),
+                display_name: known.display_name.clone(),
+            })
     }
 }

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::checks::{self, later};
+use super::checks;
 use super::desired::MailboxDesired;
 use super::look::Look;
 use super::snapshot::Snapshot;
 use super::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
 use crate::api::v1alpha1::condition::ConditionStatus;
-use crate::api::v1alpha1::mailbox::Subscription;
+use crate::api::v1alpha1::mailbox::{Subscription, WorkspaceMailboxStatus};
 use crate::api::vocabulary::{ConditionType, MAILBOX, Reason};
 use crate::domain::conditions::{STALL_PATIENCE, Verdict, find, with_request_id};
 use crate::domain::reading::{Outage, Reading};
-use crate::domain::schedule::{Pace, renewal, smear};
+use crate::domain::schedule::{later, renewal, smear};
 use crate::ids::{KeyId, MailboxId, SubscriptionId};
 
 /// Where notifications are to go, and with which keys they are signed.
@@ -155,10 +155,22 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Before the first change.
+    /// Before the first change of a pass. Since when there is none survives in the status.
     #[must_use]
-    pub fn starting(current: Option<Subscription>) -> Self {
-        Self { current, ..Self::default() }
+    pub fn starting(status: &WorkspaceMailboxStatus) -> Self {
+        let current = status.subscription.clone();
+        let inactive = find(&status.conditions, &ConditionType::SubscriptionInactive)
+            .filter(|c| c.status == ConditionStatus::True)
+            .filter(|c| matches!(c.reason, Reason::Removed | Reason::Lapsed));
+        let lost = match (&current, inactive) {
+            (None, Some(c)) => Some((c.last_transition_time.timestamp(), c.reason.clone())),
+            (Some(_), _) | (None, None) => None,
+        };
+        Self {
+            current,
+            lost,
+            ..Self::default()
+        }
     }
 }
 
@@ -173,13 +185,15 @@ pub fn next(s: &Snapshot<'_>) -> Option<Step> {
     let tenant = match s.tenant {
         TenantView::Missing(_) | TenantView::Suspended(_) => return None,
         TenantView::NotPermitted(_) => {
-            return current.filter(|_| reference_refused_for_long(s)).map(|c| delete(&c.id));
+            return current
+                .filter(|_| reference_refused_for_long(s))
+                .map(|c| delete(&c.id));
         }
         TenantView::Known(tenant) if tenant.token == TokenState::Issued => tenant,
         TenantView::Known(_) => return None,
     };
-    if let Some(stray) = stray(s) {
-        return Some(delete(&stray));
+    if let Some(id) = s.progress.replaced.clone().or_else(|| stray(s)) {
+        return Some(delete(&id));
     }
     if !desired.subscribed {
         return current.map(|c| delete(&c.id));
@@ -197,7 +211,13 @@ fn delete(id: &SubscriptionId) -> Step {
 fn reference_refused_for_long(s: &Snapshot<'_>) -> bool {
     find(s.previous(), &ConditionType::TenantNotReady)
         .filter(|c| c.reason == Reason::ReferenceNotPermitted)
-        .is_some_and(|c| s.now >= later(c.last_transition_time.timestamp(), s.pace.of(STALL_PATIENCE)))
+        .is_some_and(|c| {
+            s.now
+                >= later(
+                    c.last_transition_time.timestamp(),
+                    s.pace.of(STALL_PATIENCE),
+                )
+        })
 }
 
 /// One of ours for this object that the status does not name: its `clientState` cannot be read back, so it is
@@ -205,11 +225,22 @@ fn reference_refused_for_long(s: &Snapshot<'_>) -> bool {
 fn stray(s: &Snapshot<'_>) -> Option<SubscriptionId> {
     let kept = s.progress.current.as_ref().map(|c| &c.id);
     let ours = s.observed.listing.present()?;
-    ours.iter().find(|id| Some(*id) != kept && !s.progress.deleted.contains(id)).cloned()
+    ours.iter()
+        .find(|id| Some(*id) != kept && !s.progress.deleted.contains(id))
+        .cloned()
 }
 
-fn keep(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant, current: &Subscription) -> Option<Step> {
-    let moved = s.record.status.mailbox.as_ref()
+fn keep(
+    s: &Snapshot<'_>,
+    desired: &MailboxDesired,
+    tenant: &KnownTenant,
+    current: &Subscription,
+) -> Option<Step> {
+    let moved = s
+        .record
+        .status
+        .mailbox
+        .as_ref()
         .is_some_and(|known| !known.primary_address.eq_ignore_ascii_case(&desired.address));
     if moved && s.progress.closed.is_none() && current.owner_uid == s.record.uid {
         return Some(delete(&current.id));
@@ -219,7 +250,10 @@ fn keep(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant, curren
     }
     if s.work.renew || s.graph_now >= current.renew_at.timestamp() && s.work.renewal_due {
         let life = life(s, desired, tenant);
-        return Some(Step::Change(Change::Renew { id: current.id.clone(), life }));
+        return Some(Step::Change(Change::Renew {
+            id: current.id.clone(),
+            life,
+        }));
     }
     None
 }
@@ -229,13 +263,29 @@ fn must_replace(s: &Snapshot<'_>, current: &Subscription) -> bool {
     if s.progress.closed.is_some() {
         return false;
     }
-    if current.owner_uid != s.record.uid {
-        return true;
+    let old_key = s
+        .endpoint
+        .keys
+        .last()
+        .is_some_and(|signing| *signing != current.key_id);
+    replacement_turn(s, current).is_some_and(|turn| s.now >= turn) || old_key && s.work.renewal_due
+}
+
+/// When it is this subscription's turn to be replaced, if it no longer answers to this object, installation or
+/// one of our keys.
+pub(super) fn replacement_turn(s: &Snapshot<'_>, current: &Subscription) -> Option<Timestamp> {
+    if s.endpoint.keys.is_empty() {
+        return None;
     }
-    let foreign = current.endpoint_hash != s.endpoint.hash || !s.endpoint.keys.contains(&current.key_id);
-    let turn = later(s.endpoint.since, smear::smear(s.record.uid, s.endpoint.replace_within));
-    let old_key = s.endpoint.keys.last().is_some_and(|signing| *signing != current.key_id);
-    foreign && s.now >= turn || old_key && s.work.renewal_due
+    let foreign = current.owner_uid != s.record.uid
+        || current.endpoint_hash != s.endpoint.hash
+        || !s.endpoint.keys.contains(&current.key_id);
+    foreign.then(|| {
+        later(
+            s.endpoint.since,
+            smear::delay(s.record.uid, s.endpoint.replace_within),
+        )
+    })
 }
 
 fn create(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant) -> Option<Step> {
@@ -252,7 +302,7 @@ fn create(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant) -> O
 }
 
 /// Whether every other blocking condition is known to be False, as far as this pass and the status say.
-fn may_create(s: &Snapshot<'_>) -> bool {
+pub(super) fn may_create(s: &Snapshot<'_>) -> bool {
     if s.conflict.is_some() {
         return false;
     }
@@ -265,8 +315,10 @@ fn may_create(s: &Snapshot<'_>) -> bool {
             Verdict::Unknown(reason, _) => address_may_stay_unknown(meta.type_, &reason),
             Verdict::Keep => find(s.previous(), meta.type_).is_some_and(|c| {
                 let same_spec = c.observed_generation == Some(s.record.generation);
-                same_spec && (c.status == ConditionStatus::False
-                    || c.status == ConditionStatus::Unknown && address_may_stay_unknown(meta.type_, &c.reason))
+                same_spec
+                    && (c.status == ConditionStatus::False
+                        || c.status == ConditionStatus::Unknown
+                            && address_may_stay_unknown(meta.type_, &c.reason))
             }),
         })
 }
@@ -277,7 +329,9 @@ fn address_may_stay_unknown(type_: &ConditionType, reason: &Reason) -> bool {
 
 fn life(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant) -> Duration {
     let wanted = desired.lifetime.unwrap_or(tenant.lifetime);
-    s.progress.longest.map_or(wanted, |longest| wanted.min(longest))
+    s.progress
+        .longest
+        .map_or(wanted, |longest| wanted.min(longest))
 }
 
 /// The progress after a change and its outcome.
@@ -285,10 +339,24 @@ fn life(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant) -> Dur
 pub fn after(s: &Snapshot<'_>, change: Change, outcome: Outcome) -> Progress {
     let mut progress = s.progress.clone();
     match (change, outcome) {
-        (Change::Create { .. }, Outcome::Granted { id, granted_at, expires_at }) => {
+        (
+            Change::Create { .. },
+            Outcome::Granted {
+                id,
+                granted_at,
+                expires_at,
+            },
+        ) => {
             created(s, &mut progress, id, granted_at, expires_at);
         }
-        (Change::Renew { .. }, Outcome::Granted { id: _, granted_at, expires_at }) => {
+        (
+            Change::Renew { .. },
+            Outcome::Granted {
+                id: _,
+                granted_at,
+                expires_at,
+            },
+        ) => {
             if let Some(current) = &mut progress.current {
                 current.granted_at = granted_at.into();
                 current.expires_at = expires_at.into();
@@ -301,20 +369,27 @@ pub fn after(s: &Snapshot<'_>, change: Change, outcome: Outcome) -> Progress {
             progress.current = None;
             progress.changed = true;
         }
-        (Change::Delete { id }, Outcome::Gone | Outcome::Granted { .. } | Outcome::Duplicate { .. }) => {
+        (
+            Change::Delete { id },
+            Outcome::Gone | Outcome::Granted { .. } | Outcome::Duplicate { .. },
+        ) => {
             deleted(s, &mut progress, id);
         }
-        (Change::Create { .. }, Outcome::Duplicate { ours: Some(id) }) if !progress.deleted.contains(&id) => {
+        (Change::Create { .. }, Outcome::Duplicate { ours: Some(id) })
+            if !progress.deleted.contains(&id) =>
+        {
             // Our own is in the way: make room, then create at once.
             progress.replaced = Some(id);
         }
         (change @ Change::Create { .. }, Outcome::Duplicate { .. }) => {
             progress.failure = Some((change, Failure::HeldByAnother));
         }
-        (change @ (Change::Create { .. } | Change::Renew { .. }), Outcome::Failed(Failure::LifetimeTooLong { longest: Some(longest) }))
-            if progress.longest.is_none() && !longest.is_zero() =>
-        {
-            let _ = change;
+        (
+            Change::Create { .. } | Change::Renew { .. },
+            Outcome::Failed(Failure::LifetimeTooLong {
+                longest: Some(longest),
+            }),
+        ) if progress.longest.is_none() && !longest.is_zero() => {
             progress.longest = Some(longest);
         }
         (change @ Change::Create { .. }, Outcome::Gone) => {
@@ -332,7 +407,13 @@ fn loss_instant(s: &Snapshot<'_>) -> Timestamp {
     }
 }
 
-fn created(s: &Snapshot<'_>, progress: &mut Progress, id: SubscriptionId, granted_at: Timestamp, expires_at: Timestamp) {
+fn created(
+    s: &Snapshot<'_>,
+    progress: &mut Progress,
+    id: SubscriptionId,
+    granted_at: Timestamp,
+    expires_at: Timestamp,
+) {
     let key_id = s.endpoint.keys.last().copied().unwrap_or(KeyId(0));
     let before = progress.current.replace(Subscription {
         id,
@@ -344,7 +425,10 @@ fn created(s: &Snapshot<'_>, progress: &mut Progress, id: SubscriptionId, grante
         renew_at: renewal::due(granted_at, expires_at, s.record.uid).into(),
     });
     if let Some((from, _)) = progress.lost.take() {
-        progress.closed = Some(Some(Gap { from, until: granted_at.max(from) }));
+        progress.closed = Some(Some(Gap {
+            from,
+            until: granted_at.max(from),
+        }));
     } else if let Some(before) = before {
         progress.closed = Some(None);
         progress.replaced = Some(before.id).filter(|_| before.owner_uid == s.record.uid);
@@ -353,11 +437,19 @@ fn created(s: &Snapshot<'_>, progress: &mut Progress, id: SubscriptionId, grante
 }
 
 fn deleted(s: &Snapshot<'_>, progress: &mut Progress, id: SubscriptionId) {
-    if progress.current.as_ref().is_some_and(|current| current.id == id) {
+    if progress
+        .current
+        .as_ref()
+        .is_some_and(|current| current.id == id)
+    {
         progress.current = None;
         let wanted = s.desired.as_ref().is_ok_and(|desired| desired.subscribed);
         let moved = s.identity().is_none_or(|identity| {
-            s.record.status.mailbox.as_ref().is_none_or(|known| known.id != identity.id)
+            s.record
+                .status
+                .mailbox
+                .as_ref()
+                .is_none_or(|known| known.id != identity.id)
         });
         if wanted && !moved {
             progress.lost = Some((s.graph_now, Reason::Removed));
@@ -370,9 +462,14 @@ fn deleted(s: &Snapshot<'_>, progress: &mut Progress, id: SubscriptionId) {
     progress.changed = true;
 }
 
+/// A renewal that still fails in this last share of the life is a problem of its own.
+const LAST_SHARE: i32 = 20;
+
 /// What `SubscriptionInactive` says.
 pub(super) fn verdict(s: &Snapshot<'_>) -> Verdict {
-    let Ok(desired) = s.desired else { return Verdict::Keep };
+    let Ok(desired) = s.desired else {
+        return Verdict::Keep;
+    };
     let current = s.progress.current.as_ref();
     if !desired.subscribed && current.is_none() {
         return Verdict::pass(Reason::NotApplicable);
@@ -383,11 +480,16 @@ pub(super) fn verdict(s: &Snapshot<'_>) -> Verdict {
     if matches!(s.tenant, TenantView::Suspended(_)) {
         return Verdict::Keep;
     }
-    let earlier = MAILBOX.iter().filter(|meta| meta.blocks_ready && *meta.type_ != ConditionType::SubscriptionInactive);
+    let earlier = MAILBOX
+        .iter()
+        .filter(|meta| meta.blocks_ready && *meta.type_ != ConditionType::SubscriptionInactive);
     for meta in earlier {
         match checks::verdict(s, meta.type_) {
             Verdict::Problem(..) => return Verdict::blocked(meta.type_),
-            Verdict::Keep if find(s.previous(), meta.type_).is_some_and(|c| c.status == ConditionStatus::True) => {
+            Verdict::Keep
+                if find(s.previous(), meta.type_)
+                    .is_some_and(|c| c.status == ConditionStatus::True) =>
+            {
                 return Verdict::blocked(meta.type_);
             }
             Verdict::Keep | Verdict::Pass(..) | Verdict::Unknown(..) => {}
@@ -398,14 +500,29 @@ pub(super) fn verdict(s: &Snapshot<'_>) -> Verdict {
 
 fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
     let ends = current.expires_at.timestamp();
-    if s.graph_now < ends {
-        return Verdict::pass(Reason::SubscriptionActive);
-    }
     let why = match &s.progress.failure {
-        Some((_, failure)) => format!(" {}", failure.sentence()),
-        None => String::new(),
+        Some((Change::Renew { .. } | Change::Create { .. }, failure)) => Some(failure.sentence()),
+        Some((Change::Delete { .. }, _)) | None => None,
     };
-    let message = format!("The subscription ended at {} before it could be renewed.{why} It is created again as soon as Graph answers.", current.expires_at);
+    if s.graph_now < ends {
+        let life = ends.duration_since(current.granted_at.timestamp());
+        let left = ends.duration_since(s.graph_now);
+        return match why {
+            Some(why) if left < life / LAST_SHARE => Verdict::Problem(
+                Reason::RenewFailed,
+                format!(
+                    "The subscription ends at {} and could not be renewed. {why}",
+                    current.expires_at
+                ),
+            ),
+            Some(_) | None => Verdict::pass(Reason::SubscriptionActive),
+        };
+    }
+    let why = why.map(|why| format!(" {why}")).unwrap_or_default();
+    let message = format!(
+        "The subscription ended at {} before it could be renewed.{why} It is created again as soon as Graph answers.",
+        current.expires_at
+    );
     Verdict::Problem(Reason::Lapsed, message)
 }
 
@@ -439,7 +556,9 @@ fn pending(s: &Snapshot<'_>) -> Verdict {
         Some(EndpointState::Usable) | None => "The subscription is about to be created.",
     };
     match previous {
-        Some(c) if c.status == ConditionStatus::True && c.reason != Reason::Pending => Verdict::Keep,
+        Some(c) if c.status == ConditionStatus::True && c.reason != Reason::Pending => {
+            Verdict::Keep
+        }
         Some(_) | None => Verdict::Problem(Reason::Pending, message.to_owned()),
     }
 }
@@ -465,19 +584,29 @@ impl Failure {
 
 /// What a refused subscription says about authorization.
 pub(super) fn authorization(s: &Snapshot<'_>) -> Option<Verdict> {
-    let Some((Change::Create { .. }, Failure::Refused { by_access_policy, request_id })) = &s.progress.failure else {
+    let Some((
+        Change::Create { .. },
+        Failure::Refused {
+            by_access_policy,
+            request_id,
+        },
+    )) = &s.progress.failure
+    else {
         return None;
     };
     let (reason, message) = if *by_access_policy {
-        (Reason::AccessPolicyDenied, "An access policy of Exchange Online keeps the application from subscribing to this mailbox. Add it to the policy's group, and allow two hours.")
+        (
+            Reason::AccessPolicyDenied,
+            "An access policy of Exchange Online keeps the application from subscribing to this mailbox. Add it to the policy's group, and allow two hours.",
+        )
     } else {
-        (Reason::SubscribeDenied, "Graph refuses the subscription although the mailbox is readable. Grant Calendars.Read as an application permission, also beside Calendars.ReadWrite.")
+        (
+            Reason::SubscribeDenied,
+            "Graph refuses the subscription although the mailbox is readable. Grant Calendars.Read as an application permission, also beside Calendars.ReadWrite.",
+        )
     };
-    Some(Verdict::Problem(reason, with_request_id(message.to_owned(), request_id.as_deref())))
-}
-
-/// When a failed renewal is tried again.
-#[must_use]
-pub fn retry_renewal(now: Timestamp, expires_at: Timestamp, backoff: Duration, pace: Pace) -> Timestamp {
-    renewal::retry(now, expires_at, pace.of(backoff))
+    Some(Verdict::Problem(
+        reason,
+        with_request_id(message.to_owned(), request_id.as_deref()),
+    ))
 }

@@ -36,6 +36,8 @@ pub struct KnownTenant {
     pub domains: Option<AcceptedDomains>,
     /// Whether there is a token.
     pub token: TokenState,
+    /// When it last got better, if this process saw that.
+    pub recovered_at: Option<Timestamp>,
     /// Application roles seen in the token.
     pub roles: Vec<String>,
     /// Whether some mailbox of the tenant was readable lately.
@@ -97,6 +99,7 @@ impl TenantView {
     /// The tenant, if it gets a token.
     #[must_use]
     pub fn usable(&self) -> Option<&KnownTenant> {
-        self.known().filter(|tenant| tenant.token == TokenState::Issued)
+        self.known()
+            .filter(|tenant| tenant.token == TokenState::Issued)
     }
 }
