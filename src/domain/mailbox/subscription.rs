@@ -183,14 +183,13 @@ pub fn next(s: &Snapshot<'_>) -> Option<Step> {
     }
     let current = s.progress.current.as_ref();
     let tenant = match s.tenant {
-        TenantView::Missing(_) | TenantView::Suspended(_) => return None,
         TenantView::NotPermitted(_) => {
             return current
                 .filter(|_| reference_refused_for_long(s))
                 .map(|c| delete(&c.id));
         }
         TenantView::Known(tenant) if tenant.token == TokenState::Issued => tenant,
-        TenantView::Known(_) => return None,
+        TenantView::Missing(_) | TenantView::Suspended(_) | TenantView::Known(_) => return None,
     };
     if let Some(id) = s.progress.replaced.clone().or_else(|| stray(s)) {
         return Some(delete(&id));

@@ -21,6 +21,10 @@ pub const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a pass does besides deciding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four tasks, any of which a pass may have"
+)]
 pub struct Work {
     /// Ask Microsoft everything again.
     pub check: bool,
