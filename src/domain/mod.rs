@@ -4,6 +4,7 @@
 //! decision can be repeated, tabulated and simulated.
 
 pub mod conditions;
+pub mod endpoints;
 pub mod identity;
 pub mod mailbox;
 pub mod queue;

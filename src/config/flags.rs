@@ -1,0 +1,156 @@
+//! The flags of `run` as a person or a chart writes them.
+//!
+//! Every value is text here, so that all mistakes are reported together instead of one for each start:
+//! only `--help` and misspelt flag names are left to the parser.
+
+use clap::Args;
+
+/// Flags of `run`. Each can also be set as `HYBRID_CALENDAR_<FLAG>`; an empty value means not set.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// Public HTTPS base URL at which Graph reaches the receiver (http only for loopback)
+    #[arg(long, env = "HYBRID_CALENDAR_NOTIFICATION_URL", value_name = "URL")]
+    pub notification_url: Option<String>,
+
+    /// Address on which the receiver listens
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_RECEIVER_LISTEN",
+        value_name = "ADDRESS:PORT"
+    )]
+    #[arg(default_value = "0.0.0.0:8443")]
+    pub receiver_listen: String,
+
+    /// Directory with tls.crt and tls.key of the receiver, read again when they change; without it the
+    /// receiver speaks plain HTTP, for use behind an Ingress
+    #[arg(long, env = "HYBRID_CALENDAR_RECEIVER_TLS_DIR", value_name = "DIR")]
+    pub receiver_tls_dir: Option<String>,
+
+    /// Address of /livez, /readyz and /metrics
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT"
+    )]
+    #[arg(default_value = "0.0.0.0:9090")]
+    pub admin_listen: String,
+
+    /// Namespace to look at, repeated or separated by commas; default: all
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_NAMESPACE",
+        value_name = "NS",
+        value_delimiter = ','
+    )]
+    pub namespace: Vec<String>,
+
+    /// Endpoint that spec.endpoints may name besides Microsoft's own, repeated or separated by commas;
+    /// compared by scheme, host and port (http only for loopback)
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_ALLOWED_ENDPOINT",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub allowed_endpoint: Vec<String>,
+
+    /// Elect a leader, so that several copies can run: true or false
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_LEADER_ELECT",
+        value_name = "BOOL",
+        default_value = "true"
+    )]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub leader_elect: String,
+
+    /// Namespace of the Lease; default: the operator's own
+    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAMESPACE", value_name = "NS")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of the Lease; default: hybrid-calendar-operator
+    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAME", value_name = "NAME")]
+    pub lease_name: Option<String>,
+
+    /// Secret with the keys that sign clientState, made when missing; default:
+    /// hybrid-calendar-operator-key in the operator's own namespace
+    #[arg(long, env = "HYBRID_CALENDAR_KEY_SECRET", value_name = "NS/NAME")]
+    pub key_secret: Option<String>,
+
+    /// Refuse every write to Graph: for rehearsals and clones of a cluster
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_OBSERVE_ONLY",
+        value_name = "BOOL",
+        default_value = "false"
+    )]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub observe_only: String,
+
+    /// Treat the subscriptions of this lost installation as our own strays
+    #[arg(long, env = "HYBRID_CALENDAR_TAKE_OVER_FROM", value_name = "INSTANCE")]
+    pub take_over_from: Option<String>,
+
+    /// Divide our own waits by N, for rehearsals against an emulator on loopback
+    #[arg(long, env = "HYBRID_CALENDAR_REHEARSAL_PACE", value_name = "N")]
+    pub rehearsal_pace: Option<String>,
+
+    /// How many objects are worked on at once: 1 to 1024
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_CONCURRENCY",
+        value_name = "N",
+        default_value = "64"
+    )]
+    pub concurrency: String,
+
+    /// Metrics for each object or only for each tenant
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_METRICS_DETAIL",
+        value_name = "object|tenant"
+    )]
+    #[arg(default_value = "object")]
+    pub metrics_detail: String,
+
+    /// File with certificates in PEM to trust for Graph and login, besides the usual ones
+    #[arg(long, env = "HYBRID_CALENDAR_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+
+    /// Shape of log lines
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_LOG_FORMAT",
+        value_name = "json|text",
+        default_value = "json"
+    )]
+    pub log_format: String,
+
+    /// Which log lines, such as info,hybrid_calendar_operator::graph=debug
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_LOG_FILTER",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log_filter: String,
+}
+
+impl Flags {
+    /// What `run` gets when only the notification URL is given, without looking at the environment.
+    #[must_use]
+    pub fn for_defaults(notification_url: &str) -> Self {
+        Self {
+            notification_url: Some(notification_url.to_owned()),
+            receiver_listen: "0.0.0.0:8443".to_owned(),
+            admin_listen: "0.0.0.0:9090".to_owned(),
+            leader_elect: "true".to_owned(),
+            observe_only: "false".to_owned(),
+            concurrency: "64".to_owned(),
+            metrics_detail: "object".to_owned(),
+            log_format: "json".to_owned(),
+            log_filter: "info".to_owned(),
+            ..Self::default()
+        }
+    }
+}
