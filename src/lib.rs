@@ -1,5 +1,6 @@
 //! Kubernetes operator that proves and keeps Microsoft 365 calendar integrations working.
 
+pub mod admin;
 pub mod api;
 pub mod clock;
 pub mod config;
