@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
@@ -10,3 +11,4 @@ pub mod ids;
 pub mod metrics;
 pub mod reference;
 pub mod secret;
+pub mod telemetry;

@@ -1,3 +1,7 @@
 //! The operator's process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hybrid_calendar_operator::cli::main()
+}
