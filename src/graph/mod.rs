@@ -1,7 +1,51 @@
 //! Everything that is said to Microsoft: tokens from Entra, calls to Graph, budgets and patience.
 //!
 //! Knows HTTP and Graph's spelling. Knows nothing of Kubernetes, conditions or what should be.
+//!
+//! A call passes these layers, each a `tower::Service`, outermost first:
+//!
+//! | Layer | Does |
+//! | --- | --- |
+//! | [`gateway`] | turns an operation into a call and its answer into a value or a [`error::GraphError`] |
+//! | `authorized` | attaches the token; after a 401, or a 403 with an old token, repeats once with a fresh one |
+//! | `retry` | repeats what may be repeated, within the caller's patience and the tenant's retry budget |
+//! | `admission` | fence, `Retry-After` of earlier answers, budgets, calls in flight |
+//! | `measured` | counts and times each attempt |
+//! | `timed` | bounds each attempt |
+//! | `transport` | reqwest: one request, one bounded answer |
+//!
+//! Token requests enter at `retry`, so they obey the same rules. A circuit breaker belongs between
+//! `authorized` and `retry`, where it sees what became of a whole call; `$batch` belongs between
+//! `admission` and `measured`, where every part has already been admitted by itself and its answer still
+//! passes holds and retries alone. Callers see neither.
+//!
+//! Two bounds hold for every call: it *waits* (for a budget, a `Retry-After`, a place in the queue, between
+//! attempts) no longer than its patience, and each attempt lasts no longer than its time limit.
 
+pub mod cloud;
+pub mod credential;
 pub mod error;
+pub mod gateway;
 pub mod model;
 pub mod operation;
+
+mod admission;
+mod assertion;
+mod authorized;
+mod budget;
+mod call;
+mod classify;
+mod directory;
+mod entra;
+mod holds;
+mod lanes;
+mod mailbox;
+mod measured;
+mod redact;
+mod retry;
+mod shared;
+mod subscriptions;
+mod timed;
+mod token;
+mod transport;
+mod wire;

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
+use uuid::Uuid;
 
 use crate::ids::{MailboxId, SubscriptionId};
 use crate::secret::Secret;
@@ -63,6 +64,32 @@ pub struct Calendar {
     pub id: String,
     /// Primary address of the calendar's owner, if Graph names it.
     pub owner_address: Option<String>,
+}
+
+/// Opaque id of an event in one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventId(pub String);
+
+/// The event that proves that events can be created: private, free, without attendees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestEvent {
+    /// Tells people what it is.
+    pub subject: String,
+    /// Its begin.
+    pub start: Timestamp,
+    /// Its end.
+    pub end: Timestamp,
+    /// Recognizes it again: Graph returns it and refuses a second event with the same one.
+    pub transaction_id: Uuid,
+}
+
+/// An event, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// The mark that its creator left.
+    pub transaction_id: Option<String>,
 }
 
 /// A room as Places knows it.

@@ -1,0 +1,147 @@
+//! Decides when an attempt may begin: may we write, has the service asked us to wait, is there budget, is
+//! there a place. And remembers what the answer says about waiting.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::StatusCode;
+use tokio::time::timeout_at;
+use tower::{Service, ServiceExt};
+
+use crate::clock::sleep;
+use crate::graph::budget;
+use crate::graph::call::{Answer, Call, Failure, Outcome};
+use crate::graph::classify;
+use crate::graph::error::Withheld;
+use crate::graph::gateway::{Fence, Writes};
+use crate::graph::holds::{Group, Throttler};
+use crate::graph::lanes::Place;
+use crate::graph::measured::Measured;
+use crate::metrics::Metrics;
+
+/// What to advise when all places are taken: about the time that calls take.
+const PLACES_TAKEN: Duration = Duration::from_secs(5);
+
+/// Who may write.
+#[derive(Clone)]
+pub(super) struct Permission {
+    pub(super) writes: Writes,
+    pub(super) fence: Arc<dyn Fence>,
+}
+
+impl Permission {
+    fn check(&self, call: &Call) -> Result<(), Failure> {
+        if !call.operation.is_write() {
+            return Ok(());
+        }
+        match self.writes {
+            Writes::Refused => Err(Failure::Withheld(Withheld::ObserveOnly)),
+            Writes::Allowed if self.fence.may_write() => Ok(()),
+            Writes::Allowed => Err(Failure::Withheld(Withheld::Fenced)),
+        }
+    }
+}
+
+/// Lets attempts through when their time has come.
+#[derive(Clone)]
+pub(super) struct Admission {
+    inner: Measured,
+    permission: Permission,
+    metrics: Metrics,
+}
+
+impl Admission {
+    pub(super) const fn new(inner: Measured, permission: Permission, metrics: Metrics) -> Self {
+        Self {
+            inner,
+            permission,
+            metrics,
+        }
+    }
+
+    async fn send(self, call: Call) -> Outcome {
+        self.permission.check(&call)?;
+        let place = self.admit(&call).await?;
+        // Once more: the wait may have been long.
+        self.permission.check(&call)?;
+        let outcome = self.inner.oneshot(call.clone()).await;
+        drop(place);
+        if let Ok(answer) = &outcome
+            && let Some((throttler, wait)) = hold(answer)
+        {
+            call.shared.holds.put(&call, throttler, wait);
+        }
+        outcome
+    }
+
+    async fn admit(&self, call: &Call) -> Result<Option<Place>, Failure> {
+        self.sit_out_holds(call).await?;
+        let group = Group::of(call.operation);
+        let shared = &call.shared;
+        let left = call.patience_left();
+        match budget::reserve(&shared.application, &shared.tenant, group, left) {
+            Ok(Duration::ZERO) => {}
+            Ok(wait) => sleep(wait).await,
+            Err(wait) => return Err(later(wait)),
+        }
+        if group == Group::Login {
+            return Ok(None);
+        }
+        loop {
+            let entering = shared.lanes.enter(call.mailbox.as_ref());
+            let place = timeout_at(call.until, entering)
+                .await
+                .map_err(|_| later(PLACES_TAKEN))?;
+            if shared.holds.wait(call).is_none() {
+                return Ok(Some(place));
+            }
+            // Somebody was told to wait while we stood in line.
+            drop(place);
+            self.sit_out_holds(call).await?;
+        }
+    }
+
+    async fn sit_out_holds(&self, call: &Call) -> Result<(), Failure> {
+        while let Some(wait) = call.shared.holds.wait(call) {
+            if wait > call.patience_left() {
+                return Err(later(wait));
+            }
+            sleep(wait).await;
+            self.metrics
+                .graph_throttled_seconds
+                .with_label_values(&[&*call.label])
+                .inc_by(wait.as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+const fn later(after: Duration) -> Failure {
+    Failure::Withheld(Withheld::RetryLater { after })
+}
+
+/// Who asks for which wait.
+fn hold(answer: &Answer) -> Option<(Throttler, Duration)> {
+    let asked = match answer.status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => answer.retry_after()?,
+        _ => return None,
+    };
+    Some((classify::throttler(answer), asked))
+}
+
+impl Service<Call> for Admission {
+    type Response = Answer;
+    type Error = Failure;
+    type Future = BoxFuture<'static, Outcome>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.clone().send(call).boxed()
+    }
+}

@@ -1,0 +1,68 @@
+//! Counts and times each attempt, and learns the service's clock from its answer.
+
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
+
+use crate::graph::call::{Answer, Call, Failure, Outcome};
+use crate::graph::holds::Group;
+use crate::graph::timed::Timed;
+use crate::metrics::Metrics;
+
+/// Records what the inner layers bring.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    inner: Timed,
+    metrics: Metrics,
+}
+
+impl Measured {
+    pub(super) const fn new(inner: Timed, metrics: Metrics) -> Self {
+        Self { inner, metrics }
+    }
+
+    async fn send(self, call: Call) -> Outcome {
+        let operation = call.operation;
+        let shared = call.shared.clone();
+        let started = Instant::now();
+        let outcome = self.inner.oneshot(call).await;
+        let (code, result) = match &outcome {
+            Ok(answer) if answer.status.is_success() => (answer.status.as_str(), "ok"),
+            Ok(answer) => (answer.status.as_str(), "error"),
+            Err(Failure::NoAnswer { cause, .. }) => (cause.as_str(), "error"),
+            Err(Failure::Withheld(_) | Failure::Prerequisite(_)) => return outcome,
+        };
+        let operation_label = operation.as_str();
+        self.metrics
+            .graph_requests
+            .with_label_values(&[operation_label, code])
+            .inc();
+        self.metrics
+            .graph_request_seconds
+            .with_label_values(&[operation_label, result])
+            .observe(started.elapsed().as_secs_f64());
+        if let Ok(answer) = &outcome
+            && Group::of(operation) != Group::Login
+        {
+            shared.observe_clock(answer);
+        }
+        outcome
+    }
+}
+
+impl Service<Call> for Measured {
+    type Response = Answer;
+    type Error = Failure;
+    type Future = BoxFuture<'static, Outcome>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.clone().send(call).boxed()
+    }
+}
