@@ -49,3 +49,6 @@ mod timed;
 mod token;
 mod transport;
 mod wire;
+
+#[cfg(test)]
+mod tests;

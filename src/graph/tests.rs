@@ -1,0 +1,7 @@
+//! How calls behave in time, with a stand-in for the network and tokio's clock held.
+
+mod patience;
+mod stand_in;
+mod tokens;
+mod waiting;
+mod writing;
