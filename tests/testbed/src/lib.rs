@@ -1,1 +1,16 @@
 //! A real control plane, the Graph emulator and the operator in one call.
+//!
+//! For the integration tests and for the demo. Knows the operator only as a program: its flags, its ports and what it
+//! does in the two worlds; never its code. Nothing here outlives the program that started it (see [`guard`]).
+
+pub mod access;
+pub mod assets;
+pub mod audit;
+pub mod cluster;
+pub mod control_plane;
+pub mod error;
+pub mod guard;
+pub mod manifest;
+mod pki;
+pub mod ports;
+pub mod wait;

@@ -1,0 +1,7 @@
+//! The testbed itself, on its real control plane.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod control_plane;
+mod dependencies;
+mod guard;

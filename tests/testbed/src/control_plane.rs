@@ -1,0 +1,273 @@
+//! A real kube-apiserver with its etcd: RBAC on, ServiceAccount tokens, an audit log; no kubelet, no controllers.
+//!
+//! Without a controller manager nothing finishes the deletion of a namespace: [`ControlPlane::delete_namespace`] does.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::discovery::{Discovery, Scope, verbs};
+use tokio::sync::OnceCell;
+
+use crate::assets::{self, Assets, tail};
+use crate::audit::{self, AuditEntry, AuditMark};
+use crate::cluster::{Cluster, Connection};
+use crate::error::{Attempt, Error};
+use crate::guard::{self, Guarded, Scratch};
+use crate::{pki, ports, wait};
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+const READY_DEADLINE: Duration = Duration::from_secs(90);
+const ATTEMPTS: u32 = 3;
+
+static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+
+/// A running control plane. Ends when it is dropped or when this program ends, however that happens.
+#[derive(Debug)]
+pub struct ControlPlane {
+    cluster: Cluster,
+    url: String,
+    // In this order they end.
+    apiserver: Guarded,
+    _etcd: Guarded,
+    scratch: Scratch,
+}
+
+impl Deref for ControlPlane {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl ControlPlane {
+    /// The one of this program, started when it is first asked for. Use a namespace of your own in it.
+    pub async fn shared() -> Result<&'static Self, Error> {
+        SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// Starts one.
+    pub async fn start() -> Result<Self, Error> {
+        let assets = assets::ready().await?;
+        let mut result = Self::start_once(&assets).await;
+        for _ in 1..ATTEMPTS {
+            // Mostly a port that somebody else took in between.
+            if let Err(Error::Program { .. }) = &result {
+                result = Self::start_once(&assets).await;
+            }
+        }
+        result
+    }
+
+    async fn start_once(assets: &Assets) -> Result<Self, Error> {
+        let scratch = Scratch::new()?;
+        let folder = scratch.path();
+        pki::write(folder)?;
+        let etcd_url = format!("http://127.0.0.1:{}", ports::free()?);
+        let etcd = start_etcd(assets, folder, &etcd_url)?;
+        let port = ports::free()?;
+        let apiserver = start_apiserver(assets, folder, &etcd_url, port)?;
+        let url = format!("https://127.0.0.1:{port}");
+        let kubeconfig = folder.join("admin.kubeconfig");
+        let connection = Connection {
+            server: &url,
+            cluster: serde_json::json!({"certificate-authority": folder.join("ca.crt")}),
+            user: serde_json::json!({
+                "client-certificate": folder.join("admin.crt"),
+                "client-key": folder.join("admin.key"),
+            }),
+        };
+        connection.write(&kubeconfig)?;
+        let cluster = Cluster::existing(kubeconfig, assets.kubectl.clone(), folder.to_owned());
+        let mut control_plane = Self {
+            cluster,
+            url,
+            apiserver,
+            _etcd: etcd,
+            scratch,
+        };
+        control_plane.ready().await?;
+        Ok(control_plane)
+    }
+
+    async fn ready(&mut self) -> Result<(), Error> {
+        let client = self.cluster.admin().await?;
+        let apiserver = &mut self.apiserver;
+        let ended = wait::for_some(
+            "the API server is ready",
+            READY_DEADLINE,
+            async || match get(&client, "/readyz").await {
+                Ok(_) => Some(None),
+                Err(_) => apiserver.ended().ok().flatten().map(Some),
+            },
+        )
+        .await?;
+        match ended {
+            None => Ok(()),
+            Some(status) => Err(Error::Program {
+                program: format!("kube-apiserver ({status})"),
+                output: tail(&self.scratch.path().join("apiserver.log")),
+            }),
+        }
+    }
+
+    /// Base URL of the API server.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Issuer of the ServiceAccount tokens, as a federated credential names it.
+    #[must_use]
+    pub fn issuer(&self) -> &'static str {
+        ISSUER
+    }
+
+    /// The public keys of the ServiceAccount tokens, a JSON Web Key Set.
+    pub async fn jwks(&self) -> Result<String, Error> {
+        get(&self.admin().await?, "/openid/v1/jwks").await
+    }
+
+    /// Every request so far.
+    pub async fn audit(&self) -> Result<Vec<AuditEntry>, Error> {
+        self.audit_since(AuditMark::default()).await
+    }
+
+    /// A place in the audit log, to count from.
+    pub async fn audit_mark(&self) -> Result<AuditMark, Error> {
+        Ok(self.read_audit(AuditMark::default()).await?.1)
+    }
+
+    /// Every request since a mark.
+    pub async fn audit_since(&self, mark: AuditMark) -> Result<Vec<AuditEntry>, Error> {
+        Ok(self.read_audit(mark).await?.0)
+    }
+
+    async fn read_audit(&self, mark: AuditMark) -> Result<(Vec<AuditEntry>, AuditMark), Error> {
+        let log = self.scratch.path().join("audit.log");
+        audit::since(&self.admin().await?, &log, mark).await
+    }
+
+    /// Deletes a namespace with all that is in it, as the controllers of a whole cluster would.
+    pub async fn delete_namespace(&self, name: &str) -> Result<(), Error> {
+        let client = self.admin().await?;
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces
+            .delete(name, &DeleteParams::default())
+            .await
+            .attempt(format!("delete the namespace {name}"))?;
+        let discovery = Discovery::new(client.clone())
+            .run()
+            .await
+            .attempt("discover what a namespace can hold")?;
+        for (resource, capabilities) in discovery
+            .groups()
+            .flat_map(kube::discovery::ApiGroup::recommended_resources)
+        {
+            let deletable = capabilities.supports_operation(verbs::DELETE_COLLECTION);
+            if capabilities.scope == Scope::Namespaced && deletable {
+                let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), name, &resource);
+                api.delete_collection(&DeleteParams::default(), &ListParams::default())
+                    .await
+                    .attempt(format!("delete {} in {name}", resource.plural))?;
+            }
+        }
+        finalize(&namespaces, name).await
+    }
+
+    /// Ends it and removes its files.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+async fn finalize(namespaces: &Api<Namespace>, name: &str) -> Result<(), Error> {
+    let mut namespace = namespaces
+        .get(name)
+        .await
+        .attempt(format!("read the namespace {name}"))?;
+    if let Some(spec) = &mut namespace.spec {
+        spec.finalizers = None;
+    }
+    namespaces
+        .replace_subresource("finalize", name, &PostParams::default(), &namespace)
+        .await
+        .attempt(format!("finalize the namespace {name}"))?;
+    Ok(())
+}
+
+async fn get(client: &kube::Client, path: &str) -> Result<String, Error> {
+    let request = http::Request::get(path)
+        .body(Vec::new())
+        .map_err(|error| Error::Document {
+            what: path.to_owned(),
+            message: error.to_string(),
+        })?;
+    client
+        .request_text(request)
+        .await
+        .attempt(format!("get {path}"))
+}
+
+fn start_etcd(assets: &Assets, folder: &Path, url: &str) -> Result<Guarded, Error> {
+    let peer = format!("http://127.0.0.1:{}", ports::free()?);
+    let mut command = guard::command(&assets.etcd);
+    command
+        .arg(format!("--data-dir={}", folder.join("etcd").display()))
+        .arg(format!("--listen-client-urls={url}"))
+        .arg(format!("--advertise-client-urls={url}"))
+        .arg(format!("--listen-peer-urls={peer}"))
+        .arg(format!("--initial-advertise-peer-urls={peer}"))
+        .arg(format!("--initial-cluster=default={peer}"))
+        .args(["--unsafe-no-fsync", "--log-level=warn"]);
+    logged("etcd", command, &folder.join("etcd.log"))
+}
+
+fn start_apiserver(
+    assets: &Assets,
+    folder: &Path,
+    etcd_url: &str,
+    port: u16,
+) -> Result<Guarded, Error> {
+    let policy = folder.join("audit-policy.yaml");
+    std::fs::write(&policy, audit::POLICY).attempt("write the audit policy")?;
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut command = guard::command(&assets.kube_apiserver);
+    command
+        .arg(format!("--etcd-servers={etcd_url}"))
+        .arg(format!("--secure-port={port}"))
+        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
+        .arg("--endpoint-reconciler-type=none")
+        .arg("--service-cluster-ip-range=10.0.0.0/24")
+        .arg(format!("--cert-dir={}", file("certificates")))
+        .arg(format!("--client-ca-file={}", file("ca.crt")))
+        .arg(format!("--tls-cert-file={}", file("apiserver.crt")))
+        .arg(format!("--tls-private-key-file={}", file("apiserver.key")))
+        .arg("--authorization-mode=RBAC")
+        .arg("--anonymous-auth=false")
+        .arg(format!("--service-account-issuer={ISSUER}"))
+        .arg(format!(
+            "--service-account-key-file={}",
+            file("service-account.key")
+        ))
+        .arg(format!(
+            "--service-account-signing-key-file={}",
+            file("service-account.key")
+        ))
+        .arg(format!("--audit-policy-file={}", policy.display()))
+        .arg(format!("--audit-log-path={}", file("audit.log")))
+        .args(["--audit-log-mode=blocking", "--profiling=false"]);
+    logged("kube-apiserver", command, &folder.join("apiserver.log"))
+}
+
+fn logged(name: &str, mut command: std::process::Command, log: &Path) -> Result<Guarded, Error> {
+    let output = std::fs::File::create(log).attempt(format!("make {}", log.display()))?;
+    let errors = output
+        .try_clone()
+        .attempt(format!("share the log of {name}"))?;
+    command.stdout(output).stderr(errors);
+    Guarded::spawn(name, command)
+}
