@@ -1,5 +1,6 @@
 //! How calls behave in time, with a stand-in for the network and tokio's clock held.
 
+mod network;
 mod patience;
 mod stand_in;
 mod tokens;
