@@ -3,11 +3,16 @@
 //! Nothing here is async, reads a clock, or knows a client: time and randomness are arguments, so that a
 //! decision can be repeated, tabulated and simulated.
 
+pub mod announce;
 pub mod conditions;
 pub mod endpoints;
+pub mod endpoint;
 pub mod identity;
 pub mod mailbox;
+pub mod permission;
 pub mod queue;
 pub mod reading;
 pub mod records;
 pub mod schedule;
+pub mod store;
+pub mod sweep;

@@ -1,0 +1,134 @@
+//! Who may refer to a tenant: `spec.allowedNamespaces`, as in Gateway API.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+
+use crate::api::v1alpha1::tenant::{AllowedNamespaces, FromNamespaces};
+
+/// Labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+/// Whether objects in `namespace` with these labels may refer to a tenant in namespace `home`.
+///
+/// Labels that are not known yet count as none, so that nothing is allowed by ignorance.
+#[must_use]
+pub fn permits(
+    allowed: &AllowedNamespaces,
+    home: &str,
+    namespace: &str,
+    labels: Option<&Labels>,
+) -> bool {
+    if home == namespace {
+        return true;
+    }
+    match allowed.from {
+        FromNamespaces::Same => false,
+        FromNamespaces::All => true,
+        FromNamespaces::Selector => match (&allowed.selector, labels) {
+            (Some(selector), Some(labels)) => selects(selector, labels),
+            (Some(_) | None, _) => false,
+        },
+    }
+}
+
+fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(name, value)| labels.get(name) == Some(value));
+    equal
+        && selector
+            .match_expressions
+            .iter()
+            .flatten()
+            .all(|requirement| meets(requirement, labels))
+}
+
+fn meets(requirement: &LabelSelectorRequirement, labels: &Labels) -> bool {
+    let value = labels.get(&requirement.key);
+    let listed = |value: &String| requirement.values.iter().flatten().any(|v| v == value);
+    match requirement.operator.as_str() {
+        "In" => value.is_some_and(listed),
+        "NotIn" => value.is_none_or(|value| !listed(value)),
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selector(text: &str) -> AllowedNamespaces {
+        AllowedNamespaces {
+            from: FromNamespaces::Selector,
+            selector: Some(serde_json::from_str(text).unwrap()),
+        }
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_own_namespace_is_always_permitted() {
+        assert!(permits(&AllowedNamespaces::default(), "a", "a", None));
+        assert!(!permits(&AllowedNamespaces::default(), "a", "b", None));
+    }
+
+    #[test]
+    fn a_selector_decides_by_labels_and_unknown_labels_permit_nothing() {
+        let rooms = selector(r#"{"matchLabels": {"team": "rooms"}}"#);
+        assert!(permits(
+            &rooms,
+            "a",
+            "b",
+            Some(&labels(&[("team", "rooms")]))
+        ));
+        assert!(!permits(
+            &rooms,
+            "a",
+            "b",
+            Some(&labels(&[("team", "other")]))
+        ));
+        assert!(!permits(&rooms, "a", "b", None));
+    }
+
+    #[test]
+    fn every_operator_of_a_label_selector_is_understood() {
+        let cases = [
+            (
+                r#"{"key": "x", "operator": "In", "values": ["1"]}"#,
+                true,
+                false,
+            ),
+            (
+                r#"{"key": "x", "operator": "NotIn", "values": ["1"]}"#,
+                false,
+                true,
+            ),
+            (r#"{"key": "x", "operator": "Exists"}"#, true, false),
+            (r#"{"key": "x", "operator": "DoesNotExist"}"#, false, true),
+            (r#"{"key": "x", "operator": "FromTheFuture"}"#, false, false),
+        ];
+        for (expression, with, without) in cases {
+            let allowed = selector(&format!(r#"{{"matchExpressions": [{expression}]}}"#));
+            assert_eq!(
+                permits(&allowed, "a", "b", Some(&labels(&[("x", "1")]))),
+                with,
+                "{expression}"
+            );
+            assert_eq!(
+                permits(&allowed, "a", "b", Some(&labels(&[]))),
+                without,
+                "{expression}"
+            );
+        }
+    }
+}

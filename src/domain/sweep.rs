@@ -1,0 +1,282 @@
+//! What a tenant's list of subscriptions shows: strays of ours that nobody names, and subscriptions that
+//! vanished without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::identity::{Target, namespace_hash};
+use super::schedule::{Pace, later};
+use crate::ids::{InstanceId, SubscriptionId, Uid};
+
+/// How often a tenant's subscriptions are listed.
+pub const INTERVAL: std::time::Duration = std::time::Duration::from_mins(15);
+
+/// A stray must have been seen for so long before it is removed.
+pub const STRAY_AGE: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// One subscription in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Where it sends notifications.
+    pub notification_url: String,
+}
+
+/// Who we are, and whose subscriptions we may touch.
+#[derive(Clone, Debug)]
+pub struct Ours {
+    /// This installation.
+    pub instance: InstanceId,
+    /// A lost installation whose subscriptions are to be treated as our own strays.
+    pub taken_over: Option<InstanceId>,
+    /// Hashes of the namespaces in scope; `None` for all.
+    pub scope: Option<BTreeSet<String>>,
+}
+
+impl Ours {
+    /// In scope: these namespaces only, or all when there are none.
+    #[must_use]
+    pub fn new(
+        instance: InstanceId,
+        taken_over: Option<InstanceId>,
+        namespaces: &[String],
+    ) -> Self {
+        let scope = (!namespaces.is_empty())
+            .then(|| namespaces.iter().map(|ns| namespace_hash(ns)).collect());
+        Self {
+            instance,
+            taken_over,
+            scope,
+        }
+    }
+
+    /// The object that a subscription of ours was made for.
+    #[must_use]
+    pub fn target(&self, url: &str) -> Option<Target> {
+        let target = Target::parse_url(url)?;
+        let ours =
+            target.instance == self.instance || Some(&target.instance) == self.taken_over.as_ref();
+        let in_scope = self
+            .scope
+            .as_ref()
+            .is_none_or(|scope| scope.contains(&target.namespace_hash));
+        (ours && in_scope).then_some(target)
+    }
+}
+
+/// What the cluster says about the object that a subscription was made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// There is none with this UID.
+    Gone,
+    /// A pass over it is under way and may be creating or replacing.
+    Busy,
+    /// Its status names this subscription, or none.
+    Names(Option<SubscriptionId>),
+}
+
+/// Strays seen in earlier listings of one tenant, and when first.
+pub type Strays = BTreeMap<SubscriptionId, Timestamp>;
+
+/// Subscriptions of ours in a listing that nobody names, noted in `strays`. Returned are those that have been so
+/// for long enough to be removed.
+pub fn strays(
+    listing: &[Listed],
+    ours: &Ours,
+    owner: impl Fn(Uid) -> Owner,
+    strays: &mut Strays,
+    (now, pace): (Timestamp, Pace),
+) -> Vec<SubscriptionId> {
+    let nobody_names = |listed: &&Listed| {
+        ours.target(&listed.notification_url)
+            .is_some_and(|target| match owner(target.uid) {
+                Owner::Gone => true,
+                Owner::Busy => false,
+                Owner::Names(named) => named.as_ref() != Some(&listed.id),
+            })
+    };
+    let seen: BTreeMap<SubscriptionId, Timestamp> = listing
+        .iter()
+        .filter(nobody_names)
+        .map(|listed| {
+            (
+                listed.id.clone(),
+                strays.get(&listed.id).copied().unwrap_or(now),
+            )
+        })
+        .collect();
+    *strays = seen;
+    let old = |first: &Timestamp| now >= later(*first, pace.of(STRAY_AGE));
+    strays
+        .iter()
+        .filter(|(_, first)| old(first))
+        .map(|(id, _)| id.clone())
+        .collect()
+}
+
+/// Which of these subscriptions are not in the listing although they should still live.
+#[must_use]
+pub fn vanished<'a>(
+    listing: &[Listed],
+    kept: impl Iterator<Item = (Uid, &'a SubscriptionId, Timestamp)>,
+    graph_now: Timestamp,
+) -> Vec<Uid> {
+    let ids: BTreeSet<&SubscriptionId> = listing.iter().map(|listed| &listed.id).collect();
+    kept.filter(|(_, id, expires)| *expires > graph_now && !ids.contains(id))
+        .map(|(uid, _, _)| uid)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+    use crate::domain::identity::NotificationUrls;
+
+    fn uid(n: u8) -> Uid {
+        Uid::from_bytes([n; 16])
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn listed(id: &str, instance: &str, namespace: &str, uid: Uid) -> Listed {
+        let urls = NotificationUrls::new(
+            Url::parse("https://old.example/base").unwrap(),
+            InstanceId::new(instance),
+        );
+        Listed {
+            id: SubscriptionId::new(id),
+            notification_url: urls.change(namespace, &uid).to_string(),
+        }
+    }
+
+    fn ours() -> Ours {
+        Ours::new(InstanceId::new("00aa"), None, &["rooms".to_owned()])
+    }
+
+    #[test]
+    fn a_stray_is_removed_when_a_second_listing_ten_minutes_later_still_shows_it() {
+        let listing = [listed("s1", "00aa", "rooms", uid(1))];
+        let mut seen = Strays::new();
+        let first = strays(
+            &listing,
+            &ours(),
+            |_| Owner::Gone,
+            &mut seen,
+            (at("2026-11-25T08:00:00Z"), Pace::REAL),
+        );
+        assert_eq!(first, []);
+        let soon = strays(
+            &listing,
+            &ours(),
+            |_| Owner::Gone,
+            &mut seen,
+            (at("2026-11-25T08:09:59Z"), Pace::REAL),
+        );
+        assert_eq!(soon, []);
+        let late = strays(
+            &listing,
+            &ours(),
+            |_| Owner::Gone,
+            &mut seen,
+            (at("2026-11-25T08:10:00Z"), Pace::REAL),
+        );
+        assert_eq!(late, [SubscriptionId::new("s1")]);
+    }
+
+    #[test]
+    fn a_stray_that_was_claimed_in_between_starts_anew() {
+        let listing = [listed("s1", "00aa", "rooms", uid(1))];
+        let mut seen = Strays::new();
+        strays(
+            &listing,
+            &ours(),
+            |_| Owner::Gone,
+            &mut seen,
+            (at("2026-11-25T08:00:00Z"), Pace::REAL),
+        );
+        strays(
+            &listing,
+            &ours(),
+            |_| Owner::Busy,
+            &mut seen,
+            (at("2026-11-25T08:15:00Z"), Pace::REAL),
+        );
+        let again = strays(
+            &listing,
+            &ours(),
+            |_| Owner::Gone,
+            &mut seen,
+            (at("2026-11-25T08:30:00Z"), Pace::REAL),
+        );
+        assert_eq!(again, []);
+    }
+
+    #[test]
+    fn what_is_named_foreign_or_out_of_scope_is_never_a_stray() {
+        let listing = [
+            listed("named", "00aa", "rooms", uid(1)),
+            listed("foreign", "00bb", "rooms", uid(2)),
+            listed("elsewhere", "00aa", "other", uid(3)),
+            Listed {
+                id: SubscriptionId::new("odd"),
+                notification_url: "not a url".to_owned(),
+            },
+        ];
+        let mut seen = Strays::new();
+        let owner = |uid_: Uid| {
+            if uid_ == uid(1) {
+                Owner::Names(Some(SubscriptionId::new("named")))
+            } else {
+                Owner::Gone
+            }
+        };
+        for minute in ["08:00", "08:30"] {
+            let now = at(&format!("2026-11-25T{minute}:00Z"));
+            assert_eq!(
+                strays(&listing, &ours(), owner, &mut seen, (now, Pace::REAL)),
+                []
+            );
+        }
+        assert!(seen.is_empty());
+    }
+
+    #[test]
+    fn a_lost_installation_that_is_taken_over_counts_as_our_own() {
+        let taking_over = Ours::new(InstanceId::new("00aa"), Some(InstanceId::new("00bb")), &[]);
+        assert!(
+            taking_over
+                .target(&listed("x", "00bb", "any", uid(1)).notification_url)
+                .is_some()
+        );
+        assert!(
+            taking_over
+                .target(&listed("x", "00cc", "any", uid(1)).notification_url)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_living_subscription_that_the_listing_lacks_has_vanished() {
+        let (kept, gone, ended) = (
+            SubscriptionId::new("kept"),
+            SubscriptionId::new("gone"),
+            SubscriptionId::new("ended"),
+        );
+        let listing = [listed("kept", "00aa", "rooms", uid(1))];
+        let now = at("2026-11-25T08:00:00Z");
+        let later = at("2026-11-26T08:00:00Z");
+        let earlier = at("2026-11-24T08:00:00Z");
+        let all = [
+            (uid(1), &kept, later),
+            (uid(2), &gone, later),
+            (uid(3), &ended, earlier),
+        ];
+        assert_eq!(vanished(&listing, all.into_iter(), now), [uid(2)]);
+    }
+}
