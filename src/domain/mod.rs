@@ -6,9 +6,9 @@
 pub mod announce;
 pub mod conditions;
 pub mod endpoints;
-pub mod endpoint;
 pub mod identity;
 pub mod mailbox;
+pub mod notification_url;
 pub mod permission;
 pub mod queue;
 pub mod reading;
