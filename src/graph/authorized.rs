@@ -44,11 +44,17 @@ impl Authorized {
         if !worth_a_fresh_token {
             return outcome;
         }
-        match self.tokens.replace(&token, call.until).await {
-            Ok(fresh) => self.attempt(&call, &fresh).await,
-            // What Graph said is better evidence than that no new token came.
-            Err(_) => outcome,
+        // What Graph said is better evidence than that no new token came.
+        let Ok(fresh) = self.tokens.replace(&token, call.until).await else {
+            return outcome;
+        };
+        let repeated = self.attempt(&call, &fresh).await;
+        if let Ok(answer) = &repeated
+            && classify::remedy(call.operation, answer) == Remedy::FreshToken
+        {
+            self.tokens.replaced_in_vain();
         }
+        repeated
     }
 
     async fn attempt(&self, call: &Call, token: &Token) -> Outcome {

@@ -92,7 +92,8 @@ impl TenantGateway {
 /// Whether `eq` minds the case of the prefix is not documented, so both are asked for.
 fn has_address(address: &str) -> String {
     let address = address.replace('\'', "''");
-    format!("proxyAddresses/any(p:p eq 'SMTP:{address}' or p eq 'smtp:{address}')")
+    let has = |prefix| format!("proxyAddresses/any(p:p eq '{prefix}:{address}')");
+    format!("{} or {}", has("SMTP"), has("smtp"))
 }
 
 #[cfg(test)]
@@ -103,7 +104,8 @@ mod tests {
     fn an_apostrophe_cannot_end_the_filter() {
         assert_eq!(
             has_address("o'neil@contoso.example"),
-            "proxyAddresses/any(p:p eq 'SMTP:o''neil@contoso.example' or p eq 'smtp:o''neil@contoso.example')"
+            "proxyAddresses/any(p:p eq 'SMTP:o''neil@contoso.example') \
+             or proxyAddresses/any(p:p eq 'smtp:o''neil@contoso.example')"
         );
     }
 }

@@ -90,6 +90,9 @@ pub enum GatewayError {
     },
 }
 
+/// Above so many, what nobody is connected to is forgotten.
+const MAX_TENANTS: usize = 1_000;
+
 /// Everything that all tenants share. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
@@ -201,6 +204,10 @@ impl Gateway {
         } = &mut *registry;
         if let Some(shared) = tenants.get(app) {
             return Arc::clone(shared);
+        }
+        if tenants.len() >= MAX_TENANTS {
+            tenants.retain(|_, shared| Arc::strong_count(shared) > 1);
+            applications.retain(|_, budget| Arc::strong_count(budget) > 1);
         }
         let key = (Arc::clone(&app.cloud), Arc::clone(&app.client_id));
         let application = applications

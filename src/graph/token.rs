@@ -1,4 +1,5 @@
-//! The token of one credential: fetched by one caller at a time, shared by all, renewed early.
+//! The token of one credential: fetched by one caller at a time, shared by all, renewed early and in the
+//! background.
 //!
 //! A refusal is remembered for a while, so that thousands of callers do not each ask again; a caller with
 //! a reason ([`TokenSource::fresh`]) may. A token that still works is used as long as no new one comes.
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Mutex as Turn, MutexGuard};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 use url::Url;
@@ -35,6 +36,10 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 const AFTER_REFUSALS: Duration = Duration::from_mins(5);
 /// The same after an outage, and for callers with a reason.
 const AFTER_OUTAGE: Duration = Duration::from_secs(1);
+/// How long a token is not replaced again after its replacement was not accepted either.
+const IN_VAIN: Duration = Duration::from_secs(30);
+/// How long a renewal in the background may wait.
+const BACKGROUND_PATIENCE: Duration = Duration::from_mins(1);
 /// What to advise who cannot wait for the one who is asking.
 const ASKING: Duration = Duration::from_secs(5);
 
@@ -64,7 +69,7 @@ pub(super) struct TokenSource {
     clock: Clock,
     known: Mutex<Known>,
     /// Whose turn it is to ask, and what askers have learned about the login host's clock.
-    turn: Turn<SignedDuration>,
+    turn: Arc<Turn<SignedDuration>>,
 }
 
 #[derive(Default)]
@@ -73,6 +78,8 @@ struct Known {
     /// How often somebody asked.
     asked: u64,
     failure: Option<Remembered>,
+    /// When a fresh token was found to be no better than the one before.
+    in_vain: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -102,22 +109,23 @@ impl TokenSource {
             inner,
             clock,
             known: Mutex::default(),
-            turn: Turn::new(SignedDuration::ZERO),
+            turn: Arc::new(Turn::new(SignedDuration::ZERO)),
         }
     }
 
-    /// A token that Graph accepts now.
-    pub(super) async fn usable(&self, until: Instant) -> Result<Arc<Token>, GraphError> {
+    /// A token that has not ended yet. Nobody waits for the renewal of one that still works.
+    pub(super) async fn usable(self: &Arc<Self>, until: Instant) -> Result<Arc<Token>, GraphError> {
         let now = Instant::now();
         let (token, asked, failure) = self.snapshot();
         let quiet = failure.filter(|failure| now < failure.quiet_until());
         match (token.filter(|token| now < token.expires), quiet) {
             (Some(token), _) if now < token.refresh_at => Ok(token),
-            (Some(token), Some(_)) => Ok(token),
-            (Some(token), None) => match self.turn.try_lock() {
-                Ok(turn) => Ok(self.ask(turn, until).await.unwrap_or(token)),
-                Err(_) => Ok(token),
-            },
+            (Some(token), quiet) => {
+                if quiet.is_none() {
+                    self.renew_in_background();
+                }
+                Ok(token)
+            }
             (None, Some(failure)) => Err(failure.error),
             (None, None) => self.ask_or_share(asked, until).await,
         }
@@ -125,19 +133,26 @@ impl TokenSource {
 
     /// Like [`Self::usable`], but says so when the login host refuses us, even if an older token still
     /// works.
-    pub(super) async fn accepted(&self, until: Instant) -> Result<Arc<Token>, GraphError> {
+    pub(super) async fn accepted(
+        self: &Arc<Self>,
+        until: Instant,
+    ) -> Result<Arc<Token>, GraphError> {
         let (_, asked, failure) = self.snapshot();
         match failure {
             Some(failure) if failure.refusals == 0 => self.usable(until).await,
             Some(failure) if Instant::now() < failure.quiet_until() => Err(failure.error),
             Some(_) => self.ask_or_share(asked, until).await,
-            None => {
-                let token = self.usable(until).await?;
-                match self.snapshot().2 {
-                    Some(failure) if failure.refusals > 0 => Err(failure.error),
-                    Some(_) | None => Ok(token),
-                }
-            }
+            None => self.usable(until).await,
+        }
+    }
+
+    fn renew_in_background(self: &Arc<Self>) {
+        // Somebody is asking already if it is not our turn.
+        if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() {
+            let source = Arc::clone(self);
+            let until = Instant::now() + BACKGROUND_PATIENCE;
+            // What comes of it is remembered.
+            tokio::spawn(async move { source.ask(turn, until).await.map(drop) });
         }
     }
 
@@ -150,7 +165,7 @@ impl TokenSource {
         }
     }
 
-    /// Another token than `used`.
+    /// Another token than `used`, which Graph did not accept.
     pub(super) async fn replace(
         &self,
         used: &Token,
@@ -158,8 +173,23 @@ impl TokenSource {
     ) -> Result<Arc<Token>, GraphError> {
         match self.snapshot().0 {
             Some(token) if token.acquired > used.acquired => Ok(token),
+            Some(_) | None if self.is_in_vain() => Err(error(
+                ErrorClass::Unauthenticated,
+                "fresh tokens are not accepted either",
+            )),
             Some(_) | None => self.fresh(until).await,
         }
+    }
+
+    /// The replacement was not accepted either: no use in asking for more of them.
+    pub(super) fn replaced_in_vain(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.in_vain = Some(Instant::now());
+    }
+
+    fn is_in_vain(&self) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.in_vain.is_some_and(|at| at.elapsed() < IN_VAIN)
     }
 
     fn snapshot(&self) -> (Option<Arc<Token>>, u64, Option<Remembered>) {
@@ -168,12 +198,14 @@ impl TokenSource {
     }
 
     async fn ask_or_share(&self, asked: u64, until: Instant) -> Result<Arc<Token>, GraphError> {
-        let turn = timeout_at(until, self.turn.lock()).await.map_err(|_| {
-            error(
-                ErrorClass::Withheld(Withheld::RetryLater { after: ASKING }),
-                "",
-            )
-        })?;
+        let turn = timeout_at(until, Arc::clone(&self.turn).lock_owned())
+            .await
+            .map_err(|_| {
+                error(
+                    ErrorClass::Withheld(Withheld::RetryLater { after: ASKING }),
+                    "",
+                )
+            })?;
         // Who asked while we waited for the turn asked for us too.
         match self.snapshot() {
             (_, now, Some(failure)) if now > asked => Err(failure.error),
@@ -184,7 +216,7 @@ impl TokenSource {
 
     async fn ask(
         &self,
-        mut turn: MutexGuard<'_, SignedDuration>,
+        mut turn: OwnedMutexGuard<SignedDuration>,
         until: Instant,
     ) -> Result<Arc<Token>, GraphError> {
         let outcome = self.request(&mut turn, until).await;
