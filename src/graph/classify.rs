@@ -285,7 +285,3 @@ fn longest_life(message: &str) -> Option<Duration> {
     let minutes: u64 = before.rsplit(' ').next()?.replace(',', "").parse().ok()?;
     Some(Duration::from_mins(minutes.min(1_000_000)))
 }
-
-#[cfg(test)]
-#[path = "classify_tests.rs"]
-mod tests;

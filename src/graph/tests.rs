@@ -1,5 +1,6 @@
-//! How calls behave in time, with a stand-in for the network and tokio's clock held.
+//! What answers mean, and how calls behave in time: with a stand-in for the network and tokio's clock held.
 
+mod meanings;
 mod network;
 mod patience;
 mod stand_in;

@@ -1,10 +1,13 @@
 //! What Graph and Entra were seen to say (graph.md 1.7, 4-9), and what it means.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
-use super::*;
+use crate::graph::call::Answer;
+use crate::graph::classify::refusal;
 use crate::graph::entra;
+use crate::graph::error::{ErrorClass, NotFound, Outage};
+use crate::graph::operation::Operation;
 
 fn answer(status: u16, body: &str) -> Answer {
     Answer {
