@@ -9,6 +9,7 @@ pub mod domain;
 pub mod graph;
 pub mod ids;
 pub mod metrics;
+pub mod notification;
 pub mod reference;
 pub mod secret;
 pub mod telemetry;

@@ -1,3 +1,5 @@
+//! Flags in, sentences out.
+
 use clap::{CommandFactory, Parser};
 
 use super::flags::Flags;

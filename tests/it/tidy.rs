@@ -13,7 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("metrics", &["ids"]),
     ("api", &["ids"]),
-    ("domain", &["api", "ids"]),
+    ("domain", &["api", "ids", "secret"]),
     ("graph", &["ids", "secret", "clock", "metrics"]),
     (
         "notification",

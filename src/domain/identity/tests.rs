@@ -1,3 +1,5 @@
+//! Round trips, and everything that must not verify.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,212 @@
+//! Verified lifecycle events on their way to the work queue: each object and event at most once, never
+//! more than fits.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus::IntCounter;
+use tokio::sync::Notify;
+
+use crate::ids::{SubscriptionId, Uid};
+
+/// Room for two events of each of 10,000 mailboxes.
+pub const CAPACITY: usize = 20_000;
+
+/// What Graph says about a subscription
+/// (<https://learn.microsoft.com/graph/change-notifications-lifecycle-events>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LifecycleEvent {
+    /// It must be renewed or reauthorized soon.
+    ReauthorizationRequired,
+    /// It was removed.
+    SubscriptionRemoved,
+    /// Some notifications were not delivered.
+    Missed,
+}
+
+impl LifecycleEvent {
+    /// As Graph spells it; also the metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReauthorizationRequired => "reauthorizationRequired",
+            Self::SubscriptionRemoved => "subscriptionRemoved",
+            Self::Missed => "missed",
+        }
+    }
+
+    /// Reads Graph's spelling; `None` for what it may invent later.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::ReauthorizationRequired,
+            Self::SubscriptionRemoved,
+            Self::Missed,
+        ]
+        .into_iter()
+        .find(|event| event.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// A verified reason to look at an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// The object. It may be gone.
+    pub uid: Uid,
+    /// What happened.
+    pub event: LifecycleEvent,
+    /// The subscription that Graph named last, if it named one. Not proven: look at the status instead.
+    pub subscription: Option<SubscriptionId>,
+}
+
+/// The queue. Clones share it.
+#[derive(Clone, Debug)]
+pub struct WakeQueue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+    capacity: usize,
+    lost: IntCounter,
+}
+
+/// In order of arrival, and what is known of each.
+#[derive(Debug, Default)]
+struct Waiting {
+    order: VecDeque<(Uid, LifecycleEvent)>,
+    named: HashMap<(Uid, LifecycleEvent), Option<SubscriptionId>>,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<Wake> {
+        let (uid, event) = self.order.pop_front()?;
+        let subscription = self.named.remove(&(uid, event)).flatten();
+        Some(Wake {
+            uid,
+            event,
+            subscription,
+        })
+    }
+}
+
+impl WakeQueue {
+    /// A queue for `capacity` wakes that counts in `lost` what finds no room.
+    #[must_use]
+    pub fn new(capacity: usize, lost: IntCounter) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                waiting: Mutex::default(),
+                arrived: Notify::new(),
+                capacity,
+                lost,
+            }),
+        }
+    }
+
+    /// Adds a wake, or merges it with one for the same object and event that still waits.
+    pub fn push(&self, wake: Wake) {
+        let mut waiting = self.waiting();
+        let key = (wake.uid, wake.event);
+        if let Some(named) = waiting.named.get_mut(&key) {
+            *named = wake.subscription.or_else(|| named.take());
+        } else if waiting.order.len() < self.shared.capacity {
+            waiting.order.push_back(key);
+            waiting.named.insert(key, wake.subscription);
+            drop(waiting);
+            self.shared.arrived.notify_one();
+        } else {
+            self.shared.lost.inc();
+        }
+    }
+
+    /// The next wake, waiting for one. Nothing is lost when the wait is given up.
+    pub async fn next(&self) -> Wake {
+        loop {
+            let arrived = self.shared.arrived.notified();
+            if let Some(wake) = self.waiting().pop() {
+                return wake;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Everything that waits now.
+    #[must_use]
+    pub fn drain(&self) -> Vec<Wake> {
+        let mut waiting = self.waiting();
+        std::iter::from_fn(|| waiting.pop()).collect()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(capacity: usize) -> (WakeQueue, IntCounter) {
+        let lost = IntCounter::new("lost", "lost").unwrap();
+        (WakeQueue::new(capacity, lost.clone()), lost)
+    }
+
+    fn wake(object: u8, event: LifecycleEvent, subscription: &str) -> Wake {
+        Wake {
+            uid: Uid::from_bytes([object; 16]),
+            event,
+            subscription: Some(SubscriptionId::new(subscription)),
+        }
+    }
+
+    #[test]
+    fn the_same_event_of_an_object_waits_once() {
+        let (queue, lost) = queue(10);
+        queue.push(wake(1, LifecycleEvent::Missed, "a"));
+        queue.push(wake(1, LifecycleEvent::SubscriptionRemoved, "a"));
+        queue.push(wake(1, LifecycleEvent::Missed, "b"));
+        assert_eq!(
+            queue.drain(),
+            [
+                wake(1, LifecycleEvent::Missed, "b"),
+                wake(1, LifecycleEvent::SubscriptionRemoved, "a"),
+            ]
+        );
+        assert_eq!(queue.drain(), []);
+        queue.push(wake(1, LifecycleEvent::Missed, "c"));
+        assert_eq!(queue.drain().len(), 1);
+        assert_eq!(lost.get(), 0);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let (queue, lost) = queue(2);
+        for object in 0..5 {
+            queue.push(wake(object, LifecycleEvent::Missed, "a"));
+        }
+        queue.push(wake(0, LifecycleEvent::Missed, "a"));
+        assert_eq!(lost.get(), 3);
+        assert_eq!(queue.drain().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_is_woken_and_everything_arrives_in_order() {
+        let (queue, _) = queue(10);
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { [queue.next().await, queue.next().await] }
+        });
+        tokio::task::yield_now().await;
+        let wakes = [1, 2].map(|object| wake(object, LifecycleEvent::Missed, "a"));
+        for wake in &wakes {
+            queue.push(wake.clone());
+        }
+        assert_eq!(waiting.await.unwrap(), wakes);
+    }
+}
