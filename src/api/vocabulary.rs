@@ -10,6 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::ids::Kind;
 
+mod mailbox;
+pub mod remedy;
+mod tenant;
+
+use remedy::{Actor, Problem};
+
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($variant:ident => $text:literal,)* }) => {
         $(#[$doc])*
@@ -173,7 +179,7 @@ vocabulary! {
         CreateFailed => "Graph did not create it.",
         RenewFailed => "Graph did not renew it and no time is left.",
         Lapsed => "It ended before it was renewed.",
-        Removed => "Graph removed it.",
+        Removed => "Graph removed it before its end.",
         QuotaExceeded => "Graph's quota of subscriptions is used up.",
         HeldByAnother => "Another installation holds a subscription for the same mailbox and application.",
         // RoomNotListed
@@ -207,243 +213,44 @@ pub struct ConditionMeta {
     pub kind: Kind,
     /// Whether `Ready` is False while it is True.
     pub blocks_ready: bool,
-    /// Who usually has to act.
-    pub acts: Actor,
-    /// Reasons while it is True.
-    pub problems: &'static [Reason],
+    /// What it can be True for, each with its remedy.
+    pub problems: &'static [Problem],
     /// Reason when it was looked at and all is well.
     pub healthy: &'static Reason,
 }
 
-/// Who can end a problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// Administrator of Entra ID.
-    EntraAdministrator,
-    /// Administrator of Exchange Online.
-    ExchangeAdministrator,
-    /// The platform team that runs the operator.
-    PlatformTeam,
-    /// Whoever wrote the object.
-    ObjectOwner,
-    /// Nobody: it heals by itself.
-    Nobody,
-}
-
-impl Actor {
-    /// In words.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EntraAdministrator => "Entra administrator",
-            Self::ExchangeAdministrator => "Exchange administrator",
-            Self::PlatformTeam => "platform team",
-            Self::ObjectOwner => "owner of the object",
-            Self::Nobody => "nobody, it heals by itself",
-        }
-    }
-}
-
-use Actor::{EntraAdministrator, ExchangeAdministrator, Nobody, ObjectOwner, PlatformTeam};
-use ConditionType as C;
-use Reason as R;
-
-const fn tenant(
-    type_: &'static C,
-    blocks_ready: bool,
-    acts: Actor,
-    problems: &'static [R],
-    healthy: &'static R,
-) -> ConditionMeta {
-    ConditionMeta {
-        type_,
-        kind: Kind::CalendarTenant,
-        blocks_ready,
-        acts,
-        problems,
-        healthy,
-    }
-}
-
-const fn mailbox(
-    type_: &'static C,
-    blocks_ready: bool,
-    acts: Actor,
-    problems: &'static [R],
-    healthy: &'static R,
-) -> ConditionMeta {
-    ConditionMeta {
-        type_,
-        kind: Kind::WorkspaceMailbox,
-        blocks_ready,
-        acts,
-        problems,
-        healthy,
-    }
-}
-
 /// The conditions of a tenant. Order is precedence: the first problem becomes `Ready`'s reason.
-pub const TENANT: &[ConditionMeta] = &[
-    tenant(
-        &C::Unauthorized,
-        true,
-        EntraAdministrator,
-        &[
-            R::SecretNotFound,
-            R::SecretKeyMissing,
-            R::SecretInvalid,
-            R::SecretNotOffered,
-            R::ServiceAccountNotOffered,
-            R::InvalidClientSecret,
-            R::ClientSecretExpired,
-            R::CertificateExpired,
-            R::CertificateRejected,
-            R::FederationRejected,
-            R::ApplicationNotFound,
-            R::ApplicationDisabled,
-            R::TenantNotFound,
-            R::BlockedByPolicy,
-            R::ConsentRequired,
-            R::PermissionMissing,
-            R::Rejected,
-        ],
-        &R::Authorized,
+pub const TENANT: &[ConditionMeta] = tenant::CONDITIONS;
+
+/// The conditions of a mailbox. Order is precedence: the first problem becomes `Ready`'s reason.
+pub const MAILBOX: &[ConditionMeta] = mailbox::CONDITIONS;
+
+/// What makes a spec of either kind unusable, although the API server accepted it: then `Stalled` is True,
+/// `Ready` has this reason and nothing is looked at.
+pub const SPEC_PROBLEMS: &[Problem] = &[
+    Problem::new(
+        &Reason::InvalidSpec,
+        Actor::ObjectOwner,
+        "Correct the field that the message names.",
     ),
-    tenant(
-        &C::DomainMismatch,
-        true,
-        EntraAdministrator,
-        &[R::DomainNotVerified, R::DomainNotInTenant],
-        &R::DomainVerified,
-    ),
-    tenant(
-        &C::TestMailboxFailed,
-        true,
-        ExchangeAdministrator,
-        &[
-            R::MailboxNotFound,
-            R::CreateDenied,
-            R::CleanupFailed,
-            R::NotLicensed,
-        ],
-        &R::TestPassed,
-    ),
-    tenant(
-        &C::EndpointRejected,
-        true,
-        PlatformTeam,
-        &[R::ValidationFailed, R::ValidationTimedOut],
-        &R::EndpointAccepted,
-    ),
-    tenant(
-        &C::MicrosoftUnavailable,
-        true,
-        Nobody,
-        &[R::LoginUnreachable, R::GraphUnreachable, R::ServerErrors],
-        &R::Reachable,
-    ),
-    tenant(
-        &C::CredentialExpiring,
-        false,
-        EntraAdministrator,
-        &[R::ExpiresSoon, R::ExpiresVerySoon],
-        &R::Fresh,
-    ),
-    tenant(
-        &C::PermissionsExcessive,
-        false,
-        EntraAdministrator,
-        &[R::UnneededPermissions],
-        &R::NoExcess,
-    ),
-    tenant(
-        &C::AccessUnrestricted,
-        false,
-        ExchangeAdministrator,
-        &[R::IsolationProbeReadable],
-        &R::Isolated,
+    Problem::new(
+        &Reason::EndpointNotAllowed,
+        Actor::PlatformTeam,
+        "If the operator may send credentials there, start it with `--allowed-endpoint` and this URL; else remove `spec.endpoints`.",
     ),
 ];
 
-/// The conditions of a mailbox. Order is precedence: the first problem becomes `Ready`'s reason.
-pub const MAILBOX: &[ConditionMeta] = &[
-    mailbox(
-        &C::TenantNotReady,
-        true,
-        ObjectOwner,
-        &[
-            R::TenantNotFound,
-            R::TenantUnauthorized,
-            R::TenantSuspended,
-            R::ReferenceNotPermitted,
-        ],
-        &R::TenantReady,
-    ),
-    mailbox(
-        &C::Conflict,
-        true,
-        ObjectOwner,
-        &[R::AddressInUse],
-        &R::NoConflict,
-    ),
-    mailbox(
-        &C::DomainMismatch,
-        true,
-        ObjectOwner,
-        &[R::DomainNotInTenant, R::DomainNotAllowed],
-        &R::DomainVerified,
-    ),
-    mailbox(
-        &C::MailboxNotFound,
-        true,
-        ExchangeAdministrator,
-        &[R::NotFound, R::NotEnabledForRest, R::GuestAccount],
-        &R::MailboxFound,
-    ),
-    mailbox(
-        &C::AddressMismatch,
-        true,
-        ObjectOwner,
-        &[
-            R::AliasUsed,
-            R::UserPrincipalNameUsed,
-            R::UnsupportedCharacter,
-        ],
-        &R::PrimaryAddress,
-    ),
-    mailbox(
-        &C::Unauthorized,
-        true,
-        ExchangeAdministrator,
-        &[
-            R::AccessPolicyDenied,
-            R::PermissionMissing,
-            R::SubscribeDenied,
-        ],
-        &R::Authorized,
-    ),
-    mailbox(
-        &C::SubscriptionInactive,
-        true,
-        PlatformTeam,
-        &[
-            R::Pending,
-            R::CreateFailed,
-            R::RenewFailed,
-            R::Lapsed,
-            R::Removed,
-            R::QuotaExceeded,
-            R::HeldByAnother,
-        ],
-        &R::SubscriptionActive,
-    ),
-    mailbox(
-        &C::RoomNotListed,
-        false,
-        ExchangeAdministrator,
-        &[R::NotInPlaces],
-        &R::Listed,
-    ),
+/// Reasons that name no problem and belong to no single condition.
+pub const NEUTRAL: &[Reason] = &[
+    Reason::Operational,
+    Reason::Activated,
+    Reason::Suspended,
+    Reason::Progressing,
+    Reason::NotYetKnown,
+    Reason::Blocked,
+    Reason::Unavailable,
+    Reason::NotApplicable,
+    Reason::SubscriptionReplaced,
 ];
 
 /// The conditions of a kind, in order of precedence.
@@ -464,6 +271,61 @@ mod tests {
         let reason: Reason = serde_json::from_str("\"FromTheFuture\"").unwrap();
         assert_eq!(reason, Reason::Other("FromTheFuture".into()));
         assert_eq!(serde_json::to_string(&reason).unwrap(), "\"FromTheFuture\"");
+    }
+
+    #[test]
+    fn every_problem_has_a_cause_and_a_remedy_in_sentences() {
+        let all = [TENANT, MAILBOX].concat();
+        for meta in &all {
+            assert!(!meta.problems.is_empty(), "{}", meta.type_);
+            for problem in meta.problems {
+                for text in [problem.cause, problem.remedy] {
+                    let sentence = text.len() > 20 && text.ends_with('.');
+                    assert!(sentence, "{}/{}: {text}", meta.type_, problem.reason);
+                }
+                let ends_well = *problem.reason == *meta.healthy;
+                assert!(!ends_well, "{}/{}", meta.type_, problem.reason);
+            }
+        }
+    }
+
+    #[test]
+    fn a_reason_appears_once_in_a_condition_and_a_condition_once_in_a_kind() {
+        for conditions in [TENANT, MAILBOX] {
+            let types: std::collections::BTreeSet<_> = conditions.iter().map(|m| m.type_).collect();
+            assert_eq!(types.len(), conditions.len());
+            for meta in conditions {
+                let reasons: std::collections::BTreeSet<_> =
+                    meta.problems.iter().map(|p| p.reason).collect();
+                assert_eq!(reasons.len(), meta.problems.len(), "{}", meta.type_);
+            }
+        }
+    }
+
+    #[test]
+    fn no_word_is_left_without_a_use() {
+        let mut used: Vec<&Reason> = Vec::new();
+        for meta in [TENANT, MAILBOX].concat() {
+            used.extend(meta.problems.iter().map(|p| p.reason));
+            used.push(meta.healthy);
+        }
+        used.extend(SPEC_PROBLEMS.iter().map(|p| p.reason));
+        used.extend(NEUTRAL);
+        for reason in Reason::ALL {
+            assert!(used.contains(&reason), "{reason} belongs to no condition");
+        }
+        for type_ in ConditionType::ALL {
+            let summary = [
+                ConditionType::Ready,
+                ConditionType::Reconciling,
+                ConditionType::Stalled,
+            ];
+            let of_a_kind = [TENANT, MAILBOX].concat().iter().any(|m| m.type_ == type_);
+            assert!(
+                of_a_kind || summary.contains(type_),
+                "{type_} belongs to no kind"
+            );
+        }
     }
 
     #[test]

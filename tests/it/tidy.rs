@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("leader", &["ids", "clock", "metrics"]),
     ("telemetry", &["config"]),
     ("config", &["api", "domain", "ids"]),
-    ("reference", &["api", "domain", "graph", "metrics", "ids"]),
+    ("reference", &["api", "config", "ids", "metrics"]),
     (
         "cli",
         &[
@@ -72,7 +72,10 @@ const IMPURE: &[&str] = &[
 const LONGEST_FILE: usize = 500;
 
 /// Files that may be longer than [`LONGEST_FILE`], and why.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[(
+    "src/domain/mailbox/subscription.rs",
+    "the whole life of a subscription: its rules refer to each other from create to removal",
+)];
 
 /// Code without comments and without what follows `#[cfg(test)]`, line by line.
 fn code_outside_tests(path: &str) -> Vec<(usize, String)> {
@@ -91,7 +94,7 @@ fn text_is_attribute(line: &str) -> bool {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs")
+    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
 }
 
 fn operator_sources() -> Vec<String> {
