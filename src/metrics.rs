@@ -8,6 +8,8 @@ use prometheus::{
     Registry,
 };
 
+pub mod described;
+
 /// Prefix of every metric.
 pub const NAMESPACE: &str = "hybridcalendar";
 

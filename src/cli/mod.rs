@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::config::flags::Flags;
 
 pub mod crd;
+mod docs;
 pub mod rbac;
 pub mod run;
 
@@ -39,6 +40,8 @@ enum Command {
     Run(Box<Flags>),
     /// Print the CustomResourceDefinitions as YAML
     Crd,
+    /// Write the CRDs and the reference pages into a checkout of the repository
+    Docs(docs::Flags),
     /// Print exactly the permissions that the operator needs as YAML
     Rbac(rbac::Flags),
 }
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(flags) => run::run(&flags),
         Command::Crd => print(crd::yaml()),
+        Command::Docs(flags) => print(flags.write()),
         Command::Rbac(flags) => match flags.access() {
             Ok(access) => print(rbac::yaml(&access)),
             Err(problems) => misused(&problems),
@@ -59,10 +63,15 @@ pub fn main() -> ExitCode {
 /// What prevented a text from being made or written.
 type Printable = Result<String, serde_yaml_ng::Error>;
 
-fn print(text: Printable) -> ExitCode {
-    let written = text
-        .map_err(io::Error::other)
-        .and_then(|text| io::stdout().write_all(text.as_bytes()));
+fn print<E: Into<Box<dyn std::error::Error>>>(text: Result<String, E>) -> ExitCode {
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => {
+            complain(&error.into());
+            return ExitCode::from(FAILED);
+        }
+    };
+    let written = io::stdout().write_all(text.as_bytes());
     match written {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read has seen enough, as with `| head`.
