@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod domain;
 pub mod graph;
 pub mod ids;
