@@ -3,4 +3,4 @@
 //!
 //! Everything that decides is in `domain`; what is said to Microsoft is in `graph`. Nothing here knows HTTP.
 
-pub(crate) mod translate;
+pub mod translate;

@@ -6,10 +6,8 @@ use crate::graph::error::{self, ErrorClass, Forbidden, GraphError, NotFound, Wit
 use crate::graph::model::User;
 
 /// What a read brought.
-pub(crate) fn reading<T, U>(
-    result: Result<T, GraphError>,
-    translate: impl FnOnce(T) -> U,
-) -> Reading<U> {
+#[must_use]
+pub fn reading<T, U>(result: Result<T, GraphError>, translate: impl FnOnce(T) -> U) -> Reading<U> {
     match result {
         Ok(value) => Reading::Present(translate(value)),
         Err(error) => failed(error),
@@ -40,12 +38,22 @@ fn failed<U>(error: GraphError) -> Reading<U> {
             by_access_policy: false,
             request_id,
         }),
-        other => Reading::Unavailable(outage_of(&other, detail)),
+        ErrorClass::Token(_)
+        | ErrorClass::Unauthenticated
+        | ErrorClass::Duplicate { .. }
+        | ErrorClass::EndpointInvalid(_)
+        | ErrorClass::QuotaExceeded
+        | ErrorClass::LifetimeTooLong { .. }
+        | ErrorClass::Rejected
+        | ErrorClass::Throttled { .. }
+        | ErrorClass::Unavailable(_)
+        | ErrorClass::Withheld(_) => Reading::Unavailable(outage_of(&class, &detail)),
     }
 }
 
 /// Why nothing was learned from a call that failed with `class`.
-pub(crate) fn outage_of(class: &ErrorClass, detail: String) -> Outage {
+#[must_use]
+pub fn outage_of(class: &ErrorClass, detail: &str) -> Outage {
     let (kind, sentence, retry_after) = match class {
         ErrorClass::Unavailable(error::Outage::LoginUnreachable) => (
             OutageKind::LoginUnreachable,
@@ -107,7 +115,8 @@ pub(crate) fn outage_of(class: &ErrorClass, detail: String) -> Outage {
 }
 
 /// A directory user as the decisions see it.
-pub(crate) fn person(user: User) -> Person {
+#[must_use]
+pub fn person(user: User) -> Person {
     let User {
         id,
         display_name,
