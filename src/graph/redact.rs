@@ -116,6 +116,22 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_address_and_no_id_survives_any_text(
+            before in ".{0,40}",
+            local in "[a-z][a-z'.+-]{0,20}",
+            id in proptest::prelude::any::<u128>(),
+            after in ".{0,40}",
+        ) {
+            let id = Uuid::from_u128(id).to_string();
+            let said = format!("{before}{local}@contoso.example{after} {before}{id}{after}");
+            let shown = redact(&said);
+            proptest::prop_assert!(!shown.contains('@'), "{shown}");
+            proptest::prop_assert!(!shown.contains(&id), "{shown}");
+        }
+    }
+
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let shown = redact(&"ä ".repeat(1000));

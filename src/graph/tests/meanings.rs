@@ -207,3 +207,21 @@ fn trouble_at_the_login_host_is_no_refusal() {
         assert_eq!(format!("{:?}", refused.class), class, "{status} {body}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_a_service_says_makes_us_panic(
+        status in 300_u16..600,
+        code in ".{0,30}",
+        message in ".{0,200}",
+        raw in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+    ) {
+        let garbled = Answer { body: raw, ..answer(status, "") };
+        for answer in [answer(status, &error(&code, &message)), garbled] {
+            for operation in [Operation::CreateSubscription, Operation::GetCalendar] {
+                proptest::prop_assert!(refusal(operation, &answer).detail.chars().count() < 700);
+            }
+            let _ = entra::refusal(&answer);
+        }
+    }
+}
