@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod control_plane;
+mod demo;
 mod dependencies;
 mod guard;
+mod operator;

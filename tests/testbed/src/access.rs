@@ -85,7 +85,6 @@ impl Cluster {
         self.apply(namespace, &yaml.join("\n---\n")).await?;
         let token = self.token(namespace, name).await?;
         self.kubeconfig_with_token(&format!("{namespace}-{name}"), &token)
-            .await
     }
 
     async fn token(&self, namespace: &str, name: &str) -> Result<String, Error> {
@@ -103,26 +102,8 @@ impl Cluster {
         Ok(answer.status.map(|status| status.token).unwrap_or_default())
     }
 
-    async fn kubeconfig_with_token(&self, name: &str, token: &str) -> Result<PathBuf, Error> {
-        let output = self
-            .kubectl([
-                "config",
-                "view",
-                "--raw",
-                "--minify",
-                "--flatten",
-                "-o",
-                "json",
-            ])
-            .await?;
-        let admin: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            Error::Document {
-                what: self.kubeconfig.display().to_string(),
-                message: format!("{error}: {errors}"),
-            }
-        })?;
-        let cluster = admin["clusters"][0]["cluster"].clone();
+    fn kubeconfig_with_token(&self, name: &str, token: &str) -> Result<PathBuf, Error> {
+        let cluster = self.current_cluster()?;
         let server = cluster["server"].as_str().unwrap_or_default().to_owned();
         let path = self.folder.join(format!("{name}.kubeconfig"));
         let connection = Connection {

@@ -39,6 +39,12 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// The kubectl that is used.
+    #[must_use]
+    pub fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// A client with all rights.
     pub async fn admin(&self) -> Result<Client, Error> {
         self.client_for(&self.kubeconfig).await
@@ -79,6 +85,18 @@ impl Cluster {
         manifest::install_crds(&self.admin().await?, yaml).await
     }
 
+    /// What the administrator's kubeconfig file says about the cluster itself.
+    pub(crate) fn current_cluster(&self) -> Result<serde_json::Value, Error> {
+        let refused = |message: String| Error::Document {
+            what: self.kubeconfig.display().to_string(),
+            message,
+        };
+        let kubeconfig =
+            Kubeconfig::read_from(&self.kubeconfig).map_err(|error| refused(error.to_string()))?;
+        current_cluster(&kubeconfig)
+            .ok_or_else(|| refused("it has no current context with a cluster".to_owned()))
+    }
+
     /// Runs kubectl as the administrator.
     pub async fn kubectl<I>(&self, arguments: I) -> Result<Output, Error>
     where
@@ -95,6 +113,15 @@ impl Cluster {
             .await
             .attempt("run kubectl")
     }
+}
+
+/// The cluster of the current context of a kubeconfig file, files named by absolute paths.
+fn current_cluster(kubeconfig: &Kubeconfig) -> Option<serde_json::Value> {
+    let current = kubeconfig.current_context.as_deref()?;
+    let context = kubeconfig.contexts.iter().find(|c| c.name == current)?;
+    let name = &context.context.as_ref()?.cluster;
+    let cluster = kubeconfig.clusters.iter().find(|c| c.name == *name)?;
+    serde_json::to_value(cluster.cluster.as_ref()?).ok()
 }
 
 async fn config(path: &Path) -> Result<Config, kube::config::KubeconfigError> {

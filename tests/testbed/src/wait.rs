@@ -44,6 +44,6 @@ pub async fn for_some<T>(
     clippy::disallowed_methods,
     reason = "the one place where the testbed polls"
 )]
-pub(crate) async fn pause(duration: Duration) {
+pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }

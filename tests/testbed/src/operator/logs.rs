@@ -1,0 +1,71 @@
+//! What operators write, kept in memory and in one file for the whole test run, so that a test can search it all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use crate::error::{Attempt, Error};
+
+/// The file that takes every line of every operator that programs of this build started.
+pub fn archive() -> Result<PathBuf, Error> {
+    Ok(super::program::target_folder()?.join("testbed/operators.log"))
+}
+
+/// Lines of one operator.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Logs(Arc<Mutex<Vec<String>>>);
+
+impl Logs {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn tail(&self, count: usize) -> String {
+        let lines = self.lines();
+        lines[lines.len().saturating_sub(count)..].join("\n")
+    }
+
+    /// Collects until the output ends, on a thread of its own: tests have each their runtime.
+    pub(crate) fn follow(&self, output: impl Read + Send + 'static) -> Result<(), Error> {
+        let lines = Arc::clone(&self.0);
+        let archive = open_archive()?;
+        thread::Builder::new()
+            .name("operator-log".to_owned())
+            .spawn(move || {
+                for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    // One write, so that lines of several operators do not mix. Without the file the test that
+                    // reads it fails.
+                    let _ = (&*archive).write_all(format!("{line}\n").as_bytes());
+                    lines
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(line);
+                }
+            })
+            .attempt("start a thread for the operator's log")?;
+        Ok(())
+    }
+}
+
+fn open_archive() -> Result<Arc<File>, Error> {
+    static ARCHIVE: OnceLock<Arc<File>> = OnceLock::new();
+    if let Some(file) = ARCHIVE.get() {
+        return Ok(Arc::clone(file));
+    }
+    let path = archive()?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).attempt(format!("make {}", folder.display()))?;
+    }
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .attempt(format!("open {}", path.display()))?;
+    Ok(Arc::clone(ARCHIVE.get_or_init(|| Arc::new(file))))
+}
