@@ -1,8 +1,13 @@
-//! Generated files are what the code generates. `UPDATE=1` rewrites them.
+//! Generated files are what the code generates, and handwritten pages keep up with it. `UPDATE=1` rewrites
+//! the generated ones.
 
+use std::process::Command;
+
+use hybrid_calendar_operator::api::v1alpha1::crd;
+use hybrid_calendar_operator::api::vocabulary::{MAILBOX, TENANT};
 use hybrid_calendar_operator::reference::{self, GeneratedFile};
 
-use crate::repository::{assert_generated, files};
+use crate::repository::{assert_generated, files, read};
 
 fn assert_folder(folder: &str, expected: &[GeneratedFile]) {
     for file in expected {
@@ -20,4 +25,59 @@ fn the_crds_are_what_the_code_declares() {
 #[test]
 fn the_reference_pages_are_what_the_code_says() {
     assert_folder("docs/reference", &reference::pages().unwrap());
+}
+
+/// What the program prints; it must succeed.
+fn printed_by(arguments: &[&str]) -> String {
+    let program = env!("CARGO_BIN_EXE_hybrid-calendar-operator");
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_program_writes_the_generated_files_into_a_checkout() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = printed_by(&["docs", "--root", folder.path().to_str().unwrap()]);
+    for path in listed.lines() {
+        let written = std::fs::read_to_string(folder.path().join(path)).unwrap();
+        assert!(written == read(path), "{path} differs");
+    }
+    assert_eq!(listed.lines().count(), 6, "{listed}");
+}
+
+#[test]
+fn the_program_prints_the_crds_that_are_in_the_repository() {
+    let printed = printed_by(&["crd"]);
+    for path in files("crds", &[".yaml"]) {
+        let text = read(&path);
+        let (_, definition) = text.split_once('\n').unwrap();
+        assert!(printed.contains(definition), "{path} is not printed");
+    }
+}
+
+#[test]
+fn the_picture_in_the_readme_has_the_columns_of_kubectl() {
+    let mailboxes = &crd::all()[1].spec.versions[0];
+    let columns = mailboxes.additional_printer_columns.clone().unwrap();
+    let narrow = columns.iter().filter(|c| c.priority.unwrap_or(0) == 0);
+    let header: Vec<String> = std::iter::once("NAME".to_owned())
+        .chain(narrow.map(|c| c.name.to_uppercase()))
+        .collect();
+    let shown = read("README.md")
+        .lines()
+        .any(|line| line.split_whitespace().eq(&header));
+    assert!(shown, "README.md shows no table with {header:?}");
+}
+
+#[test]
+fn troubleshooting_names_every_condition_that_blocks() {
+    let page = read("docs/troubleshooting.md");
+    for meta in [TENANT, MAILBOX].concat().iter().filter(|m| m.blocks_ready) {
+        let named = format!("`{}`", meta.type_);
+        assert!(
+            page.contains(&named),
+            "{named} is not in docs/troubleshooting.md"
+        );
+    }
 }

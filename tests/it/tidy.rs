@@ -248,6 +248,34 @@ fn no_file_names_a_home_folder() {
     assert_none(&problems);
 }
 
+/// The domain parts of everything that looks like an e-mail address.
+fn address_domains(text: &str) -> Vec<&str> {
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    text.match_indices('@')
+        .filter(|(at, _)| text[..*at].ends_with(of_a_name))
+        .map(|(at, _)| {
+            let rest = &text[at + 1..];
+            let end = rest.find(|c| !of_a_name(c)).unwrap_or(rest.len());
+            rest[..end].trim_end_matches('.')
+        })
+        .filter(|domain| domain.contains('.') && !domain.starts_with(|c: char| c.is_ascii_digit()))
+        .collect()
+}
+
+#[test]
+fn every_address_belongs_to_nobody() {
+    let mut problems = Vec::new();
+    for path in files("", &[".rs", ".md", ".yaml"]) {
+        for domain in address_domains(&read(&path)) {
+            let reserved = [".example", "contoso.onmicrosoft.com"];
+            if !reserved.iter().any(|end| domain.ends_with(end)) {
+                problems.push(format!("{path}: somebody may own an address in {domain}"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
 #[test]
 fn the_changelog_has_a_place_for_what_comes_next() {
     assert!(read("CHANGELOG.md").contains("## [Unreleased]"));
