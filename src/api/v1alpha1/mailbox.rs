@@ -227,3 +227,49 @@ pub struct HistoryEntry {
     #[serde(default)]
     pub message: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_smallest_spec_has_the_defaults_of_the_schema() {
+        let smallest = json!({"tenantRef": {"name": "contoso"}, "address": "a@contoso.example"});
+        let spec: WorkspaceMailboxSpec = serde_json::from_value(smallest).unwrap();
+        assert_eq!(spec.type_, MailboxType::Room);
+        assert_eq!(spec.subscription, MailboxSubscription::default());
+        assert!(spec.subscription.enabled);
+        assert_eq!(spec.check_interval, "1h");
+        assert!(!spec.suspend);
+    }
+
+    #[test]
+    fn an_empty_subscription_is_an_enabled_one() {
+        let subscription: MailboxSubscription = serde_json::from_value(json!({})).unwrap();
+        assert_eq!(subscription, MailboxSubscription::default());
+    }
+
+    #[test]
+    fn a_status_of_another_version_can_be_read_and_loses_no_condition() {
+        let status: WorkspaceMailboxStatus = serde_json::from_value(json!({
+            "observedGeneration": -1,
+            "laterField": {"any": 1},
+            "conditions": [{
+                "type": "FromTheFuture", "status": "True", "reason": "NewReason",
+                "lastTransitionTime": "2026-11-24T08:00:00Z",
+            }],
+        }))
+        .unwrap();
+        let written = serde_json::to_value(&status).unwrap();
+        assert_eq!(written["conditions"][0]["type"], "FromTheFuture");
+        assert_eq!(written["conditions"][0]["reason"], "NewReason");
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_not_null() {
+        let written = serde_json::to_value(WorkspaceMailboxStatus::default()).unwrap();
+        assert_eq!(written, json!({}));
+    }
+}

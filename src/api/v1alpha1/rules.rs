@@ -66,8 +66,8 @@ pub(super) fn duration(field: &str, least: &str, most: &str) -> Rule {
 /// An origin that credentials may be sent to: HTTPS, or plain HTTP on this host for an emulator.
 pub(super) fn endpoint(field: &str) -> Rule {
     rule(
-        "isURL(self) && url(self).getHostname() != '' && (url(self).getScheme() == 'https' || \
-         (url(self).getScheme() == 'http' && url(self).getHostname() in ['localhost', '127.0.0.1', '::1'])) && \
+        "isURL(self) && url(self).getHostname() != '' && \
+         self.matches('^(https://|http://(localhost|127[.][0-9.]+|[[]::1[]])(:[0-9]+)?(/|$))') && \
          !self.matches('[?#@\\\\s]')",
         &format!(
             "{field} must be a URL such as https://graph.example: HTTPS (plain HTTP only for localhost), \

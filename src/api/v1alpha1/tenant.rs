@@ -438,3 +438,46 @@ pub struct MailboxCounts {
     /// `ready/total`, for the table.
     pub summary: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_smallest_spec_has_the_defaults_of_the_schema() {
+        let smallest = json!({
+            "tenantId": "5f1d7a9c-1111-4000-8000-000000000001",
+            "clientId": "5f1d7a9c-2222-4000-8000-000000000001",
+            "credential": {"clientSecret": {"secretRef": {"name": "contoso"}}},
+        });
+        let spec: CalendarTenantSpec = serde_json::from_value(smallest).unwrap();
+        assert_eq!(spec.cloud, Cloud::Worldwide);
+        assert_eq!(spec.features, [Feature::Places]);
+        assert_eq!(spec.subscription, TenantSubscription::default());
+        assert_eq!(spec.allowed_namespaces, AllowedNamespaces::default());
+        assert_eq!(spec.check_interval, "1h");
+        let secret = spec.credential.client_secret.unwrap();
+        assert_eq!(secret.secret_ref.key, "client-secret");
+    }
+
+    #[test]
+    fn clouds_are_spelt_as_in_the_schema() {
+        let clouds = [
+            Cloud::Worldwide,
+            Cloud::USGovGCCHigh,
+            Cloud::USGovDoD,
+            Cloud::China,
+        ];
+        for cloud in clouds {
+            assert_eq!(serde_json::to_value(cloud).unwrap(), cloud.as_str());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_not_null() {
+        let written = serde_json::to_value(CalendarTenantStatus::default()).unwrap();
+        assert_eq!(written, json!({}));
+    }
+}

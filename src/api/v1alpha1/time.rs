@@ -75,4 +75,26 @@ mod tests {
             "\"2026-11-24T08:00:00Z\""
         );
     }
+
+    #[test]
+    fn an_offset_is_turned_into_utc() {
+        let time: Time = serde_json::from_str("\"2027-06-30T02:00:00+02:00\"").unwrap();
+        assert_eq!(time.to_string(), "2027-06-30T00:00:00Z");
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in ["next summer", "2027-06-30", "2027-06-30T02:00:00"] {
+            let quoted = format!("\"{text}\"");
+            assert!(serde_json::from_str::<Time>(&quoted).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_equals_what_is_read() {
+        let now: Timestamp = "2026-11-24T08:00:00.5Z".parse().unwrap();
+        let written = serde_json::to_string(&Time::new(now)).unwrap();
+        let read: Time = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, Time::new(now));
+    }
 }
