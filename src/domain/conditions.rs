@@ -269,14 +269,20 @@ fn as_reason(type_: &ConditionType) -> Reason {
     Reason::parse(type_.as_str())
 }
 
-/// When only a person can end a problem.
-enum StallRule {
+/// When a problem is called stalled: from then on only a person can end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallRule {
+    /// As soon as it is found.
     AtOnce,
+    /// After [`STALL_PATIENCE`]: it also occurs while a change spreads.
     AfterPatience,
+    /// It may end by itself at any time.
     Never,
 }
 
-fn stall_rule(type_: &ConditionType, reason: &Reason) -> StallRule {
+/// The rule for a blocking condition that is True for a reason.
+#[must_use]
+pub fn stall_rule(type_: &ConditionType, reason: &Reason) -> StallRule {
     match (type_, reason) {
         (ConditionType::SubscriptionInactive, Reason::QuotaExceeded | Reason::HeldByAnother) => {
             StallRule::AtOnce

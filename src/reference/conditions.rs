@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use super::cell;
 use crate::api::vocabulary::remedy::Problem;
 use crate::api::vocabulary::{
-    ConditionMeta, ConditionType, MAILBOX, NEUTRAL, SPEC_PROBLEMS, TENANT,
+    ConditionMeta, ConditionType, MAILBOX, NEUTRAL, Reason, SPEC_PROBLEMS, TENANT,
 };
+use crate::domain::conditions::{StallRule, stall_rule};
 
 const INTRODUCTION: &str = "\
 # Conditions
@@ -18,6 +19,9 @@ of this page, and its message begins with that condition's reason.
 
 What comes first blocks what depends on it: the later conditions are then `Unknown` with the reason `Blocked`, so that
 one wrong address raises one alarm.
+
+The last column says when `Stalled` is set, which means that only a person can end the problem: some also occur while
+Microsoft spreads a change, or while manifests arrive in any order, and get ten minutes.
 
 The word \"Unauthorized\" in Webex is not an HTTP 401: there it means `MailboxNotFound` or `DomainMismatch`. See
 [troubleshooting](../troubleshooting.md).
@@ -35,7 +39,7 @@ pub(super) fn page() -> String {
         let _ = writeln!(page, "| `{type_}` | {} |", cell(type_.docs()));
     }
     page += "\nA spec that cannot be used makes `Stalled` True at once, and nothing else is looked at:\n\n";
-    page += &problems(SPEC_PROBLEMS);
+    page += &problems(SPEC_PROBLEMS, |_| "at once");
     section(&mut page, "CalendarTenant", TENANT);
     section(&mut page, "WorkspaceMailbox", MAILBOX);
     page += "\n## Reasons that name no problem\n\n| Reason | Meaning |\n| --- | --- |\n";
@@ -68,21 +72,35 @@ fn section(page: &mut String, kind: &str, conditions: &[ConditionMeta]) {
             meta.type_.docs(),
             meta.healthy
         );
-        *page += &problems(meta.problems);
+        *page += &problems(meta.problems, |reason| stalls(meta, reason));
     }
 }
 
-fn problems(problems: &[Problem]) -> String {
+/// When only a person can end it: what `Stalled` says.
+fn stalls(meta: &ConditionMeta, reason: &Reason) -> &'static str {
+    if !meta.blocks_ready {
+        return "";
+    }
+    match stall_rule(meta.type_, reason) {
+        StallRule::AtOnce => "at once",
+        StallRule::AfterPatience => "after 10 minutes",
+        StallRule::Never => "never",
+    }
+}
+
+fn problems(problems: &[Problem], stalls: impl Fn(&Reason) -> &'static str) -> String {
     let mut table =
-        "| Reason | Cause | Who acts | Remedy |\n| --- | --- | --- | --- |\n".to_owned();
+        "| Reason | Cause | Who acts | Remedy | `Stalled` |\n| --- | --- | --- | --- | --- |\n"
+            .to_owned();
     for problem in problems {
         let _ = writeln!(
             table,
-            "| `{}` | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} |",
             problem.reason,
             cell(problem.cause),
             problem.acts.as_str(),
-            cell(problem.remedy)
+            cell(problem.remedy),
+            stalls(problem.reason)
         );
     }
     table

@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("leader", &["ids", "clock", "metrics"]),
     ("telemetry", &["config"]),
     ("config", &["api", "domain", "ids"]),
-    ("reference", &["api", "config", "ids", "metrics"]),
+    ("reference", &["api", "config", "domain", "ids", "metrics"]),
     (
         "cli",
         &[
