@@ -1,0 +1,133 @@
+//! What a test or a person may do to a running emulator from outside of Graph.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::core::Core;
+use crate::fault::{FaultState, Faults};
+use crate::graph::events::{self, Booking};
+use crate::journal::{Counts, JournalEntry};
+use crate::notify::LifecycleEvent;
+use crate::state::directory::Directory;
+use crate::state::subscriptions::Subscription;
+use crate::world::{World, WorldError};
+
+/// What is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// No mailbox has this primary address.
+    #[error("no mailbox has the primary address {0}")]
+    NoMailbox(String),
+    /// No subscription has this id.
+    #[error("no subscription has the id {0}")]
+    NoSubscription(String),
+}
+
+/// How a subscription disappears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Nobody is told.
+    Silent,
+    /// `subscriptionRemoved` is sent to the lifecycle URL.
+    Announced,
+}
+
+impl From<bool> for Removal {
+    fn from(lifecycle: bool) -> Self {
+        if lifecycle {
+            Self::Announced
+        } else {
+            Self::Silent
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Control(pub(crate) Arc<Core>);
+
+impl Control {
+    pub(crate) fn journal(&self, since: u64) -> Vec<JournalEntry> {
+        self.0.state().journal.since(since)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.0.state().journal.counts.clone()
+    }
+
+    pub(crate) fn set_faults(&self, faults: Faults) {
+        let mut state = self.0.state();
+        state.faults = FaultState::new(faults, &state.data);
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.clock.advance(by);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn world(&self) -> World {
+        self.0.state().data.directory.world.clone()
+    }
+
+    pub(crate) fn set_world(&self, world: World) -> Result<(), WorldError> {
+        world.check()?;
+        let directory = Directory::new(world, &self.0.ids);
+        self.0.state().data.replace_directory(directory);
+        Ok(())
+    }
+
+    pub(crate) fn book(&self, address: &str, booking: &Booking) -> Result<String, ControlError> {
+        let change = {
+            let data = &mut self.0.state().data;
+            let directory = Arc::clone(&data.directory);
+            let (_, account) = directory
+                .mailbox(address)
+                .ok_or_else(|| ControlError::NoMailbox(address.to_owned()))?;
+            events::book(data, account, booking, (&self.0.ids, self.0.clock.now()))
+        };
+        self.0.notify_booking(&change);
+        Ok(change.event_id)
+    }
+
+    pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
+        self.0
+            .state()
+            .data
+            .subscriptions
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn remove_subscription(
+        &self,
+        id: &str,
+        removal: Removal,
+    ) -> Result<(), ControlError> {
+        let removed = self.0.state().data.subscriptions.remove(id);
+        let removed = removed.ok_or_else(|| ControlError::NoSubscription(id.to_owned()))?;
+        match removal {
+            Removal::Silent => {}
+            Removal::Announced => {
+                self.0
+                    .notify_lifecycle(&removed, LifecycleEvent::SubscriptionRemoved);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn send_lifecycle(
+        &self,
+        id: &str,
+        event: LifecycleEvent,
+    ) -> Result<(), ControlError> {
+        let found = self.0.state().data.subscriptions.get(id).cloned();
+        let found = found.ok_or_else(|| ControlError::NoSubscription(id.to_owned()))?;
+        self.0.notify_lifecycle(&found, event);
+        Ok(())
+    }
+}

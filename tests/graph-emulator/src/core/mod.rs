@@ -1,0 +1,234 @@
+//! The emulator without sockets: every call goes through [`Core::answer`].
+
+mod fault;
+mod graph;
+mod token;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use http::StatusCode;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::call::{Answer, Call, ConnectionCut};
+use crate::clock::{Clock, http_date};
+use crate::entra;
+use crate::fault::FaultState;
+use crate::graph::error::{Inner, error, not_imitated};
+use crate::ids::Ids;
+use crate::journal::{Journal, JournalEntry};
+use crate::operation::{Operation, Workload};
+use crate::quota::QuotaState;
+use crate::route::{Route, Target, route};
+use crate::state::directory::Directory;
+use crate::state::{Data, State};
+use crate::world::World;
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) clock: Clock,
+    pub(crate) ids: Ids,
+    /// For notifications, validations and the discovery of issuers.
+    pub(crate) client: reqwest::Client,
+    /// Deliveries and calls under way.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    /// Where deliveries run, also when someone asks for them from another thread.
+    pub(crate) runtime: Handle,
+    /// Itself, for work that goes on by itself.
+    pub(crate) this: Weak<Self>,
+    state: Mutex<State>,
+}
+
+/// What the journal tells of a call, filled while it is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    pub(crate) operation: Operation,
+    pub(crate) tenant: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) mailbox: Option<String>,
+    pub(crate) request_id: String,
+    pub(crate) client_request_id: String,
+    pub(crate) time: Timestamp,
+}
+
+impl Trace {
+    pub(crate) fn inner(&self) -> Inner<'_> {
+        Inner {
+            now: self.time,
+            request_id: &self.request_id,
+            client_request_id: &self.client_request_id,
+        }
+    }
+}
+
+pub(crate) type Outcome = Result<Answer, ConnectionCut>;
+
+impl Core {
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new(world: World, seed: u64, client: reqwest::Client) -> Arc<Self> {
+        let ids = Ids::new(seed);
+        let data = Data {
+            directory: Arc::new(Directory::new(world, &ids)),
+            subscriptions: BTreeMap::new(),
+            events: HashMap::new(),
+        };
+        let state = Mutex::new(State {
+            data,
+            journal: Journal::default(),
+            faults: FaultState::default(),
+            quotas: QuotaState::default(),
+        });
+        Arc::new_cyclic(|this| Self {
+            clock: Clock::system(),
+            ids,
+            client,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            runtime: Handle::current(),
+            this: this.clone(),
+            state,
+        })
+    }
+
+    /// The state, with subscriptions whose time is over forgotten.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.data.expire(self.clock.now());
+        state
+    }
+
+    /// Answers one call and writes it into the journal.
+    ///
+    /// The call is finished even if the caller goes away, as at a real service.
+    pub(crate) async fn answer(self: Arc<Self>, call: Call) -> Outcome {
+        let core = Arc::clone(&self);
+        let task = self
+            .tasks
+            .spawn_on(async move { core.finish(call).await }, &self.runtime);
+        task.await.unwrap_or(Err(ConnectionCut))
+    }
+
+    pub(crate) async fn finish(self: Arc<Self>, call: Call) -> Outcome {
+        let started = Instant::now();
+        let request_id = self.ids.fresh("request").to_string();
+        let client_request_id = call
+            .header("client-request-id")
+            .and_then(|id| Uuid::parse_str(id).ok())
+            .map_or_else(|| request_id.clone(), |id| id.to_string());
+        let found = route(&call.method, &call.path);
+        let mut trace = Trace {
+            operation: found
+                .as_ref()
+                .map_or(Operation::Unknown, |found| found.operation),
+            tenant: None,
+            client_id: None,
+            mailbox: None,
+            request_id,
+            client_request_id,
+            time: self.clock.now(),
+        };
+        let outcome = self.dispatch(found, &call, &mut trace).await;
+        let outcome = outcome.map(|answer| self.decorated(answer, &call, &trace));
+        self.record(&call, trace, started, &outcome);
+        outcome
+    }
+
+    async fn dispatch(
+        self: &Arc<Self>,
+        found: Option<Route>,
+        call: &Call,
+        trace: &mut Trace,
+    ) -> Outcome {
+        let Some(Route { operation, target }) = found else {
+            let what = format!("{} {}", call.method, call.path);
+            return Ok(not_imitated(what).into_answer(&trace.inner()));
+        };
+        match target {
+            Target::Token { tenant } => self.token(call, &tenant, trace).await,
+            Target::OpenIdConfiguration { tenant } => Ok(entra::discovery::configuration(
+                &self.state().data,
+                call,
+                &tenant,
+                trace,
+            )),
+            Target::SigningKeys { .. } => Ok(entra::discovery::keys()),
+            Target::InstanceDiscovery => Ok(entra::discovery::instance(call)),
+            Target::Batch if call.batched => {
+                let nested = error(
+                    400,
+                    "BadRequest",
+                    "Nested batch requests are not supported.",
+                );
+                Ok(nested.into_answer(&trace.inner()))
+            }
+            Target::Batch => self.batch(call, trace).await,
+            Target::Organization
+            | Target::Domains
+            | Target::Domain { .. }
+            | Target::Users
+            | Target::User { .. }
+            | Target::Calendar { .. }
+            | Target::Places
+            | Target::Place { .. }
+            | Target::Events { .. }
+            | Target::Event { .. }
+            | Target::Subscriptions
+            | Target::Subscription { .. }
+            | Target::Reauthorize { .. } => {
+                self.graph(&Route { operation, target }, call, trace).await
+            }
+        }
+    }
+
+    fn decorated(&self, mut answer: Answer, call: &Call, trace: &Trace) -> Answer {
+        if !call.batched {
+            answer.set("date", &http_date(self.clock.now()));
+        }
+        if trace.operation.workload() == Workload::Entra {
+            answer.set("x-ms-request-id", &trace.request_id);
+            answer.set("cache-control", "no-store, no-cache");
+            return answer;
+        }
+        answer.set("request-id", &trace.request_id);
+        answer.set("client-request-id", &trace.client_request_id);
+        answer.set("cache-control", "no-cache");
+        let diagnostic = "{\"ServerInfo\":{\"DataCenter\":\"Emulator\",\"Slice\":\"E\",\"Ring\":\"0\",\
+                          \"ScaleUnit\":\"000\",\"RoleInstance\":\"EMULATOR000\"}}";
+        answer.set("x-ms-ags-diagnostic", diagnostic);
+        answer.set("odata-version", "4.0");
+        answer
+    }
+
+    fn record(&self, call: &Call, trace: Trace, started: Instant, outcome: &Outcome) {
+        let (status, note) = match outcome {
+            Ok(answer) => (answer.status.as_u16(), answer.note.clone()),
+            Err(ConnectionCut) => (0, None),
+        };
+        if status == StatusCode::NOT_IMPLEMENTED.as_u16() {
+            let what = note.as_deref().unwrap_or("a fault rule says so");
+            tracing::warn!(operation = %trace.operation, what, "not imitated");
+        }
+        let duration = started.elapsed().as_millis();
+        self.state().journal.record(JournalEntry {
+            seq: 0,
+            time: trace.time,
+            operation: trace.operation.to_string(),
+            method: call.method.to_string(),
+            path: call.path_and_query(),
+            tenant: trace.tenant,
+            client_id: trace.client_id,
+            mailbox: trace.mailbox,
+            status,
+            duration_ms: u64::try_from(duration).unwrap_or(u64::MAX),
+            request_id: trace.request_id,
+            batched: call.batched,
+            note,
+        });
+    }
+}

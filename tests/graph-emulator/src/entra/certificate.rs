@@ -1,0 +1,215 @@
+//! Assertions that an application signs with its certificate: PS256 with `x5t#S256`, RS256 with `x5t`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use x509_parser::public_key::PublicKey;
+
+use super::error::{EntraError, invalid_client, malformed_assertion};
+use crate::world::Application;
+
+/// How far clocks may disagree.
+const TOLERANCE: i64 = 300;
+
+/// The claims of an assertion, unchecked.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    #[serde(default)]
+    pub(super) sub: String,
+    #[serde(default)]
+    pub(super) aud: Audience,
+    #[serde(default)]
+    pub(super) nbf: Option<f64>,
+    #[serde(default)]
+    pub(super) exp: Option<f64>,
+}
+
+/// One audience or several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl Audience {
+    pub(super) fn all(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+}
+
+impl Claims {
+    pub(super) fn read(assertion: &str) -> Result<Self, EntraError> {
+        jsonwebtoken::dangerous::insecure_decode_claims(assertion)
+            .map_err(|_| malformed_assertion())
+    }
+
+    /// Signed by an application for itself, not by an issuer for a workload.
+    pub(super) fn is_own(&self) -> bool {
+        self.iss == self.sub
+    }
+
+    /// Refuses outside the validity period.
+    pub(super) fn check_time(&self, now: Timestamp) -> Result<(), EntraError> {
+        #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970 fit")]
+        let seconds = |claim: f64| claim as i64;
+        let from = self.nbf.map(seconds);
+        let until = self.exp.map(seconds);
+        let at = now.as_second();
+        let early = from.is_some_and(|from| at < from - TOLERANCE);
+        let late = until.is_none_or(|until| at > until + TOLERANCE);
+        if !early && !late {
+            return Ok(());
+        }
+        let shown = |seconds: Option<i64>| {
+            seconds
+                .and_then(|seconds| Timestamp::from_second(seconds).ok())
+                .map_or_else(
+                    || "0001-01-01T00:00:00.0000000Z".to_owned(),
+                    |instant| instant.strftime("%Y-%m-%dT%H:%M:%S.0000000Z").to_string(),
+                )
+        };
+        Err(invalid_client(
+            700_024,
+            format!(
+                "Client assertion is not within its valid time range. Current time: {}, assertion \
+                 valid from {}, expiry time of assertion {}. Review the documentation at \
+                 https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+                now.strftime("%Y-%m-%dT%H:%M:%S.%7fZ"),
+                shown(from),
+                shown(until),
+            ),
+        ))
+    }
+}
+
+/// A certificate as assertions name it.
+pub(crate) struct Thumbprints {
+    sha1: [u8; 20],
+    sha256: [u8; 32],
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
+}
+
+impl Thumbprints {
+    /// Reads a certificate with an RSA key.
+    pub(crate) fn of_pem(pem: &str) -> Result<Self, String> {
+        let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+            .map_err(|error| format!("it is not PEM: {error}"))?;
+        let certificate = pem
+            .parse_x509()
+            .map_err(|error| format!("it is not a certificate: {error}"))?;
+        match certificate.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) => Ok(Self {
+                sha1: Sha1::digest(&pem.contents).into(),
+                sha256: Sha256::digest(&pem.contents).into(),
+                modulus: without_leading_zeros(key.modulus),
+                exponent: without_leading_zeros(key.exponent),
+            }),
+            Ok(_) | Err(_) => Err("its key is not RSA, which Entra requires".to_owned()),
+        }
+    }
+}
+
+fn without_leading_zeros(number: &[u8]) -> Vec<u8> {
+    number
+        .iter()
+        .copied()
+        .skip_while(|byte| *byte == 0)
+        .collect()
+}
+
+fn thumbprint(text: &str) -> Option<Vec<u8>> {
+    let plain = text.trim_end_matches('=');
+    URL_SAFE_NO_PAD
+        .decode(plain)
+        .or_else(|_| STANDARD.decode(text))
+        .ok()
+}
+
+/// Refuses an assertion that no certificate of the application signed, or whose claims are wrong.
+pub(super) fn check(
+    assertion: &str,
+    claims: &Claims,
+    application: &Application,
+    audiences: &[String],
+    now: Timestamp,
+) -> Result<(), EntraError> {
+    let header = jsonwebtoken::decode_header(assertion).map_err(|_| malformed_assertion())?;
+    if !matches!(header.alg, Algorithm::PS256 | Algorithm::RS256) {
+        return Err(malformed_assertion());
+    }
+    let named = header.x5t_s256.as_deref().or(header.x5t.as_deref());
+    let named = named.and_then(thumbprint).unwrap_or_default();
+    let certificate = application
+        .certificates
+        .iter()
+        .filter_map(|certificate| Thumbprints::of_pem(&certificate.pem).ok())
+        .find(|known| named == known.sha256 || named == known.sha1)
+        .ok_or_else(|| not_registered("The key was not found.", &named, application))?;
+    let key = DecodingKey::from_rsa_raw_components(&certificate.modulus, &certificate.exponent);
+    verify(assertion, &key, header.alg).map_err(|()| {
+        let reason = "Key was found, but use of the key to verify the signature failed.";
+        not_registered(reason, &named, application)
+    })?;
+    if claims.iss != application.client_id || claims.sub != application.client_id {
+        return Err(invalid_client(
+            700_021,
+            "Client assertion application identifier doesn't match 'client_id' parameter.",
+        ));
+    }
+    if !claims
+        .aud
+        .all()
+        .iter()
+        .any(|audience| audiences.contains(audience))
+    {
+        return Err(invalid_client(
+            700_023,
+            "Client assertion audience claim does not match Realm issuer.",
+        ));
+    }
+    claims.check_time(now)
+}
+
+fn not_registered(reason: &str, named: &[u8], application: &Application) -> EntraError {
+    let hex = named
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02X}"));
+    let client_id = &application.client_id;
+    invalid_client(
+        700_027,
+        format!(
+            "The certificate with identifier used to sign the client assertion is not registered on \
+             application. [Reason - {reason}, Thumbprint of key used by client: '{hex}', Please \
+             visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys \
+             for app Id '{client_id}'.]"
+        ),
+    )
+}
+
+/// Checks the signature alone.
+pub(super) fn verify(assertion: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<(), ()> {
+    let mut validation = Validation::new(algorithm);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    jsonwebtoken::decode::<serde_json::Value>(assertion, key, &validation)
+        .map(drop)
+        .map_err(drop)
+}

@@ -1,0 +1,150 @@
+//! Assertions of other issuers: a token of a workload that a federated credential trusts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::Value;
+
+use super::certificate::{Claims, verify};
+use super::error::{EntraError, invalid_client, invalid_request, malformed_assertion};
+use crate::world::{Application, FederatedCredential};
+
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Entra keeps no more of an issuer's keys.
+const KEYS_KEPT: usize = 100;
+
+/// Refuses an assertion that no federated credential of the application trusts.
+pub(super) async fn check(
+    client: &reqwest::Client,
+    assertion: &str,
+    claims: &Claims,
+    application: &Application,
+    now: Timestamp,
+) -> Result<(), EntraError> {
+    let header = jsonwebtoken::decode_header(assertion).map_err(|_| malformed_assertion())?;
+    if header.alg != Algorithm::RS256 {
+        return Err(malformed_assertion());
+    }
+    let credential = matching(claims, &application.federated)?;
+    let keys = keys(client, credential).await?;
+    let candidates = keys
+        .keys
+        .iter()
+        .take(KEYS_KEPT)
+        .filter(|key| match &header.kid {
+            Some(kid) => key.common.key_id.as_ref() == Some(kid),
+            None => true,
+        });
+    if !candidates.into_iter().any(|key| signed_by(assertion, key)) {
+        return Err(invalid_client(
+            700_027,
+            "Client assertion failed signature validation. [Reason - The key was not found.]",
+        ));
+    }
+    claims.check_time(now)
+}
+
+fn signed_by(assertion: &str, key: &Jwk) -> bool {
+    DecodingKey::from_jwk(key).is_ok_and(|key| verify(assertion, &key, Algorithm::RS256).is_ok())
+}
+
+/// The credential with this issuer, subject and audience, byte for byte.
+fn matching<'a>(
+    claims: &Claims,
+    credentials: &'a [FederatedCredential],
+) -> Result<&'a FederatedCredential, EntraError> {
+    let audiences = claims.aud.all();
+    if credentials.is_empty() {
+        return Err(invalid_request(
+            70_021,
+            format!(
+                "No matching federated identity record found for presented assertion. Assertion \
+                 Issuer: '{}'. Assertion Subject: '{}'. Assertion Audience: '{}'.",
+                claims.iss,
+                claims.sub,
+                audiences.join(", ")
+            ),
+        ));
+    }
+    let of_issuer: Vec<_> = credentials
+        .iter()
+        .filter(|one| one.issuer == claims.iss)
+        .collect();
+    if of_issuer.is_empty() {
+        return Err(unmatched(700_211, "issuer", &claims.iss));
+    }
+    let of_subject: Vec<_> = of_issuer
+        .iter()
+        .filter(|one| one.subject == claims.sub)
+        .collect();
+    if of_subject.is_empty() {
+        let but_for_case =
+            |one: &&FederatedCredential| one.subject.eq_ignore_ascii_case(&claims.sub);
+        let code = if of_issuer.iter().any(but_for_case) {
+            7_002_138
+        } else {
+            700_213
+        };
+        return Err(unmatched(code, "subject", &claims.sub));
+    }
+    of_subject
+        .into_iter()
+        .find(|one| audiences.contains(&one.audience))
+        .copied()
+        .ok_or_else(|| unmatched(700_212, "audience", &audiences.join(", ")))
+}
+
+fn unmatched(code: u32, what: &str, presented: &str) -> EntraError {
+    invalid_client(
+        code,
+        format!(
+            "No matching federated identity record found for presented assertion {what} \
+             '{presented}'. Check your federated identity credential Subject, Audience and Issuer \
+             against the presented assertion. Please note that the matching is done using a \
+             case-sensitive comparison."
+        ),
+    )
+}
+
+async fn keys(
+    client: &reqwest::Client,
+    credential: &FederatedCredential,
+) -> Result<JwkSet, EntraError> {
+    let found = match (&credential.jwks, &credential.jwks_file) {
+        (Some(keys), _) => Ok(keys.clone()),
+        (None, Some(file)) => tokio::fs::read(file)
+            .await
+            .map_err(|error| error.to_string())
+            .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string())),
+        (None, None) => discovered(client, &credential.issuer).await,
+    };
+    found
+        .and_then(|keys| serde_json::from_value(keys).map_err(|error| error.to_string()))
+        .map_err(|error| {
+            tracing::warn!(issuer = credential.issuer, %error, "the issuer's keys are not readable");
+            invalid_request(90_061, "Request to External OIDC endpoint failed.")
+        })
+}
+
+async fn discovered(client: &reqwest::Client, issuer: &str) -> Result<Value, String> {
+    let issuer = issuer.trim_end_matches('/');
+    let configuration = fetch(
+        client,
+        &format!("{issuer}/.well-known/openid-configuration"),
+    )
+    .await?;
+    let keys = configuration["jwks_uri"]
+        .as_str()
+        .ok_or("the discovery document has no jwks_uri")?;
+    fetch(client, keys).await
+}
+
+async fn fetch(client: &reqwest::Client, url: &str) -> Result<Value, String> {
+    let answer = client.get(url).timeout(FETCH_TIMEOUT).send().await;
+    let answer = answer.and_then(reqwest::Response::error_for_status);
+    let answer = answer.map_err(|error| error.to_string())?;
+    answer.json().await.map_err(|error| error.to_string())
+}

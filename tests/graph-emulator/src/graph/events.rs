@@ -1,0 +1,483 @@
+//! Events of a mailbox: create, read, update, delete, and bookings from outside.
+//!
+//! Times are in UTC; invitations, recurrence, attachments and online meetings are not imitated.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::access::{self, Caller, Need};
+use super::error::{GraphError, error, item_not_found, not_imitated, unreadable_body};
+use super::query::{Query, context_url, project};
+use super::{Reading, Result};
+use crate::call::{Answer, Call};
+use crate::ids::Ids;
+use crate::state::Data;
+use crate::state::directory::{Account, TenantIndex};
+use crate::state::events::StoredEvent;
+
+/// A meeting that someone books.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Booking {
+    /// Address of the person who books.
+    pub organizer: String,
+    /// Subject; a room shows the organizer instead.
+    pub subject: String,
+    /// When it starts.
+    pub start: Timestamp,
+    /// When it ends.
+    pub end: Timestamp,
+}
+
+/// What subscriptions hear.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) mailbox_id: String,
+    pub(crate) event_id: String,
+    pub(crate) etag: String,
+    pub(crate) kind: &'static str,
+}
+
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) answer: Answer,
+    pub(crate) change: Change,
+}
+
+/// Where new ids and the time come from.
+pub(crate) type Making<'a> = (&'a Ids, Timestamp);
+
+/// Fields that a caller may set and that are kept as they are.
+const KEPT: &[&str] = &[
+    "subject",
+    "body",
+    "location",
+    "isAllDay",
+    "showAs",
+    "sensitivity",
+    "importance",
+    "categories",
+    "isReminderOn",
+    "reminderMinutesBeforeStart",
+    "responseRequested",
+    "allowNewTimeProposals",
+    "hideAttendees",
+];
+
+fn invalid(code: &str, message: &str) -> GraphError {
+    error(400, code, message)
+}
+
+struct Fields {
+    kept: Map<String, Value>,
+    start: Option<DateTime>,
+    end: Option<DateTime>,
+    transaction_id: Option<String>,
+    extended: Option<Vec<(String, String)>>,
+}
+
+fn fields(call: &Call) -> Result<Fields> {
+    let Ok(Value::Object(body)) = serde_json::from_slice(&call.body) else {
+        return Err(unreadable_body().into());
+    };
+    let mut fields = Fields {
+        kept: Map::new(),
+        start: None,
+        end: None,
+        transaction_id: None,
+        extended: None,
+    };
+    for (name, value) in body {
+        match name.as_str() {
+            "@odata.type" => {}
+            "start" => fields.start = Some(date_time(&value)?),
+            "end" => fields.end = Some(date_time(&value)?),
+            "transactionId" => fields.transaction_id = value.as_str().map(str::to_owned),
+            "singleValueExtendedProperties" => fields.extended = Some(extended(&value)?),
+            "attendees" if value.as_array().is_some_and(Vec::is_empty) => {}
+            known if KEPT.contains(&known) => {
+                fields.kept.insert(name, value);
+            }
+            _ => return Err(not_imitated(format!("property {name} of an event"))),
+        }
+    }
+    Ok(fields)
+}
+
+fn date_time(value: &Value) -> Result<DateTime> {
+    let zone = value["timeZone"].as_str().unwrap_or("UTC");
+    if !["UTC", "Etc/UTC", "GMT", "tzone://Microsoft/Utc"].contains(&zone) {
+        return Err(not_imitated(format!("time zone {zone}")));
+    }
+    let text = value["dateTime"].as_str().unwrap_or_default();
+    text.trim_end_matches('Z').parse().map_err(|_| {
+        invalid(
+            "ErrorPropertyValidationFailure",
+            "At least one property failed validation.",
+        )
+        .into()
+    })
+}
+
+fn extended(value: &Value) -> Result<Vec<(String, String)>> {
+    let malformed = || {
+        invalid(
+            "ErrorPropertyValidationFailure",
+            "At least one property failed validation.",
+        )
+    };
+    let list = value.as_array().ok_or_else(malformed)?;
+    list.iter()
+        .map(|one| {
+            let pair = (one["id"].as_str(), one["value"].as_str());
+            let (Some(id), Some(value)) = pair else {
+                return Err(malformed().into());
+            };
+            Ok((id.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+fn check_order(start: DateTime, end: DateTime) -> Result<()> {
+    if end < start {
+        let message = "The end date is earlier than the start date.";
+        return Err(invalid("ErrorCalendarEndDateIsEarlierThanStartDate", message).into());
+    }
+    Ok(())
+}
+
+fn shown(date_time: DateTime) -> Value {
+    let text = date_time.strftime("%Y-%m-%dT%H:%M:%S.%7f").to_string();
+    json!({"dateTime": text, "timeZone": "UTC"})
+}
+
+fn account<'a>(
+    data: &'a Data,
+    caller: &Caller,
+    user: &str,
+    need: Need,
+) -> Result<(&'a TenantIndex, &'a Account)> {
+    let unknown = || super::error::unauthenticated("The tenant of the token is unknown.");
+    let tenant = data.directory.tenant(&caller.tenant).ok_or_else(unknown)?;
+    let account = access::mailbox(tenant, caller, user, need)
+        .map_err(|obstacle| obstacle.refusal(&data.directory, user))?;
+    Ok((tenant, account))
+}
+
+fn check_prefer(call: &Call) -> Result<()> {
+    let prefer = call.header("prefer").unwrap_or_default().to_lowercase();
+    if prefer.contains("outlook.timezone") && !prefer.contains("\"utc\"") {
+        return Err(not_imitated(format!("Prefer: {prefer}")));
+    }
+    Ok(())
+}
+
+/// `POST /users/{id}/events`
+pub(crate) fn create(
+    data: &mut Data,
+    caller: &Caller,
+    call: &Call,
+    user: &str,
+    (ids, now): Making<'_>,
+) -> Result<Written> {
+    check_prefer(call)?;
+    Query::read(call, &[])?;
+    let directory = data.directory.clone();
+    let (_, account) = account(data, caller, user, Need::WriteCalendar)?;
+    let mailbox_id = account.id.clone();
+    let organizer = json!({"name": account.display_name, "address": account.spec.address});
+    let fields = fields(call)?;
+    let (Some(start), Some(end)) = (fields.start, fields.end) else {
+        let message = "At least one property failed validation.";
+        return Err(invalid("ErrorPropertyValidationFailure", message).into());
+    };
+    check_order(start, end)?;
+    let events = data.events.entry(mailbox_id.clone()).or_default();
+    check_transaction(
+        events,
+        fields.transaction_id.as_deref(),
+        &directory.world.behaviour,
+    )?;
+    let id = ids.fresh_item();
+    let mut body = base(&id, (start, end), &organizer, now);
+    for (name, value) in fields.kept {
+        body[name] = value;
+    }
+    if let Some(transaction) = &fields.transaction_id {
+        body["transactionId"] = transaction.clone().into();
+    }
+    body["iCalUId"] = ids
+        .fresh("iCalUId")
+        .simple()
+        .to_string()
+        .to_uppercase()
+        .into();
+    let event = StoredEvent {
+        body,
+        change_key: ids.fresh_change_key(),
+        transaction_id: fields.transaction_id,
+        extended: fields.extended.unwrap_or_default(),
+    };
+    let change = change(&mailbox_id, &id, &event, "created");
+    let body = with_annotations(&event, call, &mailbox_id);
+    events.insert(id, event);
+    Ok(Written {
+        answer: Answer::created(body),
+        change,
+    })
+}
+
+fn check_transaction(
+    events: &BTreeMap<String, StoredEvent>,
+    transaction_id: Option<&str>,
+    behaviour: &crate::world::Behaviour,
+) -> Result<()> {
+    let used = events.iter().find(|(_, event)| {
+        transaction_id.is_some() && event.transaction_id.as_deref() == transaction_id
+    });
+    let Some((id, _)) = used else {
+        return Ok(());
+    };
+    let mut refused = error(
+        behaviour.duplicate_transaction_status,
+        "ErrorDuplicateTransactionId",
+        "Your request can't be completed. The TransactionId specified in the request has already \
+         been used to create a different event.",
+    );
+    if refused.status == 400 {
+        refused
+            .details
+            .push(("@event.existingEventId", id.clone().into()));
+    }
+    Err(refused.into())
+}
+
+fn base(id: &str, (start, end): (DateTime, DateTime), organizer: &Value, now: Timestamp) -> Value {
+    let now = now.strftime("%Y-%m-%dT%H:%M:%S.%7fZ").to_string();
+    json!({
+        "id": id,
+        "createdDateTime": now,
+        "lastModifiedDateTime": now,
+        "subject": "",
+        "bodyPreview": "",
+        "body": {"contentType": "html", "content": ""},
+        "start": shown(start),
+        "end": shown(end),
+        "originalStartTimeZone": "UTC",
+        "originalEndTimeZone": "UTC",
+        "location": {"displayName": "", "locationType": "default"},
+        "locations": [],
+        "isAllDay": false,
+        "isCancelled": false,
+        "isDraft": false,
+        "isOrganizer": true,
+        "isOnlineMeeting": false,
+        "onlineMeetingProvider": "unknown",
+        "onlineMeeting": null,
+        "onlineMeetingUrl": null,
+        "organizer": {"emailAddress": organizer},
+        "attendees": [],
+        "showAs": "busy",
+        "sensitivity": "normal",
+        "importance": "normal",
+        "type": "singleInstance",
+        "seriesMasterId": null,
+        "recurrence": null,
+        "responseRequested": true,
+        "responseStatus": {"response": "organizer", "time": "0001-01-01T00:00:00Z"},
+        "hideAttendees": false,
+        "allowNewTimeProposals": true,
+        "isReminderOn": true,
+        "reminderMinutesBeforeStart": 15,
+        "categories": [],
+        "hasAttachments": false,
+        "transactionId": null,
+        "webLink": "",
+    })
+}
+
+fn change(mailbox_id: &str, id: &str, event: &StoredEvent, kind: &'static str) -> Change {
+    Change {
+        mailbox_id: mailbox_id.to_owned(),
+        event_id: id.to_owned(),
+        etag: event.etag(),
+        kind,
+    }
+}
+
+fn with_annotations(event: &StoredEvent, call: &Call, mailbox_id: &str) -> Value {
+    let context = format!("users('{mailbox_id}')/events/$entity");
+    let mut body = json!({
+        "@odata.context": context_url(call, &context),
+        "@odata.etag": event.etag(),
+        "changeKey": event.change_key,
+    });
+    if let (Value::Object(body), Value::Object(event)) = (&mut body, &event.body) {
+        body.extend(event.clone());
+    }
+    body
+}
+
+/// `GET /users/{id}/events/{id}`
+pub(super) fn get(reading: &Reading<'_>, user: &str, id: &str) -> Result {
+    check_prefer(reading.call)?;
+    let (_, account) = account(reading.data, reading.caller, user, Need::ReadCalendar)?;
+    let query = Query::read(reading.call, &["select", "expand"])?;
+    let event = reading
+        .data
+        .events
+        .get(&account.id)
+        .and_then(|events| events.get(id))
+        .ok_or_else(item_not_found)?;
+    let body = with_annotations(event, reading.call, &account.id);
+    let mut body = project(body, query.select().as_deref(), &["id"])?;
+    if let Some(expand) = query.get("expand") {
+        let wanted = expanded(expand)?;
+        let found = event.extended.iter().filter(|(id, _)| *id == wanted);
+        let found: Vec<Value> = found
+            .map(|(id, value)| json!({"id": id, "value": value}))
+            .collect();
+        if !found.is_empty() {
+            body["singleValueExtendedProperties"] = found.into();
+        }
+    }
+    Ok(Answer::ok(body))
+}
+
+/// The id in `singleValueExtendedProperties($filter=id eq '…')`.
+fn expanded(expand: &str) -> Result<String> {
+    expand
+        .trim()
+        .strip_prefix("singleValueExtendedProperties(")
+        .and_then(|rest| rest.strip_suffix(')'))
+        .and_then(|rest| rest.trim().strip_prefix("$filter="))
+        .and_then(|rest| rest.trim().strip_prefix("id eq '"))
+        .and_then(|rest| rest.strip_suffix('\''))
+        .map(|id| id.replace("''", "'"))
+        .ok_or_else(|| not_imitated(format!("$expand={expand}")))
+}
+
+fn check_match(call: &Call, event: &StoredEvent) -> Result<()> {
+    match call.header("if-match") {
+        Some(etag) if etag != "*" && etag != event.etag() => Err(error(
+            412,
+            "ErrorIrresolvableConflict",
+            "The send or update operation could not be performed because the change key passed in \
+             the request does not match the current change key for the item.",
+        )
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// `PATCH /users/{id}/events/{id}`
+pub(crate) fn update(
+    data: &mut Data,
+    caller: &Caller,
+    call: &Call,
+    (user, id): (&str, &str),
+    (ids, now): Making<'_>,
+) -> Result<Written> {
+    check_prefer(call)?;
+    Query::read(call, &[])?;
+    let (_, account) = account(data, caller, user, Need::WriteCalendar)?;
+    let mailbox_id = account.id.clone();
+    let fields = fields(call)?;
+    let events = data.events.entry(mailbox_id.clone()).or_default();
+    let event = events.get_mut(id).ok_or_else(item_not_found)?;
+    check_match(call, event)?;
+    if fields.transaction_id.is_some() {
+        let message = "The property 'transactionId' cannot be changed.";
+        return Err(invalid("ErrorInvalidRequest", message).into());
+    }
+    let stored = |name: &str| {
+        let text = event.body[name]["dateTime"].as_str().unwrap_or_default();
+        text.parse::<DateTime>().unwrap_or_default()
+    };
+    let start = fields.start.unwrap_or_else(|| stored("start"));
+    let end = fields.end.unwrap_or_else(|| stored("end"));
+    check_order(start, end)?;
+    event.body["start"] = shown(start);
+    event.body["end"] = shown(end);
+    for (name, value) in fields.kept {
+        event.body[name] = value;
+    }
+    if let Some(extended) = fields.extended {
+        event.extended = extended;
+    }
+    let modified = now.strftime("%Y-%m-%dT%H:%M:%S.%7fZ").to_string();
+    event.body["lastModifiedDateTime"] = modified.into();
+    event.change_key = ids.fresh_change_key();
+    Ok(Written {
+        answer: Answer::ok(with_annotations(event, call, &mailbox_id)),
+        change: change(&mailbox_id, id, event, "updated"),
+    })
+}
+
+/// `DELETE /users/{id}/events/{id}`
+pub(crate) fn delete(
+    data: &mut Data,
+    caller: &Caller,
+    call: &Call,
+    (user, id): (&str, &str),
+) -> Result<Written> {
+    Query::read(call, &[])?;
+    let (_, account) = account(data, caller, user, Need::WriteCalendar)?;
+    let mailbox_id = account.id.clone();
+    let events = data.events.entry(mailbox_id.clone()).or_default();
+    check_match(call, events.get(id).ok_or_else(item_not_found)?)?;
+    let event = events.remove(id).ok_or_else(item_not_found)?;
+    Ok(Written {
+        answer: Answer::no_content(),
+        change: change(&mailbox_id, id, &event, "deleted"),
+    })
+}
+
+/// Puts a booking into a mailbox, as Exchange does when an invitation arrives.
+pub(crate) fn book(
+    data: &mut Data,
+    account: &Account,
+    booking: &Booking,
+    (ids, now): Making<'_>,
+) -> Change {
+    let id = ids.fresh_item();
+    let civil = |instant: Timestamp| instant.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    let organizer = json!({"name": booking.organizer, "address": booking.organizer});
+    let mut body = base(
+        &id,
+        (civil(booking.start), civil(booking.end)),
+        &organizer,
+        now,
+    );
+    let is_room = account.spec.kind == crate::world::MailboxKind::Room;
+    let subject = if is_room {
+        &booking.organizer
+    } else {
+        &booking.subject
+    };
+    body["subject"] = subject.clone().into();
+    body["isOrganizer"] = false.into();
+    body["responseStatus"]["response"] = if is_room { "accepted" } else { "notResponded" }.into();
+    body["iCalUId"] = ids
+        .fresh("iCalUId")
+        .simple()
+        .to_string()
+        .to_uppercase()
+        .into();
+    let event = StoredEvent {
+        body,
+        change_key: ids.fresh_change_key(),
+        transaction_id: None,
+        extended: Vec::new(),
+    };
+    let change = change(&account.id, &id, &event, "created");
+    data.events
+        .entry(account.id.clone())
+        .or_default()
+        .insert(id, event);
+    change
+}

@@ -1,0 +1,95 @@
+//! The validation of a notification URL: it must echo a token before a subscription exists.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use url::Url;
+
+use super::error::{GraphError, error};
+use crate::world::{Behaviour, ValidationFailureCode};
+
+/// How long a URL may take to answer.
+pub(crate) const VALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+/// How a validation is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validation<'a> {
+    pub(crate) client: &'a reqwest::Client,
+    pub(crate) timeout: Duration,
+    pub(crate) behaviour: &'a Behaviour,
+}
+
+impl Validation<'_> {
+    /// Asks each URL in turn to echo a token made with its own request id.
+    pub(crate) async fn all(
+        &self,
+        urls: &[String],
+        request_id: impl Fn() -> String,
+    ) -> Result<(), GraphError> {
+        for url in urls {
+            let token = self.token(&request_id());
+            let answer = tokio::time::timeout(self.timeout, self.ask(url, &token)).await;
+            match answer {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => return Err(failed(self.behaviour, reason)),
+                Err(_) => {
+                    let reason = "Subscription validation request timed out.";
+                    return Err(failed(self.behaviour, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn token(&self, request_id: &str) -> String {
+        let markup = if self.behaviour.markup_in_validation_token {
+            "<b>&\"'"
+        } else {
+            ""
+        };
+        format!(
+            "Validation: Testing client application reachability for subscription Request-Id: \
+             {request_id}{markup}"
+        )
+    }
+
+    async fn ask(&self, url: &str, token: &str) -> Result<(), &'static str> {
+        const NOT_200: &str = "Subscription validation request failed. Notification endpoint must \
+                               respond with 200 OK to validation request.";
+        const NOT_ECHOED: &str = "Subscription validation request failed. Response must exactly \
+                                  match validationToken query parameter.";
+        let mut url = Url::parse(url).map_err(|_| NOT_200)?;
+        url.query_pairs_mut().append_pair("validationToken", token);
+        let request = self
+            .client
+            .post(url)
+            .header("content-type", "text/plain; charset=utf-8")
+            .header("content-length", "0");
+        let answer = request.send().await.map_err(|_| NOT_200)?;
+        if answer.status() != StatusCode::OK {
+            return Err(NOT_200);
+        }
+        let plain = answer
+            .headers()
+            .get("content-type")
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| kind.to_lowercase().starts_with("text/plain"));
+        let length = answer.content_length().unwrap_or_default();
+        if !plain || usize::try_from(length).is_ok_and(|length| length > LONGEST_ANSWER) {
+            return Err(NOT_ECHOED);
+        }
+        let body = answer.text().await.map_err(|_| NOT_200)?;
+        if body == token {
+            Ok(())
+        } else {
+            Err(NOT_ECHOED)
+        }
+    }
+}
+
+fn failed(behaviour: &Behaviour, reason: &str) -> GraphError {
+    let code: ValidationFailureCode = behaviour.validation_failure_code;
+    error(400, code.as_str(), reason)
+}

@@ -1,0 +1,217 @@
+//! Notifications to receivers: what changed, and what happened to a subscription.
+//!
+//! One answer in 2xx within three seconds is a delivery. Otherwise the notification is tried again, with
+//! growing pauses, for four hours; then it is dropped. The slow and drop states of the real service for
+//! endpoints that answer slowly all the time are not imitated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::clock::{after, pause};
+use crate::core::Core;
+use crate::graph::events::Change;
+use crate::state::subscriptions::Subscription;
+use crate::world::BookingNotifications;
+
+const FIRST_TIMEOUT: Duration = Duration::from_secs(3);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+const PATIENCE: Duration = Duration::from_hours(4);
+
+/// What happens to a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LifecycleEvent {
+    /// It wants to be renewed or reauthorized.
+    ReauthorizationRequired,
+    /// Graph removed it.
+    SubscriptionRemoved,
+    /// Some notifications were not delivered.
+    Missed,
+}
+
+impl LifecycleEvent {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReauthorizationRequired => "reauthorizationRequired",
+            Self::SubscriptionRemoved => "subscriptionRemoved",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// One POST that a receiver should get.
+#[derive(Clone, Debug)]
+struct Delivery {
+    url: String,
+    body: Value,
+}
+
+fn zulu(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%S.%7f+00:00").to_string()
+}
+
+fn change_delivery(subscription: &Subscription, change: &Change, id: &str) -> Delivery {
+    let path = format!("Users/{}/Events/{}", change.mailbox_id, change.event_id);
+    let item = json!({
+        "id": id,
+        "subscriptionId": subscription.id,
+        "subscriptionExpirationDateTime": zulu(subscription.expiration_date_time),
+        "clientState": subscription.client_state,
+        "changeType": change.kind,
+        "tenantId": subscription.tenant,
+        "resource": path,
+        "resourceData": {
+            "@odata.type": "#Microsoft.Graph.Event",
+            "@odata.id": path,
+            "@odata.etag": change.etag,
+            "id": change.event_id,
+        },
+    });
+    Delivery {
+        url: subscription.notification_url.clone(),
+        body: json!({"value": [item]}),
+    }
+}
+
+fn lifecycle_delivery(subscription: &Subscription, event: LifecycleEvent) -> Option<Delivery> {
+    let item = json!({
+        "subscriptionId": subscription.id,
+        "subscriptionExpirationDateTime": zulu(subscription.expiration_date_time),
+        "tenantId": subscription.tenant,
+        "clientState": subscription.client_state,
+        "lifecycleEvent": event.as_str(),
+    });
+    Some(Delivery {
+        url: subscription.lifecycle_notification_url.clone()?,
+        body: json!({"value": [item]}),
+    })
+}
+
+impl Core {
+    /// Tells every subscription that wants it about a change.
+    pub(crate) fn notify_change(&self, change: &Change) {
+        self.notify_changes(std::slice::from_ref(change));
+    }
+
+    /// Tells about changes that follow each other.
+    pub(crate) fn notify_changes(&self, changes: &[Change]) {
+        let mut deliveries = Vec::new();
+        {
+            let state = self.state();
+            for subscription in state.data.subscriptions.values() {
+                for change in changes {
+                    if subscription.mailbox_id == change.mailbox_id
+                        && subscription.wants(change.kind)
+                    {
+                        let id = self.ids.fresh("notification").to_string();
+                        deliveries.push(change_delivery(subscription, change, &id));
+                    }
+                }
+            }
+        }
+        self.send(deliveries);
+    }
+
+    /// What a booking makes subscriptions hear.
+    pub(crate) fn notify_booking(&self, change: &Change) {
+        let behaviour = self.state().data.directory.world.behaviour.booking;
+        let updated = Change {
+            kind: "updated",
+            ..change.clone()
+        };
+        match behaviour {
+            BookingNotifications::Exact => self.notify_change(change),
+            BookingNotifications::Room => {
+                self.notify_changes(&[change.clone(), updated.clone(), updated]);
+            }
+        }
+    }
+
+    /// Tells a subscription's owner what happened to it.
+    pub(crate) fn notify_lifecycle(&self, subscription: &Subscription, event: LifecycleEvent) {
+        self.send(
+            lifecycle_delivery(subscription, event)
+                .into_iter()
+                .collect(),
+        );
+    }
+
+    fn send(&self, mut deliveries: Vec<Delivery>) {
+        let Some(core) = self.this.upgrade() else {
+            return;
+        };
+        let faults = self.state().faults.faults.notifications.clone();
+        if faults.drop {
+            let dropped = u64::try_from(deliveries.len()).unwrap_or(u64::MAX);
+            self.state().journal.counts.notifications.dropped += dropped;
+            return;
+        }
+        if faults.reorder {
+            deliveries.reverse();
+        }
+        if faults.duplicate {
+            deliveries = deliveries
+                .into_iter()
+                .flat_map(|one| [one.clone(), one])
+                .collect();
+        }
+        if deliveries.is_empty() {
+            return;
+        }
+        self.spawn(async move {
+            if let Some(delay) = faults.delay {
+                pause(delay).await;
+            }
+            for delivery in deliveries {
+                if !core.attempt(&delivery, FIRST_TIMEOUT).await {
+                    let again = Arc::clone(&core);
+                    core.spawn(async move { again.insist(&delivery).await });
+                }
+            }
+        });
+    }
+
+    /// Runs something until it ends or the emulator stops.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        let work = async move {
+            stopping.run_until_cancelled(work).await;
+        };
+        self.tasks.spawn_on(work, &self.runtime);
+    }
+
+    async fn attempt(&self, delivery: &Delivery, timeout: Duration) -> bool {
+        let request = self.client.post(&delivery.url).json(&delivery.body);
+        let answer = request.timeout(timeout).send().await;
+        let delivered = answer.is_ok_and(|answer| answer.status().is_success());
+        let counts = &mut self.state().journal.counts.notifications;
+        if delivered {
+            counts.delivered += 1;
+        } else {
+            counts.failed += 1;
+        }
+        delivered
+    }
+
+    async fn insist(&self, delivery: &Delivery) {
+        let end = after(self.clock.now(), PATIENCE);
+        let mut wait = FIRST_PAUSE;
+        loop {
+            self.clock.sleep_until(after(self.clock.now(), wait)).await;
+            if self.attempt(delivery, RETRY_TIMEOUT).await {
+                return;
+            }
+            if self.clock.now() >= end {
+                self.state().journal.counts.notifications.dropped += 1;
+                return;
+            }
+            wait = (wait * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The emulator as a tower service: what the listener serves, and what a client in the same process calls.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http::{Request, Response, StatusCode};
+use tower::{BoxError, Service};
+
+use crate::call::{Answer, Call, ConnectionCut, Content, Origin};
+use crate::core::Core;
+
+/// Entra and Graph without sockets. Clones share one emulator.
+#[derive(Clone, Debug)]
+pub struct EmulatorService {
+    pub(crate) core: Arc<Core>,
+    pub(crate) origin: Arc<Origin>,
+}
+
+impl<B> Service<Request<B>> for EmulatorService
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = ConnectionCut;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Self { core, origin } = self.clone();
+        Box::pin(async move {
+            let Some(call) = Call::read(request.map(Body::new), &origin).await else {
+                let refused = Answer::new(StatusCode::PAYLOAD_TOO_LARGE, Content::Empty);
+                return Ok(refused.into_response());
+            };
+            core.answer(call).await.map(Answer::into_response)
+        })
+    }
+}
+
+/// Gives every connection its service.
+#[derive(Clone, Debug)]
+pub(crate) struct ForEachConnection(pub(crate) EmulatorService);
+
+impl<T> Service<T> for ForEachConnection {
+    type Response = EmulatorService;
+    type Error = Infallible;
+    type Future = Ready<Result<EmulatorService, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: T) -> Self::Future {
+        ready(Ok(self.0.clone()))
+    }
+}

@@ -1,0 +1,60 @@
+//! What the emulator remembers: the directory, subscriptions, events, and what was asked of it.
+
+pub(crate) mod directory;
+pub(crate) mod events;
+pub(crate) mod subscriptions;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::fault::FaultState;
+use crate::journal::Journal;
+use crate::quota::QuotaState;
+use directory::Directory;
+use events::StoredEvent;
+use subscriptions::Subscription;
+
+/// What calls read and change; a copy of it answers stale reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) subscriptions: BTreeMap<String, Subscription>,
+    /// By mailbox id, then by event id.
+    pub(crate) events: HashMap<String, BTreeMap<String, StoredEvent>>,
+}
+
+impl Data {
+    /// Forgets subscriptions whose time is over.
+    pub(crate) fn expire(&mut self, now: Timestamp) {
+        self.subscriptions
+            .retain(|_, subscription| subscription.expiration_date_time > now);
+    }
+
+    /// Replaces the world; subscriptions and events of what remains are kept.
+    pub(crate) fn replace_directory(&mut self, directory: Directory) {
+        let exists = |tenant: &str, mailbox: &str| {
+            directory
+                .tenant(tenant)
+                .is_some_and(|tenant| tenant.user(mailbox).is_some())
+        };
+        self.subscriptions
+            .retain(|_, one| exists(&one.tenant, &one.mailbox_id));
+        self.events.retain(|mailbox, _| {
+            directory
+                .tenants
+                .iter()
+                .any(|tenant| tenant.user(mailbox).is_some())
+        });
+        self.directory = Arc::new(directory);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) data: Data,
+    pub(crate) journal: Journal,
+    pub(crate) faults: FaultState,
+    pub(crate) quotas: QuotaState,
+}

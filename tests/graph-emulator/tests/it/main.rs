@@ -1,0 +1,9 @@
+//! The emulator as its clients meet it: through its service, without sockets, except for receivers of
+//! notifications.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod receiver;
+mod subscriptions;
+mod walk;
