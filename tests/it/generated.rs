@@ -39,20 +39,20 @@ fn printed_by(arguments: &[&str]) -> String {
 fn the_program_writes_the_generated_files_into_a_checkout() {
     let folder = tempfile::tempdir().unwrap();
     let listed = printed_by(&["docs", "--root", folder.path().to_str().unwrap()]);
-    for path in listed.lines() {
-        let written = std::fs::read_to_string(folder.path().join(path)).unwrap();
-        assert!(written == read(path), "{path} differs");
+    let expected = reference::files().unwrap();
+    assert_eq!(listed.lines().count(), expected.len(), "{listed}");
+    for file in expected {
+        let written = std::fs::read_to_string(folder.path().join(&file.path)).unwrap();
+        assert!(written == file.content, "{} differs", file.path);
     }
-    assert_eq!(listed.lines().count(), 6, "{listed}");
 }
 
 #[test]
 fn the_program_prints_the_crds_that_are_in_the_repository() {
     let printed = printed_by(&["crd"]);
-    for path in files("crds", &[".yaml"]) {
-        let text = read(&path);
-        let (_, definition) = text.split_once('\n').unwrap();
-        assert!(printed.contains(definition), "{path} is not printed");
+    for file in reference::crds().unwrap() {
+        let (_, definition) = file.content.split_once('\n').unwrap();
+        assert!(printed.contains(definition), "{} is not printed", file.path);
     }
 }
 
