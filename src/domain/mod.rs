@@ -3,6 +3,7 @@
 //! Nothing here is async, reads a clock, or knows a client: time and randomness are arguments, so that a
 //! decision can be repeated, tabulated and simulated.
 
+pub mod agenda;
 pub mod announce;
 pub mod conditions;
 pub mod endpoints;
@@ -16,3 +17,4 @@ pub mod records;
 pub mod schedule;
 pub mod store;
 pub mod sweep;
+pub mod tenant;

@@ -62,6 +62,8 @@ pub enum OutageKind {
     NoToken,
     /// We kept from asking: observe-only, or the lease is gone.
     Withheld,
+    /// The Kubernetes API server does not answer.
+    ClusterUnreachable,
 }
 
 impl OutageKind {
@@ -70,7 +72,21 @@ impl OutageKind {
     pub const fn is_microsoft(self) -> bool {
         match self {
             Self::LoginUnreachable | Self::GraphUnreachable | Self::ServerErrors => true,
-            Self::Throttled | Self::NoToken | Self::Withheld => false,
+            Self::Throttled | Self::NoToken | Self::Withheld | Self::ClusterUnreachable => false,
+        }
+    }
+
+    /// In a sentence without details, so that it stays the same from one attempt to the next.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::LoginUnreachable => "The login host does not answer.",
+            Self::GraphUnreachable => "Graph does not answer.",
+            Self::ServerErrors => "Microsoft answers with server errors.",
+            Self::Throttled => "Graph asks to slow down.",
+            Self::NoToken => "There is no token.",
+            Self::Withheld => "The operator may not write to Graph now.",
+            Self::ClusterUnreachable => "The Kubernetes API server does not answer.",
         }
     }
 }
@@ -92,5 +108,11 @@ impl<T> Reading<T> {
             Self::Unavailable(outage) => Some(outage),
             Self::NotLooked | Self::Present(_) | Self::Absent(_) | Self::Forbidden(_) => None,
         }
+    }
+
+    /// Whether we may not see it.
+    #[must_use]
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden(_))
     }
 }

@@ -60,9 +60,10 @@ pub struct AcceptedDomains {
 }
 
 /// Whether the tenant gets a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TokenState {
     /// Not tried yet.
+    #[default]
     Pending,
     /// Yes.
     Issued,

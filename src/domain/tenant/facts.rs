@@ -1,0 +1,242 @@
+//! What this process has learned lately about a tenant, for its own passes and those of its mailboxes.
+//!
+//! Shared memory, not status: a restart forgets it, and the first pass learns it again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
+use super::credential::{CredentialReading, TokenReading, denies_token};
+use super::snapshot::TenantSnapshot;
+use crate::api::v1alpha1::condition::ConditionStatus;
+use crate::api::v1alpha1::tenant::CalendarTenantStatus;
+use crate::api::v1alpha1::time::Time;
+use crate::api::vocabulary::{ConditionType, Reason};
+use crate::domain::conditions::find;
+use crate::domain::mailbox::tenant_view::{AcceptedDomains, TokenState};
+use crate::domain::reading::{OutageKind, Reading};
+use crate::domain::schedule::{Pace, later};
+
+/// What is known of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantFacts {
+    /// Whether there is a token.
+    pub token: TokenState,
+    /// When a token was issued again after it had been refused.
+    pub recovered_at: Option<Timestamp>,
+    /// Application roles seen in the token.
+    pub roles: Vec<String>,
+    /// Verified domains, lower case, as soon as they are known.
+    pub verified_domains: Option<Vec<String>>,
+    /// What was seen to work lately.
+    pub evidence: Evidence,
+    /// Whether Graph accepts our notification URL.
+    pub endpoint: EndpointVerdict,
+    /// Since when Microsoft does not answer.
+    pub outage: Option<MicrosoftOutage>,
+    /// When the credential ends.
+    pub credential_expires_at: Option<Timestamp>,
+}
+
+/// When calls that need a permission last worked, in whatever pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// A calendar was read.
+    pub calendars: Option<Timestamp>,
+    /// Places was read.
+    pub places: Option<Timestamp>,
+    /// The directory's users were read.
+    pub directory: Option<Timestamp>,
+}
+
+/// Graph's verdict on our notification URL, as far as this cloud has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndpointVerdict {
+    /// No subscription was tried yet.
+    #[default]
+    Unknown,
+    /// It validated it.
+    Accepted,
+    /// It could not validate it.
+    Rejected {
+        /// In which way, last.
+        problem: EndpointProblem,
+        /// How often in a row.
+        times: u32,
+    },
+}
+
+/// In which way a validation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointProblem {
+    /// The answer was wrong.
+    Failed,
+    /// No answer in time.
+    TimedOut,
+}
+
+/// A time in which Microsoft does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MicrosoftOutage {
+    /// Since when.
+    pub since: Timestamp,
+    /// Passes in which it was tried.
+    pub tries: u32,
+    /// In which way, last.
+    pub kind: OutageKind,
+}
+
+impl MicrosoftOutage {
+    /// Whether it has lasted long enough to be called an outage.
+    #[must_use]
+    pub fn is_established(&self, now: Timestamp, pace: Pace) -> bool {
+        let patience = later(self.since, pace.of(UNAVAILABLE_PATIENCE));
+        now >= patience && self.tries >= UNAVAILABLE_TRIES
+    }
+}
+
+impl TenantFacts {
+    /// What a status tells a process that has not looked yet.
+    #[must_use]
+    pub fn remembered(status: &CalendarTenantStatus) -> Self {
+        let verified: Vec<String> = status
+            .domains
+            .iter()
+            .filter(|domain| domain.verified)
+            .map(|domain| domain.name.to_ascii_lowercase())
+            .collect();
+        Self {
+            roles: status
+                .permissions
+                .as_ref()
+                .map(|p| p.granted.clone())
+                .unwrap_or_default(),
+            verified_domains: Some(verified).filter(|domains| !domains.is_empty()),
+            credential_expires_at: status
+                .credential
+                .as_ref()
+                .and_then(|credential| credential.expires_at)
+                .map(Time::timestamp),
+            ..Self::default()
+        }
+    }
+
+    /// Takes over what a tenant's pass has seen. What it did not look at stays.
+    pub fn learn(&mut self, s: &TenantSnapshot<'_>) {
+        let observed = s.observed;
+        self.learn_token(s);
+        if let Some(domains) = observed.all_domains() {
+            let verified = domains.iter().filter(|domain| domain.verified);
+            self.verified_domains = Some(verified.map(|domain| domain.name.clone()).collect());
+        }
+        let evidence = &mut self.evidence;
+        Evidence::learn(&mut evidence.calendars, &observed.calendar, s.now);
+        Evidence::learn(&mut evidence.places, &observed.places, s.now);
+        Evidence::learn(&mut evidence.directory, &observed.directory, s.now);
+        self.outage = outage_after(s);
+    }
+
+    fn learn_token(&mut self, s: &TenantSnapshot<'_>) {
+        match &s.observed.credential {
+            CredentialReading::Usable { expires_at } => self.credential_expires_at = *expires_at,
+            CredentialReading::Problem(problem) => self.refuse(s, &problem.reason()),
+            CredentialReading::NotLooked | CredentialReading::Unavailable(_) => {}
+        }
+        match &s.observed.token {
+            TokenReading::Issued { roles } => {
+                if matches!(self.token, TokenState::Refused { .. }) {
+                    self.recovered_at = Some(s.now);
+                }
+                self.token = TokenState::Issued;
+                self.roles.clone_from(roles);
+            }
+            TokenReading::Refused(refused) => self.refuse(s, &refused.cause.reason()),
+            TokenReading::NotLooked | TokenReading::Unavailable(_) => {}
+        }
+    }
+
+    fn refuse(&mut self, s: &TenantSnapshot<'_>, reason: &Reason) {
+        let since = match &self.token {
+            TokenState::Refused { since, .. } => *since,
+            TokenState::Pending => refused_before(s).unwrap_or(s.now),
+            TokenState::Issued => s.now,
+        };
+        let reason = reason.as_str().to_owned();
+        self.token = TokenState::Refused { since, reason };
+    }
+
+    /// Domains that mailboxes may be in, as soon as they are known.
+    #[must_use]
+    pub fn accepted_domains(&self, limited_to: &[String]) -> Option<AcceptedDomains> {
+        self.verified_domains
+            .as_ref()
+            .map(|verified| AcceptedDomains {
+                verified: verified.clone(),
+                allowed: Some(limited_to.to_vec()).filter(|domains| !domains.is_empty()),
+            })
+    }
+
+    /// Whether an outage of Microsoft explains what cannot be checked.
+    #[must_use]
+    pub fn microsoft_unavailable(&self, now: Timestamp, pace: Pace) -> bool {
+        self.outage
+            .is_some_and(|outage| outage.is_established(now, pace))
+    }
+
+    /// Graph validated our notification URL, or could not.
+    pub const fn learn_endpoint(&mut self, outcome: Result<(), EndpointProblem>) {
+        self.endpoint = match (outcome, self.endpoint) {
+            (Ok(()), _) => EndpointVerdict::Accepted,
+            (Err(problem), EndpointVerdict::Rejected { times, .. }) => EndpointVerdict::Rejected {
+                problem,
+                times: times.saturating_add(1),
+            },
+            (Err(problem), EndpointVerdict::Unknown | EndpointVerdict::Accepted) => {
+                EndpointVerdict::Rejected { problem, times: 1 }
+            }
+        };
+    }
+}
+
+impl Evidence {
+    fn learn(seen: &mut Option<Timestamp>, reading: &Reading<()>, now: Timestamp) {
+        match reading {
+            Reading::Present(()) => *seen = Some(now),
+            Reading::Forbidden(_) => *seen = None,
+            Reading::NotLooked | Reading::Absent(_) | Reading::Unavailable(_) => {}
+        }
+    }
+
+    /// Whether something was seen to work within the last check interval.
+    #[must_use]
+    pub fn is_recent(seen: Option<Timestamp>, now: Timestamp, interval: Duration) -> bool {
+        seen.is_some_and(|seen| now <= later(seen, interval))
+    }
+}
+
+/// Since when the status says that there is no token.
+fn refused_before(s: &TenantSnapshot<'_>) -> Option<Timestamp> {
+    find(s.previous(), &ConditionType::Unauthorized)
+        .filter(|c| c.status == ConditionStatus::True && denies_token(&c.reason))
+        .map(|c| c.last_transition_time.timestamp())
+}
+
+/// Microsoft's outage as of this pass: begun, gone on, or over.
+#[must_use]
+pub(super) fn outage_after(s: &TenantSnapshot<'_>) -> Option<MicrosoftOutage> {
+    let before = s.facts.outage;
+    match s
+        .observed
+        .outages()
+        .find(|outage| outage.kind.is_microsoft())
+    {
+        Some(outage) => Some(MicrosoftOutage {
+            since: before.map_or(s.now, |before| before.since),
+            tries: before.map_or(0, |before| before.tries).saturating_add(1),
+            kind: outage.kind,
+        }),
+        None if s.observed.microsoft_asked() => None,
+        None => before,
+    }
+}

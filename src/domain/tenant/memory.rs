@@ -1,0 +1,149 @@
+//! What this process remembers about a tenant besides its facts. Losing it costs nothing but a little time.
+
+use jiff::Timestamp;
+
+use super::looks::TestEvent;
+use super::snapshot::TenantSnapshot;
+use super::work::Work;
+use crate::domain::reading::{OutageKind, Reading};
+use crate::domain::records::Failures;
+use crate::domain::schedule::{backoff, later};
+
+/// One tenant, as this process remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantMemory {
+    /// When this process first saw the object.
+    pub first_seen: Timestamp,
+    /// Slots and ladder steps up to this instant have been served.
+    pub checked_at: Timestamp,
+    /// Daily slots of the provisioning check up to this instant have been served.
+    pub tested_at: Timestamp,
+    /// When this process last asked Microsoft, however it ended.
+    pub looked_at: Option<Timestamp>,
+    /// Somebody asked for a check: the credential changed.
+    pub check_wanted: bool,
+    /// Passes in a row in which something could not be learned or written.
+    pub failures: Failures,
+    /// What the last failed pass was about, to be done again.
+    pub retry: Work,
+    /// A test event that could not be removed.
+    pub leftover: Option<TestEvent>,
+    /// Which wishes the last pass saw, fulfilled or not.
+    pub tried: Option<Tried>,
+    /// When a problem that is not yet stalled will be.
+    pub stalls_at: Option<Timestamp>,
+    /// Since when the numbers of mailboxes differ from what the status says.
+    pub counts_changed_at: Option<Timestamp>,
+}
+
+/// The wishes of people that a pass saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Value of the annotation that asks for a check now.
+    pub requested_at: Option<String>,
+}
+
+impl TenantMemory {
+    /// Of an object that was first seen at `first_seen`, while slots up to `served` count as served.
+    #[must_use]
+    pub fn new(served: Timestamp, first_seen: Timestamp) -> Self {
+        Self {
+            first_seen,
+            checked_at: served,
+            tested_at: served,
+            looked_at: None,
+            check_wanted: false,
+            failures: Failures::default(),
+            retry: Work::default(),
+            leftover: None,
+            tried: None,
+            stalls_at: None,
+            counts_changed_at: None,
+        }
+    }
+
+    /// A pass begins: what is asked for from now on is for the next one.
+    pub const fn begin(&mut self) {
+        self.check_wanted = false;
+    }
+
+    /// A pass ended, and its status was written or did not differ.
+    pub fn end(&mut self, s: &TenantSnapshot<'_>, stalls_at: Option<Timestamp>) {
+        self.note_tried(s);
+        self.stalls_at = stalls_at;
+        self.leftover = leftover(s);
+        self.counts_changed_at = None;
+        if !s.work.check {
+            if !self.retry.check {
+                self.failures = Failures::default();
+            }
+            return;
+        }
+        self.checked_at = s.now;
+        self.looked_at = Some(s.now);
+        if s.wants_test() {
+            self.tested_at = s.now;
+        }
+        let failed = s
+            .observed
+            .outages()
+            .any(|outage| outage.kind != OutageKind::Withheld);
+        if failed {
+            self.fail(s);
+        } else {
+            self.failures = Failures::default();
+            self.retry = Work::default();
+        }
+    }
+
+    /// A pass ended in which something could not be learned, or its status not written: it is repeated.
+    pub fn fail(&mut self, s: &TenantSnapshot<'_>) {
+        self.note_tried(s);
+        let tries = self.failures.tries.saturating_add(1);
+        let wait = backoff::transient(tries, s.record.uid, s.pace);
+        let asked = s
+            .observed
+            .outages()
+            .filter_map(|outage| outage.retry_after)
+            .max();
+        self.failures = Failures {
+            tries,
+            since: self.failures.since.or(Some(s.now)),
+            not_before: Some(later(s.now, asked.map_or(wait, |asked| asked.max(wait)))),
+        };
+        self.retry = s.work;
+        self.leftover = leftover(s);
+    }
+
+    fn note_tried(&mut self, s: &TenantSnapshot<'_>) {
+        self.tried = Some(Tried {
+            generation: s.record.generation,
+            requested_at: s.record.requested_at.clone(),
+        });
+    }
+}
+
+/// The test event that is still there after this pass, as far as we know.
+fn leftover(s: &TenantSnapshot<'_>) -> Option<TestEvent> {
+    let test = &s.observed.test;
+    let mailbox = s
+        .desired
+        .as_ref()
+        .ok()
+        .and_then(|desired| desired.test_mailbox.clone());
+    match (&test.created, mailbox) {
+        (Reading::Present(event), Some(mailbox)) if !removed(&test.deleted) => Some(TestEvent {
+            mailbox,
+            event: event.clone(),
+        }),
+        _ if removed(&test.leftover) => None,
+        _ => s.memory.leftover.clone(),
+    }
+}
+
+/// Deleted, or not there any more.
+const fn removed(deleted: &Reading<()>) -> bool {
+    matches!(deleted, Reading::Present(()) | Reading::Absent(_))
+}

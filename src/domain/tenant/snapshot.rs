@@ -1,0 +1,81 @@
+//! Everything that a pass over a tenant decides from: one value, time included.
+
+use jiff::Timestamp;
+
+use super::desired::{SpecProblem, TenantDesired};
+use super::facts::TenantFacts;
+use super::memory::TenantMemory;
+use super::observed::TenantObserved;
+use super::work::Work;
+use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
+use crate::api::vocabulary::ConditionType;
+use crate::domain::conditions::find;
+use crate::domain::records::TenantRecord;
+use crate::domain::schedule::Pace;
+
+/// What a pass over one tenant knows.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantSnapshot<'a> {
+    /// The object.
+    pub record: &'a TenantRecord,
+    /// What it asks for; `Err` is a spec that cannot be used.
+    pub desired: &'a Result<TenantDesired, SpecProblem>,
+    /// What was learned lately.
+    pub facts: &'a TenantFacts,
+    /// What this process remembers.
+    pub memory: &'a TenantMemory,
+    /// Why we are here.
+    pub work: Work,
+    /// What was seen in this pass.
+    pub observed: &'a TenantObserved,
+    /// The mailboxes that may refer to it.
+    pub mailboxes: &'a Mailboxes,
+    /// Now, on our clock.
+    pub now: Timestamp,
+    /// Divides waits in a rehearsal.
+    pub pace: Pace,
+}
+
+/// The permitted mailboxes of a tenant, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mailboxes {
+    /// All.
+    pub total: usize,
+    /// Those that are Ready.
+    pub ready: usize,
+    /// Address of one that should be readable: a Ready one if there is one.
+    pub sample: Option<String>,
+}
+
+impl TenantSnapshot<'_> {
+    /// Conditions as they stand.
+    #[must_use]
+    pub fn previous(&self) -> &[Condition] {
+        &self.record.status.conditions
+    }
+
+    /// The same object with other answers.
+    #[must_use]
+    pub const fn with<'b>(&'b self, observed: &'b TenantObserved) -> TenantSnapshot<'b> {
+        TenantSnapshot { observed, ..*self }
+    }
+
+    /// Whether the provisioning check is to be made: it is asked for, or its outcome is not known.
+    #[must_use]
+    pub fn wants_test(&self) -> bool {
+        let known = find(self.previous(), &ConditionType::TestMailboxFailed)
+            .is_some_and(|c| c.status != ConditionStatus::Unknown);
+        self.work.test || self.work.check && !known
+    }
+
+    /// A mailbox to try reading a calendar with.
+    #[must_use]
+    pub fn probe_mailbox(&self) -> Option<&str> {
+        let test = self
+            .desired
+            .as_ref()
+            .ok()
+            .and_then(|desired| desired.test_mailbox.as_deref());
+        test.or(self.mailboxes.sample.as_deref())
+    }
+}
