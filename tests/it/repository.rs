@@ -61,7 +61,7 @@ pub(crate) fn assert_generated(path: &str, content: &str) {
     assert!(
         present == content,
         "{path} is not what the code generates (first difference in line {}): \
-         run UPDATE=1 cargo test --test it generated",
+         run make generate",
         differs + 1
     );
 }

@@ -221,6 +221,12 @@ fn nothing_unwraps_outside_tests() {
     assert_none(&problems);
 }
 
+/// Whether an absolute path begins with this; `/v1.0/Users/` is none.
+fn has_path(text: &str, start: &str) -> bool {
+    text.match_indices(start)
+        .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric()))
+}
+
 #[test]
 fn no_file_names_a_home_folder() {
     let homes = [["/ro", "ot/"], ["/ho", "me/"], ["/Us", "ers/"]].map(|parts| parts.concat());
@@ -241,7 +247,7 @@ fn no_file_names_a_home_folder() {
         .filter(|path| {
             let text =
                 String::from_utf8_lossy(&std::fs::read(root().join(path)).unwrap()).into_owned();
-            homes.iter().any(|home| text.contains(home.as_str()))
+            homes.iter().any(|home| has_path(&text, home))
         })
         .map(|path| format!("{path} names somebody's home folder"))
         .collect();
@@ -344,5 +350,17 @@ fn every_link_between_pages_leads_somewhere() {
             }
         }
     }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_page_can_be_reached_from_the_index() {
+    let index = links(&read("docs/index.md"));
+    let problems: Vec<String> = files("docs", &[".md"])
+        .into_iter()
+        .filter(|path| path != "docs/index.md")
+        .filter(|path| !index.iter().any(|link| format!("docs/{link}") == *path))
+        .map(|path| format!("{path} is not linked from docs/index.md"))
+        .collect();
     assert_none(&problems);
 }

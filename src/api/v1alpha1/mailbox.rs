@@ -152,7 +152,7 @@ pub struct WorkspaceMailboxStatus {
     /// The generation that is Ready, Stalled or suspended; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What was observed.
+    /// What was looked at and found: Ready sums up, every other type names a problem.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -162,7 +162,7 @@ pub struct WorkspaceMailboxStatus {
     /// The subscription that is kept alive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<Subscription>,
-    /// Since when the mailbox works.
+    /// When this very mailbox first worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Time>,
     /// What happened, newest first, at most 20 entries.
@@ -214,16 +214,16 @@ pub struct Subscription {
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct HistoryEntry {
-    /// When.
+    /// When it happened, in UTC.
     pub time: Time,
     /// `Ready`'s reason before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// `Ready`'s reason after.
     pub to: String,
-    /// Why, in one word.
+    /// Reason of the condition that changed it, or SubscriptionReplaced.
     pub reason: String,
-    /// Why, in a sentence.
+    /// What that condition said, or from when to when no notifications came.
     #[serde(default)]
     pub message: String,
 }

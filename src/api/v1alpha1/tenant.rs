@@ -354,14 +354,14 @@ pub struct CalendarTenantStatus {
     /// The generation that is Ready, Stalled or suspended; -1 before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What was observed.
+    /// What was looked at and found: Ready sums up, every other type names a problem.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
     /// The organization behind the tenant ID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,
-    /// The tenant's domains.
+    /// The tenant's domains, as Microsoft 365 has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
     pub domains: Vec<Domain>,
@@ -385,7 +385,7 @@ pub struct CalendarTenantStatus {
 pub struct Organization {
     /// Name that people know.
     pub display_name: String,
-    /// Its id.
+    /// Its object id, the same as spec.tenantId.
     pub id: String,
 }
 
@@ -403,15 +403,15 @@ pub struct Domain {
 /// Graph permissions by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Permissions {
-    /// In the application's token.
+    /// Named by the application's token. Rights that Exchange grants do not show here.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
     pub granted: Vec<String>,
-    /// Needed and not there.
+    /// Needed by what the spec asks for, and not granted.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
     pub missing: Vec<String>,
-    /// There and not needed.
+    /// Granted, and needed by nothing: remove them.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
     pub excess: Vec<String>,
@@ -431,9 +431,9 @@ pub struct CredentialStatus {
 /// How many mailboxes refer to a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct MailboxCounts {
-    /// All.
+    /// Mailboxes that refer to this tenant.
     pub total: i32,
-    /// Those that are Ready.
+    /// Those of them that are Ready.
     pub ready: i32,
     /// `ready/total`, for the table.
     pub summary: String,
