@@ -5,5 +5,6 @@
 mod api;
 mod behaviour_docs;
 mod generated;
+mod graph;
 mod repository;
 mod tidy;

@@ -1,0 +1,7 @@
+//! The Graph client against the Graph emulator, over real sockets: that both understand Microsoft's words
+//! the same way without having agreed on them.
+
+mod calls;
+mod credentials;
+mod setting;
+mod trouble;
