@@ -1,12 +1,22 @@
 # Thin recipes: what is behind them is in the crates. `make` alone lists them.
 
 CARGO ?= cargo
+# More arguments for the demo: --once, --kubeconfig FILE, --pace N.
+DEMO_ARGS ?=
+
+# Tests and programs are built with the same features, so that nothing is compiled twice.
+PROGRAMS := $(CARGO) build --locked --workspace --bins
+DEMO := $${CARGO_TARGET_DIR:-target}/debug/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help test format lint docs audit generate
+.PHONY: help demo test format lint docs audit generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--once", "--kubeconfig FILE")
+	$(PROGRAMS)
+	$(DEMO) $(DEMO_ARGS)
 
 test: format lint docs audit ## Everything that must hold before a change is merged
 	rm -rf target/testbed
@@ -19,7 +29,7 @@ lint: ## Check with clippy; warnings fail
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 docs: ## Check that the documentation builds without a warning
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --workspace check; \
@@ -27,3 +37,7 @@ audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 
 generate: ## Rewrite the generated files
 	UPDATE=1 $(CARGO) test --locked --test it generated
+
+control-plane: ## Build kube-apiserver, etcd and kubectl, once; tests and the demo do it when needed
+	$(PROGRAMS)
+	$(DEMO) --prepare

@@ -17,4 +17,6 @@ pub mod objects;
 pub mod operator;
 mod pki;
 pub mod ports;
+pub mod sensitive;
+pub mod testbed;
 pub mod wait;

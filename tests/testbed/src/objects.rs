@@ -106,14 +106,15 @@ pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
         .find(|condition| condition["type"] == type_)
 }
 
-/// What an object's condition is, as [`Expected`] writes it; `-` when it has none.
+/// An object's condition, as an expectation would be written that it fulfils.
 #[must_use]
-pub fn seen(object: &Value, type_: &str) -> String {
-    let word = |condition: &Value, key: &str| condition[key].as_str().unwrap_or("?").to_owned();
-    condition(object, type_).map_or_else(
-        || format!("{type_}=-"),
-        |c| format!("{type_}={}/{}", word(c, "status"), word(c, "reason")),
-    )
+pub fn seen(object: &Value, type_: &str) -> Option<Expected> {
+    let condition = condition(object, type_)?;
+    Some(Expected {
+        type_: type_.to_owned(),
+        status: condition["status"].as_str().unwrap_or_default().to_owned(),
+        reason: condition["reason"].as_str().map(str::to_owned),
+    })
 }
 
 /// An object, or `Null` when there is none.
@@ -187,6 +188,9 @@ mod tests {
             assert_eq!(expected.holds(&object), holds, "{text}");
             assert_eq!(expected.to_string(), text);
         }
-        assert_eq!(seen(&object, "Ready"), "Ready=False/DomainMismatch");
+        assert_eq!(
+            seen(&object, "Ready").unwrap().to_string(),
+            "Ready=False/DomainMismatch"
+        );
     }
 }

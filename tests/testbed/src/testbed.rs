@@ -1,0 +1,225 @@
+//! Everything for one test: a namespace on the shared control plane, an emulator and an operator of its own.
+//!
+//! The operator has exactly the rights that `hybrid-calendar-operator rbac` prints for its flags.
+
+use std::fmt;
+use std::time::Duration;
+
+use graph_emulator::{Emulator, Options, World};
+use kube::Client;
+use serde_json::Value;
+
+use crate::access::Rights;
+use crate::control_plane::ControlPlane;
+use crate::error::Error;
+use crate::objects::{self, Expected, Kind};
+use crate::operator::{self, OperatorOptions, OperatorProcess};
+use crate::sensitive;
+use crate::{crds, wait};
+
+/// How many times faster than in earnest the operator waits, unless a test asks for another pace.
+const PACE: u32 = 60;
+
+/// A world of its own. Ends with the test; the objects stay until the control plane ends.
+pub struct Testbed {
+    /// The API server.
+    pub control_plane: &'static ControlPlane,
+    /// Microsoft.
+    pub emulator: Emulator,
+    /// What is tested.
+    pub operator: OperatorProcess,
+    /// The namespace that the operator looks at.
+    pub namespace: String,
+    /// With all rights.
+    pub client: Client,
+}
+
+impl fmt::Debug for Testbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Testbed")
+            .field("namespace", &self.namespace)
+            .field("operator", &self.operator)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Testbed {
+    /// Starts everything, the operator 60 times faster than in earnest.
+    pub async fn start(world: World) -> Result<Self, Error> {
+        Self::start_with(world, |_| {}).await
+    }
+
+    /// The same, after a change of how the operator is started.
+    ///
+    /// Namespaces that are added there are looked at, too. The rights are computed afterwards, but for `arguments`.
+    pub async fn start_with(
+        world: World,
+        configure: impl FnOnce(&mut OperatorOptions),
+    ) -> Result<Self, Error> {
+        let control_plane = ControlPlane::shared().await?;
+        crds::install(control_plane).await?;
+        let namespace = control_plane.namespace().await?;
+        sensitive::remember(&world)?;
+        let emulator = start_emulator(world).await?;
+        let mut options = OperatorOptions {
+            allowed_endpoints: vec![emulator.base_url()],
+            namespaces: vec![namespace.clone()],
+            rehearsal_pace: Some(PACE),
+            ..OperatorOptions::default()
+        };
+        configure(&mut options);
+        let options = granted(control_plane, &namespace, options).await?;
+        Ok(Self {
+            control_plane,
+            emulator,
+            operator: OperatorProcess::start(options).await?,
+            client: control_plane.admin().await?,
+            namespace,
+        })
+    }
+
+    /// Another operator beside the first, with the same rights and flags: two copies of one installation.
+    pub async fn second_operator(&self) -> Result<OperatorProcess, Error> {
+        OperatorProcess::start(OperatorOptions {
+            receiver_listen: None,
+            admin_listen: None,
+            ..self.operator.options().clone()
+        })
+        .await
+    }
+
+    /// Applies documents as the administrator; `${EMULATOR}` becomes the emulator's address.
+    pub async fn apply(&self, yaml: &str) -> Result<(), Error> {
+        let yaml = yaml.replace("${EMULATOR}", &self.emulator.base_url());
+        self.control_plane.apply(&self.namespace, &yaml).await
+    }
+
+    /// A WorkspaceMailbox, or `Null` when there is none.
+    pub async fn get_mailbox(&self, name: &str) -> Result<Value, Error> {
+        objects::get(&self.client, Kind::Mailbox, &self.namespace, name).await
+    }
+
+    /// A CalendarTenant, or `Null` when there is none.
+    pub async fn get_tenant(&self, name: &str) -> Result<Value, Error> {
+        objects::get(&self.client, Kind::Tenant, &self.namespace, name).await
+    }
+
+    /// Waits for a condition, written `Ready=False/MailboxNotFound`. Returns the object that has it.
+    pub async fn wait_condition(
+        &self,
+        kind: Kind,
+        name: &str,
+        expected: &str,
+        deadline: Duration,
+    ) -> Result<Value, Error> {
+        let expected = Expected::parse(expected)?;
+        let found = wait::for_some("", deadline, async || {
+            let object = objects::get(&self.client, kind, &self.namespace, name).await;
+            object.ok().filter(|object| expected.holds(object))
+        })
+        .await;
+        match found {
+            Ok(object) => Ok(object),
+            Err(_) => Err(Error::Deadline {
+                what: format!(
+                    "{} {name} has {expected}\n{}",
+                    kind.as_str(),
+                    self.situation().await
+                ),
+                deadline,
+            }),
+        }
+    }
+
+    /// Waits until `holds` says so. `what` completes the sentence "not within 5 s: …".
+    pub async fn wait_until(
+        &self,
+        what: &str,
+        deadline: Duration,
+        holds: impl AsyncFnMut() -> bool,
+    ) -> Result<(), Error> {
+        match wait::until(what, deadline, holds).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Error::Deadline {
+                what: format!("{what}\n{}", self.situation().await),
+                deadline,
+            }),
+        }
+    }
+
+    /// Everything that helps to see why a test failed: objects, Events, calls to Graph, the operator's log.
+    pub async fn situation(&self) -> String {
+        let mut lines = Vec::new();
+        for kind in [Kind::Tenant, Kind::Mailbox] {
+            match objects::list(&self.client, kind, &self.namespace).await {
+                Ok(found) => lines.extend(found.into_iter().map(without_managed_fields)),
+                Err(error) => lines.push(error.to_string()),
+            }
+        }
+        lines.push("Events:".to_owned());
+        match objects::events(&self.client, &self.namespace).await {
+            Ok(events) => lines.extend(events.iter().map(objects::event_line)),
+            Err(error) => lines.push(error.to_string()),
+        }
+        lines.push("Calls to Graph:".to_owned());
+        let counts = self.emulator.counts().requests;
+        lines.extend(
+            counts
+                .iter()
+                .map(|(call, by_status)| format!("{call}: {by_status:?}")),
+        );
+        lines.push("The operator's last lines:".to_owned());
+        let logs = self.operator.logs();
+        lines.extend_from_slice(&logs[logs.len().saturating_sub(30)..]);
+        lines.join("\n")
+    }
+}
+
+/// Starts an emulator on free loopback ports.
+pub async fn start_emulator(world: World) -> Result<Emulator, Error> {
+    Emulator::start(world, Options::default())
+        .await
+        .map_err(|error| Error::Program {
+            program: "the Graph emulator".to_owned(),
+            output: error.to_string(),
+        })
+}
+
+/// Makes the operator's ServiceAccount with the rights for these flags, and completes the flags with it.
+async fn granted(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    mut options: OperatorOptions,
+) -> Result<OperatorOptions, Error> {
+    let mut arguments = vec![format!("--service-account={namespace}/{namespace}")];
+    let flags = [
+        ("lease-namespace", &options.lease_namespace),
+        ("lease-name", &options.lease_name),
+        ("key-secret", &options.key_secret),
+    ];
+    arguments.extend(
+        flags
+            .iter()
+            .filter_map(|(flag, value)| Some(format!("--{flag}={}", value.as_ref()?))),
+    );
+    arguments.extend(
+        options
+            .namespaces
+            .iter()
+            .map(|name| format!("--namespace={name}")),
+    );
+    let rbac = operator::rbac(&arguments).await?;
+    control_plane.apply(namespace, &rbac).await?;
+    options.kubeconfig = control_plane
+        .service_account(namespace, namespace, &Rights::default())
+        .await?;
+    // Lease and key Secret are in the operator's own namespace by default.
+    let own = ("POD_NAMESPACE".to_owned(), namespace.to_owned());
+    options.environment.push(own);
+    Ok(options)
+}
+
+fn without_managed_fields(mut object: Value) -> String {
+    object["metadata"]["managedFields"] = Value::Null;
+    format!("{object:#}")
+}
