@@ -33,7 +33,7 @@ use self::lease::{Action, Record, Seen};
 /// How long a lease lasts for others.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 
-/// How long after a renewal its holder may still write, less [`MARGIN`].
+/// How long after a renewal its holder may still write, less a margin.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often the Lease is renewed, and looked at by those who wait.

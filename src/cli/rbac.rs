@@ -1,4 +1,4 @@
-//! `rbac`: exactly what the operator may do in the cluster. [`grants`] is the one list of it: the chart is
+//! `rbac`: exactly what the operator may do in the cluster. `grants` is the one list of it: the chart is
 //! made from it and the tests run with it.
 
 use clap::Args;

@@ -1,7 +1,7 @@
 //! The world file: tenants, applications and mailboxes that the emulator pretends to serve.
 //!
 //! It is plain data that a person writes. What follows from it (ids, indexes) is in
-//! [`crate::state::directory`].
+//! `state::directory`.
 
 mod behaviour;
 mod check;
