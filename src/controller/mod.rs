@@ -3,4 +3,6 @@
 //!
 //! Everything that decides is in `domain`; what is said to Microsoft is in `graph`. Nothing here knows HTTP.
 
+pub mod credential;
+pub mod tenant;
 pub mod translate;

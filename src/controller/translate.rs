@@ -1,9 +1,16 @@
 //! From Graph's answers to the words of decisions. Exhaustive, and the only place where the two meet.
 
+use crate::api::v1alpha1::tenant;
 use crate::domain::mailbox::look::Person;
 use crate::domain::reading::{Absence, Outage, OutageKind, Reading, Refusal};
-use crate::graph::error::{self, ErrorClass, Forbidden, GraphError, NotFound, Withheld};
-use crate::graph::model::User;
+use crate::domain::tenant::credential::{RefusalCause, TokenReading, TokenRefused};
+use crate::domain::tenant::desired::{Hosts, TenantDesired};
+use crate::domain::tenant::observed::{DomainSeen, OrganizationSeen};
+use crate::graph::cloud::{Cloud, Endpoints};
+use crate::graph::error::{
+    self, ErrorClass, Forbidden, GraphError, NotFound, TokenRefusal, Withheld,
+};
+use crate::graph::model::{Domain, Organization, TokenFacts, User};
 
 /// What a read brought.
 #[must_use]
@@ -114,6 +121,99 @@ pub fn outage_of(class: &ErrorClass, detail: &str) -> Outage {
     }
 }
 
+/// What asking for a token brought.
+#[must_use]
+pub fn token_reading(result: Result<TokenFacts, GraphError>) -> TokenReading {
+    let error = match result {
+        Ok(facts) => return TokenReading::Issued { roles: facts.roles },
+        Err(error) => error,
+    };
+    let ErrorClass::Token(refusal) = &error.class else {
+        return TokenReading::Unavailable(outage_of(&error.class, &error.detail));
+    };
+    match refusal_cause(*refusal) {
+        Some(cause) => TokenReading::Refused(TokenRefused {
+            cause,
+            request_id: error.request_id,
+        }),
+        None => TokenReading::Unavailable(Outage {
+            kind: OutageKind::ClusterUnreachable,
+            detail: error.detail,
+            retry_after: None,
+        }),
+    }
+}
+
+/// What Entra objects to; `None` when it was not asked, since the cluster gave no assertion.
+const fn refusal_cause(refusal: TokenRefusal) -> Option<RefusalCause> {
+    Some(match refusal {
+        TokenRefusal::InvalidClientSecret => RefusalCause::InvalidClientSecret,
+        TokenRefusal::ClientSecretExpired => RefusalCause::ClientSecretExpired,
+        TokenRefusal::CertificateRejected { clock: false } => RefusalCause::CertificateRejected,
+        TokenRefusal::CertificateRejected { clock: true } => RefusalCause::ClockDiffers,
+        TokenRefusal::FederationRejected => RefusalCause::FederationRejected,
+        TokenRefusal::ApplicationNotFound => RefusalCause::ApplicationNotFound,
+        TokenRefusal::ApplicationDisabled => RefusalCause::ApplicationDisabled,
+        TokenRefusal::TenantNotFound => RefusalCause::TenantNotFound,
+        TokenRefusal::BlockedByPolicy => RefusalCause::BlockedByPolicy,
+        TokenRefusal::Rejected { code } => RefusalCause::Rejected { code },
+        TokenRefusal::AssertionUnavailable => return None,
+    })
+}
+
+/// A cloud as the gateway knows it.
+#[must_use]
+pub const fn cloud(cloud: tenant::Cloud) -> Cloud {
+    match cloud {
+        tenant::Cloud::Worldwide => Cloud::Worldwide,
+        tenant::Cloud::USGovGCCHigh => Cloud::UsGovGccHigh,
+        tenant::Cloud::USGovDoD => Cloud::UsGovDod,
+        tenant::Cloud::China => Cloud::China,
+    }
+}
+
+/// Where a tenant's calls go.
+#[must_use]
+pub fn endpoints(desired: &TenantDesired) -> Endpoints {
+    match &desired.hosts {
+        Hosts::Microsoft => cloud(desired.cloud).endpoints(),
+        Hosts::Custom { login, graph } => Endpoints {
+            login: login.clone(),
+            graph: graph.clone(),
+        },
+    }
+}
+
+/// A domain as the decisions see it.
+#[must_use]
+pub fn domain_seen(domain: Domain) -> DomainSeen {
+    let Domain {
+        name,
+        default,
+        verified,
+    } = domain;
+    DomainSeen {
+        name,
+        default,
+        verified,
+    }
+}
+
+/// The organization as the decisions see it.
+#[must_use]
+pub fn organization_seen(organization: Organization) -> OrganizationSeen {
+    let Organization {
+        id,
+        display_name,
+        domains,
+    } = organization;
+    OrganizationSeen {
+        id,
+        display_name,
+        domains: domains.into_iter().map(domain_seen).collect(),
+    }
+}
+
 /// A directory user as the decisions see it.
 #[must_use]
 pub fn person(user: User) -> Person {
@@ -169,5 +269,47 @@ mod tests {
             person.addresses,
             ["room-a@contoso.example", "a@contoso.example"]
         );
+    }
+
+    #[test]
+    fn a_refused_token_is_told_from_one_that_could_not_be_asked_for() {
+        let failed = |class| {
+            token_reading(Err(GraphError {
+                operation: crate::graph::operation::Operation::Token,
+                class,
+                detail: String::new(),
+                request_id: Some("r-1".to_owned()),
+            }))
+        };
+        let refused = failed(ErrorClass::Token(TokenRefusal::CertificateRejected {
+            clock: true,
+        }));
+        assert!(matches!(
+            refused,
+            TokenReading::Refused(TokenRefused {
+                cause: RefusalCause::ClockDiffers,
+                request_id: Some(_)
+            })
+        ));
+        for (class, kind) in [
+            (
+                ErrorClass::Token(TokenRefusal::AssertionUnavailable),
+                OutageKind::ClusterUnreachable,
+            ),
+            (
+                ErrorClass::Unavailable(error::Outage::LoginUnreachable),
+                OutageKind::LoginUnreachable,
+            ),
+            (
+                ErrorClass::Unavailable(error::Outage::ServerErrors),
+                OutageKind::ServerErrors,
+            ),
+        ] {
+            let reading = failed(class);
+            assert!(
+                matches!(&reading, TokenReading::Unavailable(outage) if outage.kind == kind),
+                "{reading:?}"
+            );
+        }
     }
 }

@@ -86,7 +86,7 @@ impl OutageKind {
             Self::Throttled => "Graph asks to slow down.",
             Self::NoToken => "There is no token.",
             Self::Withheld => "The operator may not write to Graph now.",
-            Self::ClusterUnreachable => "The Kubernetes API server does not answer.",
+            Self::ClusterUnreachable => "The Kubernetes API server does not answer, or refuses.",
         }
     }
 }

@@ -1,0 +1,3 @@
+//! The edges of a tenant's pass.
+
+pub mod observe;
