@@ -1,5 +1,8 @@
 //! The emulator as a program. All of its work is in the library.
+//!
+//! When it is ready it prints its addresses to standard output, as `graph=URL` and `admin=URL`.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,11 +65,12 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut terminated = signal(SignalKind::terminate())?;
     let emulator = Emulator::start(world, options).await?;
-    tracing::info!(
-        graph = emulator.base_url(),
-        admin = emulator.admin_url(),
-        "ready"
-    );
+    let (graph, admin) = (emulator.base_url(), emulator.admin_url());
+    writeln!(
+        std::io::stdout(),
+        "graph={graph}
+admin={admin}"
+    )?;
     tokio::select! {
         _ = terminated.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

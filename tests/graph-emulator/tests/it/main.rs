@@ -3,7 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod assertions;
 mod client;
+mod errors;
+mod events;
+mod faults;
+mod ports;
 mod receiver;
 mod subscriptions;
 mod walk;

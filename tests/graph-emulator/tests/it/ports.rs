@@ -1,0 +1,200 @@
+//! The real ports: HTTPS with the emulator's own authority, and the admin port.
+
+use graph_emulator::{Emulator, Options, World};
+use serde_json::{Value, json};
+
+use crate::client::{CLIENT, TENANT, WORLD};
+use crate::receiver::{Manner, Receiver};
+
+struct Ports {
+    emulator: Emulator,
+    http: reqwest::Client,
+}
+
+impl Ports {
+    async fn open(options: Options) -> Self {
+        let world = World::from_yaml(WORLD).unwrap();
+        let emulator = Emulator::start(world, options).await.unwrap();
+        let mut http = reqwest::Client::builder().no_proxy();
+        if let Some(pem) = emulator.ca_pem() {
+            let authority = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+            http = http.tls_certs_only([authority]);
+        }
+        let http = http.build().unwrap();
+        Self { emulator, http }
+    }
+
+    async fn token(&self) -> String {
+        let url = format!("{}{TENANT}/oauth2/v2.0/token", self.emulator.base_url());
+        let scope = format!("{}.default", self.emulator.base_url());
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", CLIENT),
+            ("client_secret", "demo-secret"),
+            ("scope", &scope),
+        ];
+        let reply: Value = self
+            .http
+            .post(url)
+            .form(&form)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        reply["access_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn admin(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let url = format!("{}{path}", self.emulator.admin_url());
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, url).body(body.to_owned());
+        let reply = request.send().await.unwrap();
+        (reply.status().as_u16(), reply.text().await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn https_is_served_with_an_authority_that_is_made_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options {
+        tls_dir: Some(directory.path().join("tls")),
+        ..Options::default()
+    };
+    let ports = Ports::open(options()).await;
+    assert!(ports.emulator.base_url().starts_with("https://127.0.0.1:"));
+    let token = ports.token().await;
+    let url = format!(
+        "{}v1.0/places/microsoft.graph.room?$top=1",
+        ports.emulator.base_url()
+    );
+    let page: Value = ports
+        .http
+        .get(url)
+        .bearer_auth(token)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let next = page["@odata.nextLink"].as_str().unwrap();
+    assert!(next.starts_with(&ports.emulator.base_url()), "{next}");
+    let authority = ports.emulator.ca_pem();
+    ports.emulator.stop().await;
+    assert_eq!(Ports::open(options()).await.emulator.ca_pem(), authority);
+}
+
+#[tokio::test]
+async fn bookings_and_subscriptions_are_steered_through_the_admin_port() {
+    let ports = Ports::open(Options::default()).await;
+    let token = ports.token().await;
+    let receiver = Receiver::start(Manner::Good).await;
+    let until = ports.emulator.now() + jiff::SignedDuration::from_hours(1);
+    let body = json!({
+        "changeType": "created",
+        "notificationUrl": receiver.url,
+        "lifecycleNotificationUrl": receiver.url,
+        "resource": "users/room-a@contoso.example/events",
+        "expirationDateTime": until.to_string(),
+    });
+    let url = format!("{}v1.0/subscriptions", ports.emulator.base_url());
+    let created = ports
+        .http
+        .post(url)
+        .bearer_auth(&token)
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    let created: Value = created.json().await.unwrap();
+    let id = created["id"].as_str().unwrap();
+
+    assert_eq!(
+        ports.admin("GET", "readyz", "").await,
+        (200, "ok".to_owned())
+    );
+    let booking = json!({
+        "organizer": "ada@contoso.example", "subject": "x", "start": until, "end": until,
+    });
+    let path = "mailboxes/room-a@contoso.example/events";
+    assert_eq!(ports.admin("POST", path, &booking.to_string()).await.0, 201);
+    receiver.wait_for(1).await;
+    let lifecycle = format!("subscriptions/{id}/lifecycle");
+    assert_eq!(
+        ports
+            .admin("POST", &lifecycle, r#"{"event": "missed"}"#)
+            .await
+            .0,
+        204
+    );
+    assert_eq!(
+        ports
+            .admin("POST", &lifecycle, r#"{"event": "never"}"#)
+            .await
+            .0,
+        400
+    );
+    let remove = format!("subscriptions/{id}/remove");
+    assert_eq!(
+        ports
+            .admin("POST", &remove, r#"{"lifecycle": true}"#)
+            .await
+            .0,
+        204
+    );
+    assert_eq!(ports.admin("POST", &remove, "").await.0, 404);
+    receiver.wait_for(3).await;
+    let (_, counts) = ports.admin("GET", "counts", "").await;
+    let counts: Value = serde_json::from_str(&counts).unwrap();
+    assert_eq!(counts["requests"]["createSubscription"]["201"], 1);
+    let (_, journal) = ports.admin("GET", "journal?since=1", "").await;
+    let journal: Value = serde_json::from_str(&journal).unwrap();
+    assert_eq!(journal["entries"][0]["operation"], "createSubscription");
+    assert_eq!(journal["entries"][0]["mailbox"], "room-a@contoso.example");
+}
+
+#[tokio::test]
+async fn faults_clock_and_world_are_set_through_the_admin_port() {
+    let ports = Ports::open(Options::default()).await;
+    let faults = r#"{"rules": [{"operation": "listDomains", "status": 503, "retryAfter": 7, "delay": "1ms"}]}"#;
+    assert_eq!(ports.admin("PUT", "faults", faults).await.0, 204);
+    let wrong = r#"[{"operation": "lstDomains"}]"#;
+    assert_eq!(ports.admin("PUT", "faults", wrong).await.0, 400);
+    assert_eq!(ports.admin("PUT", "faults", "[]").await.0, 204);
+    let before = ports.emulator.now();
+    assert_eq!(
+        ports
+            .admin("POST", "clock/advance", r#"{"by": "30s"}"#)
+            .await
+            .0,
+        200
+    );
+    assert!(ports.emulator.now() >= before + jiff::SignedDuration::from_secs(30));
+    let (_, world) = ports.admin("GET", "world", "").await;
+    assert_eq!(World::from_yaml(&world).unwrap(), ports.emulator.world());
+    let fewer = "tenants: []";
+    assert_eq!(ports.admin("PUT", "world", fewer).await.0, 204);
+    assert!(ports.emulator.world().tenants.is_empty());
+    let (status, reason) = ports.admin("PUT", "world", "tenants: [{id: x}]").await;
+    assert_eq!(status, 400);
+    assert!(reason.contains("not a GUID"), "{reason}");
+}
+
+/// A cut connection looks to a client like a network failure, not like an answer.
+#[tokio::test]
+async fn a_cut_connection_is_no_answer() {
+    let ports = Ports::open(Options::default()).await;
+    let (status, _) = ports
+        .admin(
+            "PUT",
+            "faults",
+            r#"[{"operation": "token", "cut": "before"}]"#,
+        )
+        .await;
+    assert_eq!(status, 204);
+    let url = format!("{}{TENANT}/oauth2/v2.0/token", ports.emulator.base_url());
+    let error = ports.http.post(url).send().await.unwrap_err();
+    assert!(!error.is_status(), "{error}");
+}
