@@ -6,5 +6,6 @@ mod api;
 mod behaviour_docs;
 mod generated;
 mod graph;
+mod leader;
 mod repository;
 mod tidy;
