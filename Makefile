@@ -6,10 +6,12 @@ DEMO_ARGS ?=
 
 # Tests and programs are built with the same features, so that nothing is compiled twice.
 PROGRAMS := $(CARGO) build --locked --workspace --bins
+# Microsoft's own client libraries against the emulator.
+CLIENTS := $(wildcard tests/clients/run)
 DEMO := $${CARGO_TARGET_DIR:-target}/debug/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint docs audit generate control-plane
+.PHONY: help demo test format lint docs audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,9 +20,10 @@ demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--onc
 	$(PROGRAMS)
 	$(DEMO) $(DEMO_ARGS)
 
-test: format lint docs audit ## Everything that must hold before a change is merged
-	rm -rf target/testbed
+test: format lint docs audit $(if $(CLIENTS),clients) ## Everything that must hold before a change is merged
+	rm -rf $${CARGO_TARGET_DIR:-target}/testbed
 	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --test it -- --ignored --exact secrecy::no_secret_token_or_address_was_said
 
 format: ## Check the formatting
 	$(CARGO) fmt --all --check
@@ -34,6 +37,10 @@ docs: ## Check that the documentation builds without a warning
 audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --workspace check; \
 	else echo "cargo-deny is not installed: licences and bans are still checked by the tests, advisories are not"; fi
+
+clients: ## Try Microsoft's own client libraries against the emulator
+	$(PROGRAMS)
+	$(CLIENTS)
 
 generate: ## Rewrite the generated files
 	UPDATE=1 $(CARGO) test --locked --test it generated

@@ -1,10 +1,15 @@
 //! What tests rely on: rights, CRDs, the audit log, namespaces that come and go.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{Api, ListParams};
 use testbed::access::Rights;
 use testbed::control_plane::ControlPlane;
+use testbed::{archive, wait};
+
+const DEADLINE: Duration = Duration::from_secs(20);
 
 const CRD: &str = r"
 apiVersion: apiextensions.k8s.io/v1
@@ -150,6 +155,25 @@ async fn a_deleted_namespace_is_gone_with_all_that_was_in_it() {
     assert!(namespaces.get_opt(&namespace).await.unwrap().is_none());
     let secrets: Api<Secret> = Api::namespaced(client, &namespace);
     assert!(secrets.get_opt("gone").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn every_event_is_written_down() {
+    let cluster = ControlPlane::shared().await.unwrap();
+    let namespace = cluster.namespace().await.unwrap();
+    let event = format!(
+        r#"{{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {{"name": "said"}},
+        "eventTime": "2026-11-24T08:00:00.000000Z", "reportingController": "testbed.example/it",
+        "reportingInstance": "it", "action": "Testing", "reason": "Said", "type": "Normal",
+        "regarding": {{"kind": "Namespace", "name": "{namespace}", "namespace": "{namespace}"}}}}"#
+    );
+    cluster.apply(&namespace, &event).await.unwrap();
+    let path = archive::path(archive::EVENTS).unwrap();
+    wait::until("the Event is in the archive", DEADLINE, async || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&namespace))
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

@@ -7,3 +7,4 @@ mod demo;
 mod dependencies;
 mod guard;
 mod operator;
+mod secrecy;

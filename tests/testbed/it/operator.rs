@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use testbed::access::Rights;
 use testbed::control_plane::ControlPlane;
-use testbed::operator::{self, OperatorOptions, OperatorProcess, logs};
-use testbed::{crds, wait};
+use testbed::operator::{self, OperatorOptions, OperatorProcess};
+use testbed::{archive, crds, wait};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -51,6 +51,6 @@ async fn an_operator_that_refuses_its_flags_says_why_in_its_log() {
     .unwrap();
     let error = operator.ready().await.unwrap_err().to_string();
     assert!(error.contains("elsewhere.example"), "{error}");
-    let archive = std::fs::read_to_string(logs::archive().unwrap()).unwrap();
-    assert!(archive.contains("elsewhere.example"));
+    let logs = std::fs::read_to_string(archive::path(archive::LOGS).unwrap()).unwrap();
+    assert!(logs.contains("elsewhere.example"));
 }

@@ -16,7 +16,7 @@ use crate::audit::{self, AuditEntry, AuditMark};
 use crate::cluster::{Cluster, Connection};
 use crate::error::{Attempt, Error};
 use crate::guard::{self, Guarded, Scratch};
-use crate::{pki, ports, wait};
+use crate::{archive, pki, ports, wait};
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const READY_DEADLINE: Duration = Duration::from_secs(90);
@@ -30,6 +30,7 @@ pub struct ControlPlane {
     cluster: Cluster,
     url: String,
     // In this order they end.
+    events: Option<Guarded>,
     apiserver: Guarded,
     _etcd: Guarded,
     scratch: Scratch,
@@ -46,7 +47,13 @@ impl Deref for ControlPlane {
 impl ControlPlane {
     /// The one of this program, started when it is first asked for. Use a namespace of your own in it.
     pub async fn shared() -> Result<&'static Self, Error> {
-        SHARED.get_or_try_init(Self::start).await
+        SHARED
+            .get_or_try_init(async || {
+                let mut shared = Self::start().await?;
+                shared.events = Some(shared.record_events()?);
+                Ok(shared)
+            })
+            .await
     }
 
     /// Starts one.
@@ -85,6 +92,7 @@ impl ControlPlane {
         let mut control_plane = Self {
             cluster,
             url,
+            events: None,
             apiserver,
             _etcd: etcd,
             scratch,
@@ -112,6 +120,19 @@ impl ControlPlane {
                 output: tail(&self.scratch.path().join("apiserver.log")),
             }),
         }
+    }
+
+    /// Writes every Event into the archive, while this control plane runs.
+    fn record_events(&self) -> Result<Guarded, Error> {
+        let mut command = guard::command(&self.cluster.kubectl);
+        command
+            .args(["get", "events.events.k8s.io", "-A", "--watch", "-o", "json"])
+            .arg("--cache-dir")
+            .arg(self.scratch.path().join("kubectl-cache"))
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .stdout(archive::open(archive::EVENTS)?)
+            .stderr(std::process::Stdio::null());
+        Guarded::spawn("kubectl get events", command)
     }
 
     /// Base URL of the API server.

@@ -4,6 +4,7 @@
 //! does in the two worlds; never its code. Nothing here outlives the program that started it (see [`guard`]).
 
 pub mod access;
+pub mod archive;
 pub mod assets;
 pub mod audit;
 pub mod cluster;

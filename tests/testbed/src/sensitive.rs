@@ -3,19 +3,14 @@
 //! Kept in a file beside the operators' logs, so that a later test can search those for them.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::PathBuf;
 
 use graph_emulator::World;
 
-use crate::error::{Attempt, Error};
-use crate::operator::logs;
+use crate::archive;
+use crate::error::Error;
 
-/// The file: one secret or address a line.
-pub fn archive() -> Result<PathBuf, Error> {
-    Ok(logs::archive()?.with_file_name("sensitive.txt"))
-}
+/// The file of the archive: one secret or address a line.
+pub const ARCHIVE: &str = "sensitive.txt";
 
 /// All secrets and addresses of this world.
 #[must_use]
@@ -37,19 +32,9 @@ pub fn of(world: &World) -> BTreeSet<String> {
 
 /// Writes them down.
 pub fn remember(world: &World) -> Result<(), Error> {
-    let path = archive()?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).attempt(format!("make {}", folder.display()))?;
-    }
     let mut text = String::new();
     for word in of(world) {
         text = text + &word + "\n";
     }
-    let attempt = format!("write {}", path.display());
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .attempt(attempt)
+    archive::append(ARCHIVE, &text)
 }

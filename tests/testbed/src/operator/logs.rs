@@ -1,17 +1,11 @@
 //! What operators write, kept in memory and in one file for the whole test run, so that a test can search it all.
 
-use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use crate::archive;
 use crate::error::{Attempt, Error};
-
-/// The file that takes every line of every operator that programs of this build started.
-pub fn archive() -> Result<PathBuf, Error> {
-    Ok(super::program::target_folder()?.join("testbed/operators.log"))
-}
 
 /// Lines of one operator.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +27,7 @@ impl Logs {
     /// Collects until the output ends, on a thread of its own: tests have each their runtime.
     pub(crate) fn follow(&self, output: impl Read + Send + 'static) -> Result<(), Error> {
         let lines = Arc::clone(&self.0);
-        let archive = open_archive()?;
+        let mut archive = archive::open(archive::LOGS)?;
         thread::Builder::new()
             .name("operator-log".to_owned())
             .spawn(move || {
@@ -41,7 +35,7 @@ impl Logs {
                     let line = String::from_utf8_lossy(&line).into_owned();
                     // One write, so that lines of several operators do not mix. Without the file the test that
                     // reads it fails.
-                    let _ = (&*archive).write_all(format!("{line}\n").as_bytes());
+                    let _ = archive.write_all(format!("{line}\n").as_bytes());
                     lines
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -51,21 +45,4 @@ impl Logs {
             .attempt("start a thread for the operator's log")?;
         Ok(())
     }
-}
-
-fn open_archive() -> Result<Arc<File>, Error> {
-    static ARCHIVE: OnceLock<Arc<File>> = OnceLock::new();
-    if let Some(file) = ARCHIVE.get() {
-        return Ok(Arc::clone(file));
-    }
-    let path = archive()?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).attempt(format!("make {}", folder.display()))?;
-    }
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .attempt(format!("open {}", path.display()))?;
-    Ok(Arc::clone(ARCHIVE.get_or_init(|| Arc::new(file))))
 }

@@ -1,6 +1,6 @@
 //! The operator as a process: started with the flags that a Deployment would give it, killed, paused and read.
 
-pub mod logs;
+mod logs;
 mod program;
 
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::error::{Attempt, Error};
 use crate::guard::{self, Guarded};
 use crate::metrics::Metrics;
-use crate::{ports, wait};
+use crate::{archive, ports, wait};
 
 use logs::Logs;
 
@@ -224,7 +224,9 @@ impl OperatorProcess {
     /// The metrics as they are now.
     pub async fn metrics(&self) -> Result<Metrics, Error> {
         let url = format!("{}/metrics", self.admin_url());
-        Ok(Metrics::parse(&fetch(&url).await?))
+        let text = fetch(&url).await?;
+        archive::append(archive::METRICS, &text)?;
+        Ok(Metrics::parse(&text))
     }
 }
 

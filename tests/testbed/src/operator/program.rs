@@ -46,12 +46,3 @@ fn beside_us() -> Result<Option<PathBuf>, Error> {
         .map(|folder| folder.join(NAME))
         .find(|path| path.is_file()))
 }
-
-/// The folder into which cargo builds, told by the mark that cargo leaves there.
-pub(super) fn target_folder() -> Result<PathBuf, Error> {
-    let ourselves = std::env::current_exe().attempt("find our own program")?;
-    let marked = ourselves
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    Ok(marked.map_or_else(|| Path::new(WORKSPACE).join("target"), Path::to_owned))
-}
