@@ -4,7 +4,6 @@ mod fault;
 mod graph;
 mod token;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::StatusCode;
@@ -73,11 +72,7 @@ impl Core {
     /// Must be called within a tokio runtime.
     pub(crate) fn new(world: World, seed: u64, client: reqwest::Client) -> Arc<Self> {
         let ids = Ids::new(seed);
-        let data = Data {
-            directory: Arc::new(Directory::new(world, &ids)),
-            subscriptions: BTreeMap::new(),
-            events: HashMap::new(),
-        };
+        let data = Data::new(Directory::new(world, &ids));
         let state = Mutex::new(State {
             data,
             journal: Journal::default(),

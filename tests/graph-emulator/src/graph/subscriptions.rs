@@ -205,6 +205,7 @@ impl Creation {
         self.subscription.id = ids.fresh("subscription").to_string();
         self.subscription.created_date_time = now;
         let subscription = self.subscription;
+        data.expect_end(subscription.expiration_date_time);
         let mut body = subscription_json(&subscription);
         body["clientState"] = subscription.client_state.clone().into();
         body["@odata.context"] = context_url(call, "subscriptions/$entity").into();
@@ -383,6 +384,9 @@ impl Update {
             .map(|asked| granted(asked, data, now))
             .transpose()?;
         let missing = missing(data);
+        if let Some(until) = until {
+            data.expect_end(until);
+        }
         let subscription = data.subscriptions.get_mut(&self.id).ok_or(missing)?;
         if let Some(until) = until {
             subscription.expiration_date_time = until;

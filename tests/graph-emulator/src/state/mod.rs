@@ -23,13 +23,37 @@ pub(crate) struct Data {
     pub(crate) subscriptions: BTreeMap<String, Subscription>,
     /// By mailbox id, then by event id.
     pub(crate) events: HashMap<String, BTreeMap<String, StoredEvent>>,
+    /// No subscription ends earlier: there is nothing to look for before.
+    soonest: Timestamp,
 }
 
 impl Data {
+    pub(crate) fn new(directory: Directory) -> Self {
+        Self {
+            directory: Arc::new(directory),
+            subscriptions: BTreeMap::new(),
+            events: HashMap::new(),
+            soonest: Timestamp::MAX,
+        }
+    }
+
     /// Forgets subscriptions whose time is over.
     pub(crate) fn expire(&mut self, now: Timestamp) {
+        if now < self.soonest {
+            return;
+        }
         self.subscriptions
             .retain(|_, subscription| subscription.expiration_date_time > now);
+        let ends = self
+            .subscriptions
+            .values()
+            .map(|one| one.expiration_date_time);
+        self.soonest = ends.min().unwrap_or(Timestamp::MAX);
+    }
+
+    /// Must be told of every end that is granted.
+    pub(crate) fn expect_end(&mut self, end: Timestamp) {
+        self.soonest = self.soonest.min(end);
     }
 
     /// Replaces the world; subscriptions and events of what remains are kept.

@@ -12,3 +12,4 @@ mod ports;
 mod receiver;
 mod subscriptions;
 mod walk;
+mod worlds;
