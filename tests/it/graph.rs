@@ -4,4 +4,5 @@
 mod calls;
 mod credentials;
 mod setting;
+mod tenant_pass;
 mod trouble;
