@@ -9,6 +9,7 @@ pub mod controller;
 pub mod domain;
 pub mod graph;
 pub mod ids;
+pub mod keys;
 pub mod leader;
 pub mod metrics;
 pub mod notification;

@@ -13,6 +13,7 @@ pub mod crd;
 mod docs;
 pub mod rbac;
 pub mod run;
+mod terms;
 
 /// Something failed while running.
 const FAILED: u8 = 1;

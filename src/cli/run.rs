@@ -3,20 +3,28 @@
 //! The receiver starts first and ends last, so that no notification is lost to a restart; leadership is
 //! given up after the last write.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
+use super::terms::Terms;
 use super::{FAILED, complain, misused};
 use crate::admin::{Admin, Readiness, Requirement};
 use crate::clock::{Clock, sleep};
 use crate::config::flags::Flags;
-use crate::config::{Config, Election, NAMESPACE_FILE, own_namespace};
+use crate::config::{self, Config, Election, NAMESPACE_FILE, own_namespace};
+use crate::controller::collector::WorldCollector;
+use crate::controller::lead::Surroundings;
+use crate::controller::world::Labels;
+use crate::graph::gateway::{Fence, Gateway, GatewayOptions, Writes};
 use crate::ids::Uid;
-use crate::leader::{self, Candidate, Elector};
+use crate::keys::Keys;
+use crate::leader::{self, Candidate, Elector, Leadership};
 use crate::metrics::Metrics;
 use crate::notification::receiver::{IdentitySlot, ReceiverState, TenantLabels, router};
 use crate::notification::server::{DRAIN, Listening, Server, Socket};
@@ -25,6 +33,9 @@ use crate::telemetry;
 
 /// How often the machine's clock is read again.
 const REREAD_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How long a call to Microsoft may wait for its turn. What takes longer is tried again in a later pass.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the operator could not start or go on.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -89,11 +100,15 @@ async fn operate(config: Config) -> Result<(), Failure> {
     tracing::info!(address = %admin.address(), "the admin port listens");
 
     let wakes = WakeQueue::new(wake::CAPACITY, metrics.wake_lost.clone());
-    let identity = IdentitySlot::default();
+    let slot = IdentitySlot::default();
+    let labels = Labels::default();
+    let collector = WorldCollector::new(labels.clone(), config.metrics_detail);
+    metrics.registry.register(Box::new(collector))?;
+    let known = Arc::new(KnownTenants(labels.clone()));
     let state = ReceiverState::new(
-        identity,
-        Arc::new(NothingKnown),
-        wakes,
+        Arc::clone(&slot),
+        known,
+        wakes.clone(),
         metrics.clone(),
         clock.clone(),
     );
@@ -101,30 +116,109 @@ async fn operate(config: Config) -> Result<(), Failure> {
     readiness.met(Requirement::Receiver);
 
     let cluster = kube::Config::infer().await?;
-    let elector = elect(&config, cluster, clock, &metrics)?;
-
-    // The controllers start here, with `elector.leadership()`, `elector.fence()`, `identity`, `wakes` and
-    // `receiver.listening()`; they look up the labels of tenants instead of `NothingKnown`.
-
-    let mut listening = receiver.listening();
-    let ended = tokio::select! {
-        () = signals.stop_requested() => Ok(()),
-        _ = listening.wait_for(|now| *now == Listening::No) => Err("the receiver stopped".into()),
+    let elector = elect(&config, cluster.clone(), clock.clone(), &metrics)?;
+    let client = kube::Client::try_from(cluster)?;
+    let (fence, secret) = (fence(&elector), config.key_secret.clone());
+    let keys = Keys::new(
+        client.clone(),
+        secret,
+        clock.clone(),
+        Arc::clone(&fence),
+        (slot, readiness.clone()),
+    );
+    let (used_keys, used) = watch::channel(BTreeSet::new());
+    let around = Surroundings {
+        gateway: gateway(&config, fence, clock.clone(), metrics.clone())?,
+        clock,
+        metrics,
+        client,
+        identity: keys.identity(),
+        used_keys,
+        wakes,
+        labels,
     };
+    tokio::spawn(keys.follow(as_news(elector.leadership()), used));
+
+    let (stop, stopped) = watch::channel(false);
+    let terms = Terms::new(&config, as_flag(receiver.listening()));
+    let serving = tokio::spawn(terms.serve(elector.leadership(), around, stopped));
+    let ended = until_stop(&mut signals, &receiver).await;
     tracing::info!("stopping");
     readiness.unmet(Requirement::Receiver, "stopping");
-    // The controllers end before the Lease is released.
-    tokio::join!(elector.release(), receiver.drain(config.pace.of(DRAIN)));
+    stop.send_replace(true);
+    // The last write comes before the Lease is released; the receiver serves a while longer.
+    let release = async {
+        if serving.await.is_err() {
+            tracing::error!("the controllers panicked");
+        }
+        elector.release().await;
+    };
+    tokio::join!(release, receiver.drain(config.pace.of(DRAIN)));
     ended
 }
 
-/// Until the controllers know objects, no notification is of a known one.
-#[derive(Debug)]
-struct NothingKnown;
+async fn until_stop(signals: &mut Signals, receiver: &Server) -> Result<(), Failure> {
+    let mut listening = receiver.listening();
+    tokio::select! {
+        () = signals.stop_requested() => Ok(()),
+        _ = listening.wait_for(|now| *now == Listening::No) => Err("the receiver stopped".into()),
+    }
+}
 
-impl TenantLabels for NothingKnown {
-    fn label(&self, _: &Uid) -> Option<Arc<str>> {
-        None
+/// The way to Microsoft.
+fn gateway(
+    config: &Config,
+    fence: Arc<dyn Fence>,
+    clock: Clock,
+    metrics: Metrics,
+) -> Result<Gateway, Failure> {
+    let options = GatewayOptions {
+        ca_pem: config.trusted_roots.clone(),
+        writes: match config.writes {
+            config::Writes::Allowed => Writes::Allowed,
+            config::Writes::Refused => Writes::Refused,
+        },
+        fence,
+        default_patience: PATIENCE,
+    };
+    Ok(Gateway::new(options, clock, metrics)?)
+}
+
+fn fence(elector: &Elector) -> Arc<dyn Fence> {
+    let fence = elector.fence();
+    Arc::new(move || fence.may_write())
+}
+
+/// Tells only that leadership changed.
+fn as_news(mut leadership: watch::Receiver<Leadership>) -> watch::Receiver<()> {
+    let (sender, news) = watch::channel(());
+    tokio::spawn(async move {
+        while leadership.changed().await.is_ok() {
+            sender.send_replace(());
+        }
+    });
+    news
+}
+
+/// Whether notifications can arrive.
+fn as_flag(mut listening: watch::Receiver<Listening>) -> watch::Receiver<bool> {
+    let (sender, flag) = watch::channel(*listening.borrow() == Listening::Yes);
+    tokio::spawn(async move {
+        while listening.changed().await.is_ok() {
+            let now = *listening.borrow_and_update() == Listening::Yes;
+            sender.send_replace(now);
+        }
+    });
+    flag
+}
+
+/// The receiver's view of the controllers' store.
+#[derive(Debug)]
+struct KnownTenants(Labels);
+
+impl TenantLabels for KnownTenants {
+    fn label(&self, uid: &Uid) -> Option<Arc<str>> {
+        self.0.tenant(uid)
     }
 }
 

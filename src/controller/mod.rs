@@ -3,6 +3,20 @@
 //!
 //! Everything that decides is in `domain`; what is said to Microsoft is in `graph`. Nothing here knows HTTP.
 
+mod changes;
+mod cluster;
+pub mod collector;
 pub mod credential;
+mod dispatch;
+mod events;
+mod item;
+pub mod lead;
+mod mailbox;
+mod objects;
+mod removal;
+mod status;
 pub mod tenant;
+mod tenants;
 pub mod translate;
+mod watch;
+pub mod world;

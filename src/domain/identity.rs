@@ -273,11 +273,11 @@ impl KeyRing {
         })
     }
 
-    /// A ring of one new key made of `random` bytes.
+    /// A ring of one new key made of `random` bytes. Its number must never have been used before.
     #[must_use]
-    pub fn generate(random: [u8; KEY_LENGTH]) -> Self {
+    pub fn generate(id: KeyId, random: [u8; KEY_LENGTH]) -> Self {
         Self {
-            newest: (KeyId(1), key(random)),
+            newest: (id, key(random)),
             older: BTreeMap::new(),
             ignored: Vec::new(),
         }
@@ -394,7 +394,9 @@ fn key(bytes: [u8; KEY_LENGTH]) -> Key {
     Arc::new(SecretBox::new(Box::new(bytes)))
 }
 
-fn entry_name(id: KeyId) -> String {
+/// Name of a key's entry in the key Secret.
+#[must_use]
+pub fn entry_name(id: KeyId) -> String {
     format!("key-{}", id.0)
 }
 

@@ -51,6 +51,8 @@ pub struct Memory {
     pub retry: Work,
     /// When this process first saw the object.
     pub first_seen: Timestamp,
+    /// A create whose outcome is not known: only a listing that is newer tells what it left.
+    pub listing_after: Option<Timestamp>,
     /// When a problem that is not yet stalled will be.
     pub stalls_at: Option<Timestamp>,
 }
@@ -78,6 +80,7 @@ impl Memory {
             failures: Failures::default(),
             retry: Work::default(),
             first_seen,
+            listing_after: None,
             stalls_at: None,
         }
     }

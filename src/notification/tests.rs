@@ -43,7 +43,7 @@ impl Receiver {
     fn new() -> Self {
         let identity = Identity {
             instance: InstanceId::new("0123456789abcdef"),
-            keys: KeyRing::generate([42; 32]),
+            keys: KeyRing::generate(crate::ids::KeyId(1), [42; 32]),
         };
         let slot = IdentitySlot::default();
         slot.store(Some(Arc::new(identity.clone())));

@@ -22,11 +22,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "controller",
         &[
-            "domain", "api", "graph", "ids", "secret", "clock", "metrics",
+            "domain",
+            "api",
+            "graph",
+            "ids",
+            "secret",
+            "clock",
+            "metrics",
+            // Which namespaces and which series; and the queue in which the receiver and the passes meet.
+            "config",
+            "notification",
         ],
     ),
     ("admin", &["metrics"]),
     ("leader", &["ids", "clock", "metrics"]),
+    (
+        "keys",
+        &["admin", "clock", "domain", "graph", "ids", "notification"],
+    ),
     ("telemetry", &["config"]),
     ("config", &["api", "domain", "ids"]),
     ("reference", &["api", "config", "domain", "ids", "metrics"]),
@@ -41,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "domain",
             "graph",
             "ids",
+            "keys",
             "leader",
             "metrics",
             "notification",

@@ -175,13 +175,13 @@ fn what_is_no_key_is_reported_and_what_is_broken_is_named() {
 
 #[test]
 fn a_ring_prints_numbers_only() {
-    let ring = KeyRing::generate(*b"an extremely secret secret key!!");
+    let ring = KeyRing::generate(KeyId(1), *b"an extremely secret secret key!!");
     assert_eq!(format!("{ring:?}"), r#"{"key-1"}"#);
 }
 
 #[test]
 fn a_client_state_is_bound_to_object_and_tenant() {
-    let ring = KeyRing::generate([42; 32]);
+    let ring = KeyRing::generate(KeyId(1), [42; 32]);
     let (state, _) = ring.client_state(uid(7), TENANT);
     assert_eq!(state.expose().len(), 70);
     assert!(
@@ -195,7 +195,7 @@ fn a_client_state_is_bound_to_object_and_tenant() {
         Err(Forged)
     );
     assert_eq!(
-        KeyRing::generate([43; 32]).verify(state.expose(), uid(7), TENANT),
+        KeyRing::generate(KeyId(1), [43; 32]).verify(state.expose(), uid(7), TENANT),
         Err(Forged)
     );
 }
@@ -207,7 +207,7 @@ proptest! {
         object in any::<[u8; 16]>(),
         tenant in "[0-9a-fA-F-]{0,40}",
     ) {
-        let ring = KeyRing::from_secret(&KeyRing::generate(key).to_secret()).unwrap();
+        let ring = KeyRing::from_secret(&KeyRing::generate(KeyId(1), key).to_secret()).unwrap();
         let uid = Uid::from_bytes(object);
         let (state, key) = ring.client_state(uid, &tenant);
         prop_assert!(state.expose().len() <= CLIENT_STATE_LIMIT);
@@ -216,7 +216,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_forged_and_never_panic(bytes in any::<Vec<u8>>(), text in any::<String>()) {
-        let ring = KeyRing::generate([42; 32]);
+        let ring = KeyRing::generate(KeyId(1), [42; 32]);
         let state = URL_SAFE_NO_PAD.encode(bytes);
         prop_assert_eq!(ring.verify(&state, uid(7), TENANT), Err(Forged));
         prop_assert_eq!(ring.verify(&text, uid(7), TENANT), Err(Forged));
@@ -224,7 +224,7 @@ proptest! {
 
     #[test]
     fn one_changed_bit_is_noticed(position in 0..52_usize * 8) {
-        let ring = KeyRing::generate([42; 32]);
+        let ring = KeyRing::generate(KeyId(1), [42; 32]);
         let (state, _) = ring.client_state(uid(7), TENANT);
         let mut bytes = URL_SAFE_NO_PAD.decode(state.expose()).unwrap();
         bytes[position / 8] ^= 1 << (position % 8);

@@ -12,3 +12,6 @@ pub mod status;
 pub mod subscription;
 pub mod tenant_view;
 pub mod work;
+
+#[cfg(test)]
+mod tests;

@@ -174,6 +174,18 @@ impl Progress {
     }
 }
 
+/// What a look at the subscription itself showed: one that is not there any more is lost from now on.
+#[must_use]
+pub fn noticed(s: &Snapshot<'_>) -> Progress {
+    let mut progress = s.progress.clone();
+    if progress.current.is_some() && matches!(s.observed.subscription, Reading::Absent(_)) {
+        progress.lost = Some((loss_instant(s), Reason::Removed));
+        progress.current = None;
+        progress.changed = true;
+    }
+    progress
+}
+
 /// The next step, or none when there is nothing to do or nothing may be done.
 #[must_use]
 pub fn next(s: &Snapshot<'_>) -> Option<Step> {
@@ -241,7 +253,7 @@ fn keep(
         .mailbox
         .as_ref()
         .is_some_and(|known| !known.primary_address.eq_ignore_ascii_case(&desired.address));
-    if moved && s.progress.closed.is_none() && current.owner_uid == s.record.uid {
+    if moved && is_inherited(s, current) && current.owner_uid == s.record.uid {
         return Some(delete(&current.id));
     }
     if must_replace(s, current) {
@@ -257,9 +269,18 @@ fn keep(
     None
 }
 
+/// Whether the subscription was there before this pass.
+fn is_inherited(s: &Snapshot<'_>, current: &Subscription) -> bool {
+    s.record
+        .status
+        .subscription
+        .as_ref()
+        .is_some_and(|before| before.id == current.id)
+}
+
 /// Whether the subscription answers to somebody or something that is no longer ours.
 fn must_replace(s: &Snapshot<'_>, current: &Subscription) -> bool {
-    if s.progress.closed.is_some() {
+    if !is_inherited(s, current) {
         return false;
     }
     let old_key = s

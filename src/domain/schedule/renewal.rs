@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{between, later};
 use crate::ids::Uid;
@@ -42,12 +42,45 @@ pub fn retry(now: Timestamp, expires_at: Timestamp, backoff: Duration) -> Timest
     later(now, wait)
 }
 
+/// The least time left of any subscription, given as when it is to be renewed and when it ends, after those due
+/// before it were renewed one after the other, each taking `each`. Negative when one will lapse.
+#[must_use]
+pub fn slack(
+    now: Timestamp,
+    mut subscriptions: Vec<(Timestamp, Timestamp)>,
+    each: Duration,
+) -> Option<SignedDuration> {
+    subscriptions.sort_unstable();
+    let each = SignedDuration::try_from(each).unwrap_or(SignedDuration::MAX);
+    let mut served_at = now;
+    let mut least: Option<SignedDuration> = None;
+    for (due, ends) in subscriptions {
+        served_at = served_at
+            .max(due)
+            .saturating_add(each)
+            .unwrap_or(Timestamp::MAX);
+        let left = ends.duration_since(served_at);
+        least = Some(least.map_or(left, |least| least.min(left)));
+    }
+    least
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::samples::{any_instant, any_uid, at, uid};
     use super::*;
+
+    #[test]
+    fn slack_is_what_the_last_in_a_queue_of_renewals_has_left() {
+        let now = at("2026-11-24T08:00:00Z");
+        let ends = later(now, Duration::from_secs(10));
+        let waiting = vec![(now, ends); 3];
+        let left = slack(now, waiting, Duration::from_secs(4)).unwrap();
+        assert_eq!(left, SignedDuration::from_secs(-2));
+        assert_eq!(slack(now, Vec::new(), Duration::from_secs(1)), None);
+    }
 
     #[test]
     fn renewals_of_many_fall_between_56_and_66_percent_of_the_granted_life() {

@@ -1,0 +1,103 @@
+//! Leading, term after term: the controllers run while the Lease is held and the keys are known, and not a moment
+//! longer.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::{Config, Scope};
+use crate::controller::lead::{Settings, Surroundings, lead};
+use crate::domain::endpoints::AllowedEndpoints;
+use crate::domain::identity::{Identity, NotificationUrls};
+use crate::domain::schedule::Pace;
+use crate::ids::InstanceId;
+use crate::leader::{Leadership, Term};
+
+/// What stays the same from term to term.
+pub(super) struct Terms {
+    pace: Pace,
+    scope: Scope,
+    allowed_endpoints: AllowedEndpoints,
+    take_over_from: Option<InstanceId>,
+    concurrency: usize,
+    notification_url: url::Url,
+    listening: watch::Receiver<bool>,
+}
+
+impl Terms {
+    pub(super) fn new(config: &Config, listening: watch::Receiver<bool>) -> Self {
+        Self {
+            pace: config.pace,
+            scope: config.scope.clone(),
+            allowed_endpoints: config.allowed_endpoints.clone(),
+            take_over_from: config.take_over_from.clone(),
+            concurrency: config.concurrency,
+            notification_url: config.notification_url.clone(),
+            listening,
+        }
+    }
+
+    fn settings(&self, term: Term, identity: &Identity) -> Settings {
+        Settings {
+            pace: self.pace,
+            scope: self.scope.clone(),
+            allowed_endpoints: self.allowed_endpoints.clone(),
+            take_over_from: self.take_over_from.clone(),
+            concurrency: self.concurrency,
+            urls: NotificationUrls::new(self.notification_url.clone(), identity.instance.clone()),
+            listening: self.listening.clone(),
+            leading_since: term.since,
+            served_until: term.previous_renewal.unwrap_or(term.since),
+            name: std::env::var("HOSTNAME").ok(),
+        }
+    }
+
+    /// Leads whenever this process may, until `stop`.
+    pub(super) async fn serve(
+        self,
+        mut leadership: watch::Receiver<Leadership>,
+        around: Surroundings,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let term = tokio::select! {
+                term = begun(&mut leadership) => term,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            let Some(term) = term else { return };
+            let serving = async {
+                if let Some(identity) = known(around.identity.clone()).await {
+                    tracing::info!("this copy leads");
+                    lead(self.settings(term, &identity), around.clone(), stop.clone()).await;
+                }
+            };
+            tokio::select! {
+                // Dropping what runs is what losing the Lease demands.
+                () = over(&mut leadership, term) => tracing::warn!("this copy leads no longer"),
+                () = serving => return,
+            }
+        }
+    }
+}
+
+/// The next term, or none when nobody elects any more.
+async fn begun(leadership: &mut watch::Receiver<Leadership>) -> Option<Term> {
+    let leading = |now: &Leadership| matches!(now, Leadership::Leading(_));
+    match *leadership.wait_for(leading).await.ok()? {
+        Leadership::Leading(term) => Some(term),
+        Leadership::Following => None,
+    }
+}
+
+/// Until this term has ended.
+async fn over(leadership: &mut watch::Receiver<Leadership>, term: Term) {
+    // An error is the end as well: nobody renews any more.
+    let _ = leadership
+        .wait_for(|now| *now != Leadership::Leading(term))
+        .await;
+}
+
+/// Who we are, as soon as the cluster and the key Secret have told.
+async fn known(mut identity: watch::Receiver<Option<Arc<Identity>>>) -> Option<Arc<Identity>> {
+    identity.wait_for(Option::is_some).await.ok()?.clone()
+}

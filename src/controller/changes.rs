@@ -1,0 +1,304 @@
+//! What a change in the cluster, a notification or a finding means for the store and the queue.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::item::{Item, Lane};
+use super::removal::REMOVAL_PATIENCE;
+use super::tenant::observe::Link;
+use super::world::{Inner, TenantState, World};
+use crate::domain::notification_url::EndpointProblem;
+use crate::domain::permission::Labels;
+use crate::domain::queue::Class;
+use crate::domain::records::{Failures, MailboxRecord, Memory, TenantRecord};
+use crate::domain::schedule::{later, smear};
+use crate::domain::store::Put;
+use crate::domain::sweep::Strays;
+use crate::domain::tenant::desired::TenantDesired;
+use crate::domain::tenant::facts::TenantFacts;
+use crate::domain::tenant::memory::TenantMemory;
+use crate::ids::{ObjectKey, Uid};
+use crate::notification::wake::{LifecycleEvent, Wake};
+
+impl Inner {
+    pub(super) fn mailbox_present(&self, record: &MailboxRecord) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let key = record.key.clone();
+        let memory = Memory::new(world.served_until, now);
+        let put = world.store.put_mailbox(record.clone(), memory);
+        let before = match put {
+            Put::Known => return,
+            Put::New { replaced } => replaced,
+            Put::Changed { before } => Some(before),
+        };
+        let same = before.as_ref().filter(|before| before.uid == record.uid);
+        if let Some(before) = same {
+            let asked = before.generation != record.generation
+                || before.requested_at != record.requested_at;
+            if let Some(entry) = world.store.mailbox_mut(&key).filter(|_| asked) {
+                entry.memory.failures = Failures::default();
+            }
+        } else if let Some(replaced) = &before {
+            world.clean_up_after(self, replaced, now);
+        }
+        world.refresh(self, &key, now);
+        if same.is_none_or(|before| before.generation != record.generation) {
+            for record in before.as_deref().into_iter().chain([record]) {
+                world.refresh_namesakes(self, record, now);
+            }
+        }
+        world.note_counts(self, &tenant_of(record), now);
+    }
+
+    pub(super) fn mailbox_gone(&self, key: &ObjectKey) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        world.queue.remove(&Item::Mailbox(key.clone()));
+        let Some(entry) = world.store.remove_mailbox(key) else {
+            return;
+        };
+        world.clean_up_after(self, &entry.record, now);
+        world.refresh_namesakes(self, &entry.record, now);
+        world.note_counts(self, &tenant_of(&entry.record), now);
+    }
+
+    pub(super) fn tenant_present(&self, record: &TenantRecord) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let key = record.key.clone();
+        let desired = TenantDesired::from_spec(
+            &key.namespace,
+            &record.spec,
+            &self.settings.allowed_endpoints,
+        );
+        let fresh = match world.store.tenant(&key) {
+            Some(entry) => entry.record.uid != record.uid,
+            None => true,
+        };
+        if fresh {
+            let state = TenantState {
+                desired: Arc::new(desired),
+                facts: TenantFacts::remembered(&record.status),
+                memory: TenantMemory::new(world.served_until, now),
+                link: Link::default(),
+                listing: Arc::new(Mutex::new(None)),
+                strays: Strays::new(),
+            };
+            world.tenants.insert(key.clone(), state);
+        } else if let Some(state) = world.tenants.get_mut(&key) {
+            state.desired = Arc::new(desired);
+        }
+        let known = world.known_tenant(self, record, now);
+        let uid = record.uid;
+        let put = world.store.put_tenant(record.clone(), known);
+        let (spec_changed, asked) = match put {
+            Put::Known => return,
+            Put::New { .. } => (true, true),
+            Put::Changed { before } => {
+                let spec_changed = before.generation != record.generation;
+                (
+                    spec_changed,
+                    spec_changed || before.requested_at != record.requested_at,
+                )
+            }
+        };
+        if asked && let Some(state) = world.tenants.get_mut(&key) {
+            state.memory.failures = Failures::default();
+        }
+        world.refresh_tenant(self, &key, now);
+        if spec_changed {
+            world.publish_facts(self, &key, now);
+            world.refresh_mailboxes_of(self, &key, now);
+        }
+        if fresh {
+            let first = later(
+                now,
+                smear::delay(
+                    uid,
+                    self.settings.pace.of(std::time::Duration::from_mins(2)),
+                ),
+            );
+            world.queue.wake(
+                Item::Sweep(key.clone()),
+                Lane::Cleanup(key),
+                first,
+                Class::Routine,
+            );
+        }
+    }
+
+    pub(super) fn tenant_gone(&self, key: &ObjectKey) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        world.queue.remove(&Item::Tenant(key.clone()));
+        world.queue.remove(&Item::Sweep(key.clone()));
+        world.store.remove_tenant(key);
+        if let Some(gateway) = world
+            .tenants
+            .remove(key)
+            .and_then(|state| state.link.gateway().cloned())
+        {
+            let until = later(now, REMOVAL_PATIENCE);
+            world.retired.retain(|_, (_, until)| *until > now);
+            world.retired.insert(key.clone(), (gateway, until));
+        }
+        world.refresh_mailboxes_of(self, key, now);
+    }
+
+    /// An offered Secret appeared, changed, or is offered no longer.
+    pub(super) fn secret_changed(&self, key: &ObjectKey, version: Option<&str>) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let before = match &version {
+            Some(version) => world.secrets.insert(key.clone(), (*version).to_owned()),
+            None => world.secrets.remove(key),
+        };
+        if before.as_deref() == version {
+            return;
+        }
+        let users: Vec<ObjectKey> = world
+            .tenants
+            .iter()
+            .filter(|(tenant, state)| {
+                let secret = state
+                    .desired
+                    .as_ref()
+                    .as_ref()
+                    .ok()
+                    .and_then(|d| d.credential.secret());
+                tenant.namespace == key.namespace && secret == Some(&*key.name)
+            })
+            .map(|(tenant, _)| tenant.clone())
+            .collect();
+        for tenant in users {
+            if let Some(state) = world.tenants.get_mut(&tenant) {
+                state.memory.check_wanted = true;
+                state.memory.failures = Failures::default();
+            }
+            world.refresh_tenant(self, &tenant, now);
+        }
+    }
+
+    pub(super) fn namespace_labelled(&self, name: &Arc<str>, labels: Labels) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        if !world.store.put_namespace(Arc::clone(name), labels) {
+            return;
+        }
+        let keys: Vec<ObjectKey> = world
+            .store
+            .mailboxes()
+            .map(|entry| &entry.record.key)
+            .filter(|key| key.namespace == *name)
+            .cloned()
+            .collect();
+        for key in &keys {
+            world.refresh(self, key, now);
+        }
+    }
+
+    pub(super) fn namespace_gone(&self, name: &str) {
+        self.world().store.remove_namespace(name);
+    }
+
+    /// Graph said something about a mailbox's subscription.
+    pub(super) fn notified(&self, wake: &Wake) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let Some(key) = world.store.key_of(wake.uid).cloned() else {
+            return;
+        };
+        if let Some(entry) = world.store.mailbox_mut(&key) {
+            match wake.event {
+                LifecycleEvent::ReauthorizationRequired => entry.memory.renew_wanted = true,
+                LifecycleEvent::SubscriptionRemoved => entry.memory.verify_wanted = true,
+                LifecycleEvent::Missed => entry.memory.check_wanted = true,
+            }
+        }
+        world.refresh(self, &key, now);
+    }
+
+    /// Graph validated our notification URL when `uid` tried, or could not.
+    pub(super) fn note_endpoint(
+        &self,
+        cloud: &Arc<str>,
+        uid: Uid,
+        problem: Option<EndpointProblem>,
+    ) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let before = world.verdicts.problem(cloud).is_some();
+        let news = match problem {
+            None => world.verdicts.accepted(cloud),
+            Some(problem) => {
+                world.verdicts.refused(cloud, uid, problem, now);
+                false
+            }
+        };
+        let after = world.verdicts.problem(cloud).is_some();
+        if news {
+            world.refresh_all(self, now);
+        }
+        let tenants: Vec<ObjectKey> = world
+            .tenants
+            .iter_mut()
+            .filter(|(_, state)| {
+                state
+                    .desired
+                    .as_ref()
+                    .as_ref()
+                    .is_ok_and(|desired| desired.app().cloud == *cloud)
+            })
+            .map(|(key, state)| {
+                state
+                    .facts
+                    .learn_endpoint(problem.map_or(Ok(()), |problem| Err(in_facts(problem))));
+                key.clone()
+            })
+            .collect();
+        if before != after || news {
+            for tenant in tenants {
+                world.wake_tenant(&tenant, now, Class::Routine);
+            }
+        }
+        drop(world);
+        self.changed.notify_one();
+    }
+}
+
+fn in_facts(problem: EndpointProblem) -> crate::domain::tenant::facts::EndpointProblem {
+    match problem {
+        EndpointProblem::Failed => crate::domain::tenant::facts::EndpointProblem::Failed,
+        EndpointProblem::TimedOut => crate::domain::tenant::facts::EndpointProblem::TimedOut,
+    }
+}
+
+/// The tenant that a mailbox refers to.
+pub(super) fn tenant_of(record: &MailboxRecord) -> ObjectKey {
+    let reference = &record.spec.tenant_ref;
+    let namespace = reference
+        .namespace
+        .as_deref()
+        .unwrap_or(&record.key.namespace);
+    ObjectKey::new(namespace, reference.name.as_str())
+}
+
+impl World {
+    /// An object is gone: its own subscription goes too, and somebody else probes the endpoint.
+    fn clean_up_after(&mut self, shared: &Inner, record: &MailboxRecord, now: Timestamp) {
+        if self.verdicts.forget(record.uid) {
+            self.refresh_all(shared, now);
+        }
+        let current = record
+            .status
+            .subscription
+            .as_ref()
+            .filter(|s| s.owner_uid == record.uid);
+        if let Some(current) = current {
+            self.plan_removal(current.id.clone(), tenant_of(record), now);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Reads of the cluster beside the watches.
+
+use std::collections::BTreeSet;
+
+use kube::Client;
+use kube::api::{Api, ListParams};
+use kube::core::DynamicObject;
+use thiserror::Error;
+
+use super::objects::{self, Malformed};
+use super::status::resource;
+use crate::config::Scope;
+use crate::domain::records::MailboxRecord;
+use crate::ids::{Kind, ObjectKey, SubscriptionId};
+
+/// Objects in one page of a list.
+const PAGE: u32 = 500;
+
+/// Why the cluster could not be read.
+#[derive(Debug, Error)]
+pub(super) enum ReadError {
+    /// The API server refused or did not answer.
+    #[error("the API server did not answer: {source}")]
+    Cluster {
+        /// What it said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// What came back makes no sense.
+    #[error("the object cannot be used: {source}")]
+    Malformed {
+        /// Why not.
+        #[source]
+        source: Malformed,
+    },
+}
+
+fn refused(error: kube::Error) -> ReadError {
+    ReadError::Cluster {
+        source: Box::new(error),
+    }
+}
+
+/// A mailbox as it is now; `None` when there is none of this name.
+pub(super) async fn mailbox(
+    client: &Client,
+    key: &ObjectKey,
+) -> Result<Option<MailboxRecord>, ReadError> {
+    let api: Api<DynamicObject> = Api::namespaced_with(
+        client.clone(),
+        &key.namespace,
+        &resource(Kind::WorkspaceMailbox),
+    );
+    let object = api.get_opt(&key.name).await.map_err(refused)?;
+    object
+        .map(objects::mailbox)
+        .transpose()
+        .map_err(|source| ReadError::Malformed { source })
+}
+
+/// Every subscription that some mailbox's status names, read afresh.
+pub(super) async fn named_subscriptions(
+    client: &Client,
+    scope: &Scope,
+) -> Result<BTreeSet<SubscriptionId>, ReadError> {
+    let resource = resource(Kind::WorkspaceMailbox);
+    let apis: Vec<Api<DynamicObject>> = match scope {
+        Scope::All => vec![Api::all_with(client.clone(), &resource)],
+        Scope::Namespaces(names) => names
+            .iter()
+            .map(|name| Api::namespaced_with(client.clone(), name, &resource))
+            .collect(),
+    };
+    let mut named = BTreeSet::new();
+    for api in apis {
+        let mut parameters = ListParams::default().limit(PAGE);
+        loop {
+            let page = api.list(&parameters).await.map_err(refused)?;
+            named.extend(page.items.iter().filter_map(subscription_of));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => {
+                    parameters = ListParams::default().limit(PAGE).continue_token(&token);
+                }
+                None => break,
+            }
+        }
+    }
+    Ok(named)
+}
+
+fn subscription_of(object: &DynamicObject) -> Option<SubscriptionId> {
+    object
+        .data
+        .pointer("/status/subscription/id")?
+        .as_str()
+        .map(SubscriptionId::new)
+}

@@ -1,0 +1,167 @@
+//! The async shell of the work queue: takes what is due, runs each pass as a task of its own, and puts every object
+//! back by what is coming for it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::item::Item;
+use super::mailbox::{self, Passed};
+use super::world::Context;
+use super::{removal, tenant};
+use crate::clock::sleep;
+use crate::domain::queue::Class;
+use crate::domain::schedule::{between, later};
+
+/// A pass that panicked is tried again after this long.
+const PANIC_BACKOFF: Duration = Duration::from_mins(5);
+
+/// An object whose pass changed nothing is not looked at again before this: no plan can keep the operator spinning.
+const BREATH: Duration = Duration::from_secs(1);
+
+/// The longest sleep between two looks at the queue; the wall clock may have been set.
+const LONGEST_NAP: Duration = Duration::from_mins(1);
+
+/// How long passes may take to end after a stop was requested.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs passes until `stop` says so, then lets those that run come to their end.
+pub(super) async fn run(context: &Context, mut stop: watch::Receiver<bool>) {
+    let mut passes = Passes {
+        context: context.clone(),
+        running: JoinSet::new(),
+        items: HashMap::new(),
+    };
+    loop {
+        passes.start_due();
+        let nap = passes.nap();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(ended) = passes.running.join_next_with_id() => passes.end(ended),
+            () = context.changed.notified() => {}
+            () = sleep(nap) => {}
+        }
+    }
+    let ending = async {
+        while let Some(ended) = passes.running.join_next_with_id().await {
+            passes.end(ended);
+        }
+    };
+    if tokio::time::timeout(DRAIN, ending).await.is_err() {
+        tracing::warn!(
+            "passes that were still running at the end were abandoned; the next leader repeats them"
+        );
+    }
+}
+
+struct Passes {
+    context: Context,
+    running: JoinSet<Passed>,
+    items: HashMap<Id, (Item, Instant)>,
+}
+
+impl Passes {
+    fn start_due(&mut self) {
+        let now = self.context.clock.now();
+        loop {
+            let taken = {
+                let mut world = self.context.world();
+                let taken = world.queue.take(now);
+                if let Some(taken) = &taken {
+                    world.in_flight.insert(taken.key.clone());
+                }
+                taken
+            };
+            let Some(taken) = taken else { return };
+            let (context, item) = (self.context.clone(), taken.key.clone());
+            let handle = self
+                .running
+                .spawn(async move { work(&context, &item).await });
+            self.items.insert(handle.id(), (taken.key, Instant::now()));
+        }
+    }
+
+    fn nap(&self) -> Duration {
+        let now = self.context.clock.now();
+        match self.context.world().queue.next_due() {
+            Some(due) => between(now, due).min(LONGEST_NAP),
+            None => LONGEST_NAP,
+        }
+    }
+
+    fn end(&mut self, ended: Result<(Id, Passed), JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((item, began)) = self.items.remove(&id) else {
+            return;
+        };
+        let now = self.context.clock.now();
+        let passed = match ended {
+            Ok((_, passed)) => passed,
+            Err(error) => {
+                if error.is_panic() {
+                    self.context.metrics.reconcile_panics.inc();
+                    tracing::error!(?item, "a pass panicked; it is tried again later");
+                }
+                self.finish(&item, Some((later(now, PANIC_BACKOFF), Class::Routine)));
+                return;
+            }
+        };
+        self.observe(&item, passed, began.elapsed());
+        let next = self.next(&item, now).map(|(at, class)| match passed {
+            Passed::Changed => (at, class),
+            Passed::Unchanged | Passed::Failed => (at.max(later(now, BREATH)), class),
+        });
+        self.finish(&item, next);
+    }
+
+    fn finish(&self, item: &Item, next: Option<(Timestamp, Class)>) {
+        let mut world = self.context.world();
+        world.in_flight.remove(item);
+        world.queue.done(item, next);
+    }
+
+    fn next(&self, item: &Item, now: Timestamp) -> Option<(Timestamp, Class)> {
+        let world = self.context.world();
+        match item {
+            Item::Mailbox(key) => world.next(&self.context, key, now),
+            Item::Tenant(key) => world.next_tenant(&self.context, key, now),
+            Item::Removal(id) => removal::next_removal(&world, &self.context, id, now),
+            Item::Sweep(_) => Some(removal::next_sweep(&self.context, now)),
+        }
+    }
+
+    fn observe(&self, item: &Item, passed: Passed, took: Duration) {
+        let kind = match item {
+            Item::Mailbox(_) => "WorkspaceMailbox",
+            Item::Tenant(_) => "CalendarTenant",
+            Item::Removal(_) | Item::Sweep(_) => return,
+        };
+        let outcome = match passed {
+            Passed::Changed => "changed",
+            Passed::Unchanged => "unchanged",
+            Passed::Failed => "error",
+        };
+        self.context
+            .metrics
+            .reconcile_seconds
+            .with_label_values(&[kind, outcome])
+            .observe(took.as_secs_f64());
+    }
+}
+
+async fn work(context: &Context, item: &Item) -> Passed {
+    match item {
+        Item::Mailbox(key) => mailbox::pass(context, key).await,
+        Item::Tenant(key) => tenant::pass(context, key).await,
+        Item::Removal(id) => removal::pass(context, id).await,
+        Item::Sweep(key) => removal::sweep(context, key).await,
+    }
+}

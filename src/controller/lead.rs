@@ -1,0 +1,207 @@
+//! Being the leader: watches, queue and passes, from the moment the lease is held until it is not.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::events::Publisher;
+use super::world::{Context, Inner, Labels, World};
+use super::{dispatch, watch as watches};
+use crate::clock::{Clock, sleep};
+use crate::config::Scope;
+use crate::domain::endpoints::AllowedEndpoints;
+use crate::domain::identity::{Identity, NotificationUrls};
+use crate::domain::queue::Limits;
+use crate::domain::schedule::Pace;
+use crate::graph::gateway::Gateway;
+use crate::ids::{InstanceId, KeyId};
+use crate::metrics::Metrics;
+use crate::notification::wake::WakeQueue;
+
+/// How often it is told which keys subscriptions still need.
+const KEYS_INTERVAL: Duration = Duration::from_mins(15);
+
+/// Of what is in flight, the share that one tenant may have at most.
+const TENANT_SHARE: usize = 4;
+
+/// More of one tenant's mailboxes at once would only wait for each other (design: 16 calls per tenant).
+const TENANT_LIMIT: usize = 16;
+
+/// How this process works while it leads.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Divides waits in a rehearsal.
+    pub pace: Pace,
+    /// Which namespaces are looked at.
+    pub scope: Scope,
+    /// To which hosts credentials may be sent.
+    pub allowed_endpoints: AllowedEndpoints,
+    /// An installation whose subscriptions count as our own strays.
+    pub take_over_from: Option<InstanceId>,
+    /// How many passes run at once.
+    pub concurrency: usize,
+    /// The URLs that subscriptions name.
+    pub urls: NotificationUrls,
+    /// Whether notifications can arrive.
+    pub listening: watch::Receiver<bool>,
+    /// Since when this process leads.
+    pub leading_since: Timestamp,
+    /// Slots up to here were served by whoever led before.
+    pub served_until: Timestamp,
+    /// Name of this process in Events.
+    pub name: Option<String>,
+}
+
+impl Settings {
+    pub(super) fn limits(&self) -> Limits {
+        let share = self.concurrency.div_ceil(TENANT_SHARE);
+        Limits {
+            total: self.concurrency,
+            per_tenant: share.clamp(1, TENANT_LIMIT),
+        }
+    }
+
+    pub(super) fn listening(&self) -> bool {
+        *self.listening.borrow()
+    }
+
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        match &self.scope {
+            Scope::All => Vec::new(),
+            Scope::Namespaces(names) => names.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Ways to everything that is not the controllers' own.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The cluster.
+    pub client: Client,
+    /// Microsoft.
+    pub gateway: Gateway,
+    /// Who we are, and our keys.
+    pub identity: watch::Receiver<Option<Arc<Identity>>>,
+    /// Told which keys subscriptions need.
+    pub used_keys: watch::Sender<BTreeSet<KeyId>>,
+    /// Lifecycle events.
+    pub wakes: WakeQueue,
+    /// Where the receiver looks up tenants.
+    pub labels: Labels,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
+/// Works until `stop`. Dropping the future abandons everything at once, as losing the lease demands.
+pub async fn lead(settings: Settings, around: Surroundings, stop: watch::Receiver<bool>) {
+    let context = context(settings, &around);
+    around.labels.follow(Some(context.clone()));
+    let forget = Forget(around.labels.clone());
+    let mut tasks = JoinSet::new();
+    let (synced, mut all_synced) = mpsc::channel(1);
+    let watches = watches::start(&context, &mut tasks, &synced);
+    for _ in 0..watches {
+        let mut stopped = stop.clone();
+        tokio::select! {
+            _ = all_synced.recv() => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+    tasks.spawn(follow_identity(context.clone(), around.identity.clone()));
+    tasks.spawn(follow_wakes(context.clone(), around.wakes.clone()));
+    tasks.spawn(follow_receiver(context.clone()));
+    tasks.spawn(tell_used_keys(context.clone(), around.used_keys.clone()));
+    tracing::info!(
+        mailboxes = context.world().store.mailboxes().count(),
+        "the cluster's objects are known; work begins"
+    );
+    dispatch::run(&context, stop).await;
+    drop(forget);
+}
+
+/// The receiver must not hold on to a store that nobody fills any more.
+struct Forget(Labels);
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.0.follow(None);
+    }
+}
+
+fn context(settings: Settings, around: &Surroundings) -> Context {
+    let now = around.clock.now();
+    let world = World::new(&settings, now, settings.served_until);
+    Context(Arc::new(Inner {
+        clock: around.clock.clone(),
+        metrics: around.metrics.clone(),
+        client: around.client.clone(),
+        gateway: around.gateway.clone(),
+        publisher: Publisher::new(around.client.clone(), settings.name.clone()),
+        world: Mutex::new(world),
+        changed: Notify::new(),
+        settings,
+    }))
+}
+
+/// Keys that were loaded or changed decide which subscriptions are replaced.
+async fn follow_identity(context: Context, mut held: watch::Receiver<Option<Arc<Identity>>>) {
+    loop {
+        let identity = held.borrow_and_update().clone();
+        if let Some(identity) = identity {
+            let now = context.clock.now();
+            let mut world = context.world();
+            world.identify(identity, &context.settings.urls, now);
+            world.refresh_all(&context, now);
+            drop(world);
+            context.changed.notify_one();
+        }
+        if held.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn follow_wakes(context: Context, wakes: WakeQueue) {
+    loop {
+        let wake = wakes.next().await;
+        context.notified(&wake);
+        context.changed.notify_one();
+    }
+}
+
+async fn follow_receiver(context: Context) {
+    let mut listening = context.settings.listening.clone();
+    while listening.changed().await.is_ok() {
+        let now = context.clock.now();
+        context.world().refresh_all(&context, now);
+        context.changed.notify_one();
+    }
+}
+
+async fn tell_used_keys(context: Context, used_keys: watch::Sender<BTreeSet<KeyId>>) {
+    loop {
+        sleep(context.settings.pace.of(KEYS_INTERVAL)).await;
+        let used: BTreeSet<KeyId> = {
+            let world = context.world();
+            let named = world
+                .store
+                .mailboxes()
+                .filter_map(|entry| entry.record.status.subscription.as_ref());
+            named.map(|subscription| subscription.key_id).collect()
+        };
+        used_keys.send_replace(used);
+    }
+}

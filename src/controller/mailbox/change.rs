@@ -1,0 +1,212 @@
+//! Carrying out one change at Graph, and putting its outcome into the plan's words.
+
+use std::time::Duration;
+
+use super::Pass;
+use crate::controller::removal::Owned;
+use crate::controller::translate;
+use crate::domain::mailbox::subscription::{Change, Failure, Outcome};
+use crate::domain::notification_url::EndpointProblem as UrlProblem;
+use crate::domain::reading::{Outage, OutageKind};
+use crate::domain::schedule::later;
+use crate::graph::error::{EndpointProblem, ErrorClass, Forbidden, GraphError, NotFound, Withheld};
+use crate::graph::gateway::TenantGateway;
+use crate::graph::model::{Granted, NewSubscription};
+use crate::ids::{MailboxId, SubscriptionId};
+
+impl Pass<'_> {
+    /// One idempotent write to Graph.
+    pub(super) async fn apply(&mut self, change: &Change) -> Outcome {
+        let Some(gateway) = self.start.gateway.clone() else {
+            return Outcome::Failed(Failure::Unavailable(Outage {
+                kind: OutageKind::NoToken,
+                detail: "The CalendarTenant has no token.".to_owned(),
+                retry_after: None,
+            }));
+        };
+        let outcome = match change {
+            Change::Create { mailbox, life } => self.create(&gateway, mailbox, *life).await,
+            Change::Renew { id, life } => self.renew(&gateway, id, *life).await,
+            Change::Delete { id } => self.delete(&gateway, id).await,
+        };
+        self.count(change, &outcome);
+        outcome
+    }
+
+    async fn create(
+        &mut self,
+        gateway: &TenantGateway,
+        mailbox: &MailboxId,
+        life: Duration,
+    ) -> Outcome {
+        let record = &self.start.entry.record;
+        let (Ok(_), Some(known)) = (self.start.entry.desired.as_ref(), self.start.tenant.known())
+        else {
+            return Outcome::Failed(Failure::Rejected {
+                detail: "the tenant is not known".to_owned(),
+            });
+        };
+        let Some(identity) = self.context.world().identity.clone() else {
+            return Outcome::Failed(Failure::Rejected {
+                detail: "the signing keys are not loaded".to_owned(),
+            });
+        };
+        let urls = &self.context.settings.urls;
+        let (client_state, _) = identity.keys.client_state(record.uid, &known.app.tenant_id);
+        let new = NewSubscription {
+            mailbox: mailbox.clone(),
+            notification_url: urls.change(&record.key.namespace, &record.uid),
+            lifecycle_url: urls.lifecycle(&record.key.namespace, &record.uid),
+            client_state,
+            expires_at: later(self.snapshot().graph_now, life),
+        };
+        let result = gateway.create_subscription(&new).await;
+        self.note_endpoint(result.as_ref().err());
+        match result {
+            Ok(granted) => granted_outcome(granted),
+            Err(error) => {
+                if let ErrorClass::Duplicate { existing } = error.class() {
+                    return self.duplicate(gateway, existing.clone()).await;
+                }
+                if let ErrorClass::Unavailable(_) = error.class() {
+                    self.distrust_listing();
+                }
+                failure(error)
+            }
+        }
+    }
+
+    /// Graph has one for this mailbox already: whose is it?
+    async fn duplicate(
+        &self,
+        gateway: &TenantGateway,
+        existing: Option<SubscriptionId>,
+    ) -> Outcome {
+        let uid = self.start.entry.record.uid;
+        let owned = match existing {
+            Some(id) => self.context.owner_of(gateway, &id).await,
+            None => self.context.find_owned(gateway, uid).await,
+        };
+        match owned {
+            Ok(Owned::Ours { id, uid: of }) if of == uid => Outcome::Duplicate { ours: Some(id) },
+            Ok(Owned::Ours { .. } | Owned::Foreign) => Outcome::Duplicate { ours: None },
+            Ok(Owned::Gone) => Outcome::Failed(Failure::Unavailable(Outage {
+                kind: OutageKind::ServerErrors,
+                detail: "Graph named a duplicate subscription that is gone.".to_owned(),
+                retry_after: None,
+            })),
+            Err(error) => failure(error),
+        }
+    }
+
+    async fn renew(&self, gateway: &TenantGateway, id: &SubscriptionId, life: Duration) -> Outcome {
+        let until = later(self.snapshot().graph_now, life);
+        match gateway.renew_subscription(id, until).await {
+            Ok(granted) => granted_outcome(granted),
+            Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => Outcome::Gone,
+            Err(error) => failure(error),
+        }
+    }
+
+    async fn delete(&self, gateway: &TenantGateway, id: &SubscriptionId) -> Outcome {
+        match gateway.delete_subscription(id).await {
+            Ok(()) => Outcome::Gone,
+            Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => Outcome::Gone,
+            Err(error) => failure(error),
+        }
+    }
+
+    fn count(&self, change: &Change, outcome: &Outcome) {
+        let operation = match (change, outcome) {
+            (_, Outcome::Failed(_) | Outcome::Duplicate { .. }) => return,
+            (Change::Renew { .. }, Outcome::Gone) => "vanished",
+            (Change::Create { .. }, _) => "createSubscription",
+            (Change::Renew { .. }, _) => "renewSubscription",
+            (Change::Delete { .. }, _) => "deleteSubscription",
+        };
+        if let Some(known) = self.start.tenant.known() {
+            let labels = [operation, &known.key.to_string()];
+            self.context
+                .metrics
+                .subscription_operations
+                .with_label_values(&labels)
+                .inc();
+        }
+    }
+
+    /// What creating a subscription says about our notification URL.
+    fn note_endpoint(&self, error: Option<&GraphError>) {
+        let Some(known) = self.start.tenant.known() else {
+            return;
+        };
+        let problem = match error.map(GraphError::class) {
+            None => None,
+            Some(ErrorClass::EndpointInvalid(EndpointProblem::Failed)) => Some(UrlProblem::Failed),
+            Some(ErrorClass::EndpointInvalid(EndpointProblem::TimedOut)) => {
+                Some(UrlProblem::TimedOut)
+            }
+            Some(_) => return,
+        };
+        let uid = self.start.entry.record.uid;
+        self.context.note_endpoint(&known.app.cloud, uid, problem);
+    }
+
+    /// The request may have been carried out: only a list that is newer than this tells.
+    fn distrust_listing(&mut self) {
+        let now = self.context.clock.now();
+        let key = &self.start.entry.record.key;
+        self.start.entry.memory.listing_after = Some(now);
+        if let Some(entry) = self.context.world().store.mailbox_mut(key) {
+            entry.memory.listing_after = Some(now);
+        }
+    }
+}
+
+fn granted_outcome(granted: Granted) -> Outcome {
+    let Granted {
+        id,
+        granted_at,
+        expires_at,
+    } = granted;
+    Outcome::Granted {
+        id,
+        granted_at,
+        expires_at,
+    }
+}
+
+fn failure(error: GraphError) -> Outcome {
+    let GraphError {
+        operation: _,
+        class,
+        detail,
+        request_id,
+    } = error;
+    let failure = match class {
+        ErrorClass::Token(_) | ErrorClass::Unauthenticated => {
+            Failure::Unavailable(translate::outage_of(&ErrorClass::Unauthenticated, &detail))
+        }
+        ErrorClass::Throttled { .. }
+        | ErrorClass::Unavailable(_)
+        | ErrorClass::Withheld(
+            Withheld::Fenced | Withheld::ObserveOnly | Withheld::RetryLater { .. },
+        ) => Failure::Unavailable(translate::outage_of(&class, &detail)),
+        ErrorClass::Forbidden(Forbidden::AccessPolicy) => Failure::Refused {
+            by_access_policy: true,
+            request_id,
+        },
+        ErrorClass::Forbidden(Forbidden::Denied) => Failure::Refused {
+            by_access_policy: false,
+            request_id,
+        },
+        ErrorClass::NotFound(NotFound::Unknown | NotFound::NotEnabledForRest) => Failure::NoMailbox,
+        ErrorClass::EndpointInvalid(EndpointProblem::Failed | EndpointProblem::TimedOut) => {
+            Failure::EndpointInvalid
+        }
+        ErrorClass::QuotaExceeded => Failure::QuotaExceeded { request_id },
+        ErrorClass::LifetimeTooLong { longest } => Failure::LifetimeTooLong { longest },
+        ErrorClass::Duplicate { .. } => Failure::HeldByAnother,
+        ErrorClass::Rejected => Failure::Rejected { detail },
+    };
+    Outcome::Failed(failure)
+}

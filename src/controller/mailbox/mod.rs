@@ -1,0 +1,295 @@
+//! A pass over one mailbox.
+
+mod change;
+mod look;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::status::{self, Written};
+use super::world::{Context, Start};
+use crate::domain::announce::announcements;
+use crate::domain::mailbox::look::{self as plan_look, Observed};
+use crate::domain::mailbox::memory;
+use crate::domain::mailbox::snapshot::Snapshot;
+use crate::domain::mailbox::status::{Assessed, status};
+use crate::domain::mailbox::subscription::{self, Progress, Step};
+use crate::domain::mailbox::work::Work;
+use crate::domain::records::MailboxRecord;
+use crate::domain::store::Put;
+use crate::ids::{Kind, ObjectKey, SubscriptionId};
+
+/// A pass that lasts longer than this shows what it has found so far.
+const INTERIM_STATUS_AFTER: Duration = Duration::from_secs(5);
+
+/// More changes than any plan has: a plan that goes on is a mistake, and ends here.
+const MOST_STEPS: usize = 8;
+
+/// So often a status is decided anew because the object changed meanwhile.
+const WRITE_ATTEMPTS: usize = 4;
+
+/// How a pass ended, as the metric's label spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) enum Passed {
+    /// Something was written.
+    Changed,
+    /// Everything was as it should be.
+    Unchanged,
+    /// The status could not be written.
+    Failed,
+}
+
+/// One pass, as far as it has come.
+struct Pass<'a> {
+    context: &'a Context,
+    start: Start,
+    work: Work,
+    observed: Observed,
+    progress: Progress,
+    began: Instant,
+}
+
+/// Observes, plans, applies and writes the status, if anything is due.
+pub(in crate::controller) async fn pass(context: &Context, key: &ObjectKey) -> Passed {
+    let Some(mut pass) = Pass::begin(context, key) else {
+        return Passed::Unchanged;
+    };
+    pass.observe().await;
+    pass.change().await;
+    pass.finish().await
+}
+
+impl<'a> Pass<'a> {
+    fn begin(context: &'a Context, key: &ObjectKey) -> Option<Self> {
+        let mut world = context.world();
+        let start = world.start(context, key)?;
+        let work = start.agenda(context).due(context.clock.now())?;
+        if let Some(entry) = world.store.mailbox_mut(key) {
+            entry.memory.check_wanted = false;
+            entry.memory.verify_wanted = false;
+            entry.memory.renew_wanted = false;
+        }
+        let progress = Progress::starting(&start.entry.record.status);
+        Some(Self {
+            context,
+            start,
+            work,
+            observed: Observed::default(),
+            progress,
+            began: Instant::now(),
+        })
+    }
+
+    fn snapshot(&self) -> Snapshot<'_> {
+        self.start
+            .snapshot(self.context, (&self.observed, &self.progress), self.work)
+    }
+
+    async fn observe(&mut self) {
+        while let Some(next) = plan_look::next(&self.snapshot()) {
+            self.look(next).await;
+        }
+        self.progress = subscription::noticed(&self.snapshot());
+    }
+
+    async fn change(&mut self) {
+        for _ in 0..MOST_STEPS {
+            match subscription::next(&self.snapshot()) {
+                None => return,
+                Some(Step::Look(next)) => self.look(next).await,
+                Some(Step::Change(change)) => {
+                    self.show_interim().await;
+                    let outcome = self.apply(&change).await;
+                    self.progress = subscription::after(&self.snapshot(), change, outcome);
+                }
+            }
+        }
+        tracing::error!(mailbox = %self.start.entry.record.key, "a plan did not end; the mailbox is looked at again later");
+    }
+
+    /// Whoever watches a slow pass sees what it has found.
+    async fn show_interim(&mut self) {
+        if self.began.elapsed() < INTERIM_STATUS_AFTER || self.progress.changed {
+            return;
+        }
+        let assessed = status(&self.snapshot());
+        if assessed.status != self.start.entry.record.status
+            && let Ok(Written::Done(record)) = status::write_mailbox(
+                &self.context.client,
+                &self.start.entry.record,
+                &assessed.status,
+            )
+            .await
+        {
+            self.announce(&assessed);
+            self.start.entry.record = Arc::new(record.clone());
+            self.store(record);
+        }
+    }
+
+    async fn finish(mut self) -> Passed {
+        for _ in 0..WRITE_ATTEMPTS {
+            let assessed = status(&self.snapshot());
+            let record = Arc::clone(&self.start.entry.record);
+            if assessed.status == record.status {
+                self.remember(&assessed);
+                return if self.progress.changed {
+                    Passed::Changed
+                } else {
+                    Passed::Unchanged
+                };
+            }
+            match status::write_mailbox(&self.context.client, &record, &assessed.status).await {
+                Ok(Written::Done(written)) => {
+                    self.announce(&assessed);
+                    self.remember(&assessed);
+                    self.store(written);
+                    return Passed::Changed;
+                }
+                Ok(Written::Gone) => {
+                    self.abandon();
+                    return Passed::Unchanged;
+                }
+                Ok(Written::Conflict) => {
+                    if !self.reload().await {
+                        self.abandon();
+                        return Passed::Unchanged;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(mailbox = %record.key, %error, "the status could not be written; it is tried again");
+                    self.retry_later(&assessed);
+                    return Passed::Failed;
+                }
+            }
+        }
+        self.abandon();
+        Passed::Failed
+    }
+
+    /// The object changed under us: decides anew for its present version, if it is still the same object.
+    async fn reload(&mut self) -> bool {
+        let key = self.start.entry.record.key.clone();
+        let fresh = match super::cluster::mailbox(&self.context.client, &key).await {
+            Ok(Some(fresh)) if fresh.uid == self.start.entry.record.uid => fresh,
+            Ok(_) => return false,
+            Err(error) => {
+                tracing::warn!(mailbox = %key, %error, "the object could not be read again");
+                return false;
+            }
+        };
+        let decided = &self.start.entry.record;
+        // What was decided was decided for the spec at the beginning; a newer one is due right after.
+        self.start.entry.record = Arc::new(MailboxRecord {
+            generation: decided.generation,
+            spec: decided.spec.clone(),
+            requested_at: decided.requested_at.clone(),
+            ..fresh
+        });
+        true
+    }
+
+    fn announce(&self, assessed: &Assessed) {
+        let record = &self.start.entry.record;
+        let news = announcements(
+            Kind::WorkspaceMailbox,
+            &record.status.conditions,
+            &assessed.status.conditions,
+        );
+        self.context
+            .publisher
+            .publish(Kind::WorkspaceMailbox, record, news);
+    }
+
+    fn store(&self, written: MailboxRecord) {
+        let now = self.context.clock.now();
+        let mut world = self.context.world();
+        let memory = self.start.entry.memory.clone();
+        if let Put::New { .. } = world.store.put_mailbox(written, memory) {
+            // It was deleted meanwhile; the watch has said so already.
+            world.store.remove_mailbox(&self.start.entry.record.key);
+        }
+        if let Ok(desired) = self.start.entry.desired.as_ref() {
+            world.note_counts(self.context, &desired.tenant, now);
+        }
+    }
+
+    /// Keeps what this pass learned, and what was asked for while it ran.
+    fn remember(&self, assessed: &Assessed) {
+        let after = memory::after(&self.snapshot(), assessed.stalls_at);
+        let mut world = self.context.world();
+        if let Some(entry) = world.store.mailbox_mut(&self.start.entry.record.key)
+            && entry.record.uid == self.start.entry.record.uid
+        {
+            let wishes = (
+                entry.memory.check_wanted,
+                entry.memory.verify_wanted,
+                entry.memory.renew_wanted,
+            );
+            entry.memory = after;
+            (
+                entry.memory.check_wanted,
+                entry.memory.verify_wanted,
+                entry.memory.renew_wanted,
+            ) = wishes;
+        }
+    }
+
+    /// The status could not be written: what was done is not known to the cluster.
+    fn retry_later(&self, assessed: &Assessed) {
+        self.remember(assessed);
+        self.give_up_unnamed();
+        let now = self.context.clock.now();
+        let mut world = self.context.world();
+        if let Some(entry) = world.store.mailbox_mut(&self.start.entry.record.key) {
+            let failures = &mut entry.memory.failures;
+            failures.tries = failures.tries.saturating_add(1);
+            failures.since = failures.since.or(Some(now));
+            let wait = crate::domain::schedule::backoff::transient(
+                failures.tries,
+                entry.record.uid,
+                self.context.settings.pace,
+            );
+            failures.not_before = Some(crate::domain::schedule::later(now, wait));
+            entry.memory.retry = self.work;
+        }
+    }
+
+    /// The object is gone or has become another one.
+    fn abandon(&self) {
+        self.give_up_unnamed();
+    }
+
+    /// A subscription that no status will name is removed.
+    fn give_up_unnamed(&self) {
+        let named = self
+            .start
+            .entry
+            .record
+            .status
+            .subscription
+            .as_ref()
+            .map(|s| &s.id);
+        if let Some(current) = self
+            .progress
+            .current
+            .as_ref()
+            .filter(|current| Some(&current.id) != named)
+        {
+            self.remove_subscription(current.id.clone());
+        }
+    }
+
+    fn remove_subscription(&self, id: SubscriptionId) {
+        let Ok(desired) = self.start.entry.desired.as_ref() else {
+            return;
+        };
+        let now = self.context.clock.now();
+        self.context
+            .world()
+            .plan_removal(id, desired.tenant.clone(), now);
+        self.context.changed.notify_one();
+    }
+}

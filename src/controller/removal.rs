@@ -1,0 +1,422 @@
+//! Subscriptions beyond their objects: lists of a tenant's subscriptions, whose they are, removing what a deleted
+//! object left, and sweeping what a crash left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::cluster;
+use super::item::{Item, Lane};
+use super::mailbox::Passed;
+use super::translate;
+use super::world::{Context, Inner, Listing, World};
+use crate::domain::queue::Class;
+use crate::domain::reading::{Outage, OutageKind};
+use crate::domain::schedule::{backoff, later};
+use crate::domain::sweep::{INTERVAL, Listed, Ours, Owner, strays, vanished};
+use crate::graph::error::{ErrorClass, GraphError};
+use crate::graph::gateway::TenantGateway;
+use crate::graph::model::Subscription;
+use crate::ids::{ObjectKey, SubscriptionId, Uid};
+
+/// How long a tenant's list may be used again. What we created ourselves since then is in our statuses.
+const LISTING_LIFE: Duration = Duration::from_mins(10);
+
+/// A removal that has failed for so long is left to the sweep.
+pub(super) const REMOVAL_PATIENCE: Duration = Duration::from_hours(1);
+
+/// Nothing is swept until this process has led for longer than a request of an earlier leader can last.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// A subscription whose object is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Removal {
+    pub(super) tenant: ObjectKey,
+    pub(super) since: Timestamp,
+    pub(super) tries: u32,
+}
+
+/// Whose subscription it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owned {
+    /// Of this installation, for this object.
+    Ours {
+        /// Its id.
+        id: SubscriptionId,
+        /// The object.
+        uid: Uid,
+    },
+    /// Somebody else's.
+    Foreign,
+    /// It does not exist.
+    Gone,
+}
+
+impl Inner {
+    fn ours(&self) -> Ours {
+        let settings = &self.settings;
+        Ours::new(
+            settings.urls.instance().clone(),
+            settings.take_over_from.clone(),
+            &settings.namespaces(),
+        )
+    }
+
+    /// Whose a subscription is, by the URL that it sends to.
+    pub(super) async fn owner_of(
+        &self,
+        gateway: &TenantGateway,
+        id: &SubscriptionId,
+    ) -> Result<Owned, GraphError> {
+        match gateway.get_subscription(id).await {
+            Ok(subscription) => Ok(match self.ours().target(&subscription.notification_url) {
+                Some(target) => Owned::Ours {
+                    id: subscription.id,
+                    uid: target.uid,
+                },
+                None => Owned::Foreign,
+            }),
+            Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => Ok(Owned::Gone),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One of ours for the object, if Graph lists any.
+    pub(super) async fn find_owned(
+        &self,
+        gateway: &TenantGateway,
+        uid: Uid,
+    ) -> Result<Owned, GraphError> {
+        let ours = self.ours();
+        let found = gateway
+            .list_subscriptions()
+            .await?
+            .into_iter()
+            .find_map(|subscription| {
+                let target = ours.target(&subscription.notification_url)?;
+                (target.uid == uid).then_some(Owned::Ours {
+                    id: subscription.id,
+                    uid,
+                })
+            });
+        Ok(found.unwrap_or(Owned::Foreign))
+    }
+}
+
+/// The subscriptions of a tenant that are ours, by object: a list that is kept for a while and fetched once for all
+/// who wait for it.
+pub(super) async fn listing(
+    context: &Context,
+    tenant: &ObjectKey,
+    newer_than: Option<Timestamp>,
+) -> Result<Listing, Outage> {
+    let (gateway, slot) = {
+        let world = context.world();
+        let slot = world
+            .tenants
+            .get(tenant)
+            .map(|state| Arc::clone(&state.listing));
+        (world.gateway(tenant), slot)
+    };
+    let (Some(gateway), Some(slot)) = (gateway, slot) else {
+        let detail = "The CalendarTenant has no token.".to_owned();
+        return Err(Outage {
+            kind: OutageKind::NoToken,
+            detail,
+            retry_after: None,
+        });
+    };
+    let mut slot = slot.lock().await;
+    let now = context.clock.now();
+    let usable = |listing: &&Listing| {
+        now < later(listing.at, LISTING_LIFE)
+            && newer_than.is_none_or(|instant| listing.at > instant)
+    };
+    if let Some(listing) = slot.as_ref().filter(usable) {
+        return Ok(listing.clone());
+    }
+    let all = gateway
+        .list_subscriptions()
+        .await
+        .map_err(|error| translate::outage_of(error.class(), &error.detail))?;
+    Ok(slot.insert(sorted(context, &all, now)).clone())
+}
+
+fn sorted(context: &Context, all: &[Subscription], now: Timestamp) -> Listing {
+    let ours = context.ours();
+    let mut by_object: BTreeMap<Uid, Vec<SubscriptionId>> = BTreeMap::new();
+    for subscription in all {
+        if let Some(target) = ours.target(&subscription.notification_url) {
+            by_object
+                .entry(target.uid)
+                .or_default()
+                .push(subscription.id.clone());
+        }
+    }
+    Listing {
+        at: now,
+        ours: Arc::new(by_object),
+    }
+}
+
+impl World {
+    /// The subscription of an object that is gone is to be removed.
+    pub(super) fn plan_removal(&mut self, id: SubscriptionId, tenant: ObjectKey, now: Timestamp) {
+        let lane = Lane::Cleanup(tenant.clone());
+        self.removals.entry(id.clone()).or_insert(Removal {
+            tenant,
+            since: now,
+            tries: 0,
+        });
+        self.queue
+            .wake(Item::Removal(id), lane, now, Class::Routine);
+    }
+}
+
+/// Removes the subscription of an object that is gone.
+pub(super) async fn pass(context: &Context, id: &SubscriptionId) -> Passed {
+    let Some((removal, gateway)) = ({
+        let world = context.world();
+        world.removals.get(id).cloned().map(|removal| {
+            let gateway = world.gateway(&removal.tenant);
+            (removal, gateway)
+        })
+    }) else {
+        return Passed::Unchanged;
+    };
+    let outcome = match gateway {
+        Some(gateway) => match gateway.delete_subscription(id).await {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        },
+        None => Err("the tenant has no credential".to_owned()),
+    };
+    let now = context.clock.now();
+    let mut world = context.world();
+    match outcome {
+        Ok(()) => {
+            world.removals.remove(id);
+            let labels = ["deleteSubscription", &removal.tenant.to_string()];
+            context
+                .metrics
+                .subscription_operations
+                .with_label_values(&labels)
+                .inc();
+            Passed::Changed
+        }
+        Err(problem) if now >= later(removal.since, REMOVAL_PATIENCE) => {
+            world.removals.remove(id);
+            tracing::warn!(subscription = %id, tenant = %removal.tenant, problem, "the subscription of a deleted object could not be removed; the sweep removes it when the tenant can be reached");
+            Passed::Failed
+        }
+        Err(problem) => {
+            tracing::debug!(subscription = %id, tenant = %removal.tenant, problem, "the subscription of a deleted object is removed later");
+            if let Some(removal) = world.removals.get_mut(id) {
+                removal.tries = removal.tries.saturating_add(1);
+            }
+            Passed::Failed
+        }
+    }
+}
+
+/// When a removal is tried again.
+pub(super) fn next_removal(
+    world: &World,
+    context: &Inner,
+    id: &SubscriptionId,
+    now: Timestamp,
+) -> Option<(Timestamp, Class)> {
+    let removal = world.removals.get(id)?;
+    let jitter = world
+        .tenants
+        .get(&removal.tenant)
+        .map_or(Uid::from_bytes([0; 16]), |_| Uid::from_bytes([1; 16]));
+    let wait = backoff::transient(removal.tries.max(1), jitter, context.settings.pace);
+    Some((later(now, wait), Class::Routine))
+}
+
+/// When a tenant is swept next.
+pub(super) fn next_sweep(context: &Inner, now: Timestamp) -> (Timestamp, Class) {
+    (
+        later(now, context.settings.pace.of(INTERVAL)),
+        Class::Routine,
+    )
+}
+
+/// Lists a tenant's subscriptions, removes strays of ours, and has vanished ones looked at.
+pub(super) async fn sweep(context: &Context, tenant: &ObjectKey) -> Passed {
+    let gateway = {
+        let world = context.world();
+        let suspended = world
+            .store
+            .tenant(tenant)
+            .is_none_or(|entry| entry.suspended);
+        world.gateway(tenant).filter(|_| !suspended)
+    };
+    let Some(gateway) = gateway else {
+        return Passed::Unchanged;
+    };
+    if context.clock.now()
+        < later(
+            context.settings.leading_since,
+            SETTLING.min(context.settings.pace.of(INTERVAL)),
+        )
+    {
+        return Passed::Unchanged;
+    }
+    let listed = match gateway.list_subscriptions().await {
+        Ok(all) => all,
+        Err(error) => {
+            tracing::debug!(%tenant, %error, "the tenant's subscriptions could not be listed; the next sweep tries again");
+            return Passed::Failed;
+        }
+    };
+    let listing: Vec<Listed> = listed
+        .iter()
+        .map(|s| Listed {
+            id: s.id.clone(),
+            notification_url: s.notification_url.clone(),
+        })
+        .collect();
+    note_vanished(context, tenant, &gateway, &listing);
+    let old = note_strays(context, tenant, &listing);
+    if old.is_empty() {
+        return Passed::Unchanged;
+    }
+    remove_strays(context, tenant, &gateway, &listing, old).await
+}
+
+fn note_vanished(
+    context: &Context,
+    tenant: &ObjectKey,
+    gateway: &TenantGateway,
+    listing: &[Listed],
+) {
+    let now = context.clock.now();
+    let graph_now = now.saturating_add(gateway.clock_offset()).unwrap_or(now);
+    let mut world = context.world();
+    let busy = world.busy_mailboxes();
+    let kept = world
+        .store
+        .mailboxes_of(tenant)
+        .filter(|entry| !busy.contains(&entry.record.key))
+        .filter_map(|entry| {
+            let current = entry.record.status.subscription.as_ref()?;
+            Some((
+                entry.record.uid,
+                &current.id,
+                current.expires_at.timestamp(),
+            ))
+        });
+    let gone = vanished(listing, kept, graph_now);
+    let keys: Vec<ObjectKey> = gone
+        .iter()
+        .filter_map(|uid| world.store.key_of(*uid).cloned())
+        .collect();
+    for key in keys {
+        if let Some(entry) = world.store.mailbox_mut(&key) {
+            entry.memory.verify_wanted = true;
+        }
+        world.refresh(context, &key, now);
+    }
+    context.changed.notify_one();
+}
+
+fn note_strays(context: &Context, tenant: &ObjectKey, listing: &[Listed]) -> Vec<SubscriptionId> {
+    let now = context.clock.now();
+    let ours = context.ours();
+    let mut world = context.world();
+    let Some(mut seen) = world
+        .tenants
+        .get_mut(tenant)
+        .map(|state| std::mem::take(&mut state.strays))
+    else {
+        return Vec::new();
+    };
+    let busy = world.busy_mailboxes();
+    let owner = |uid: Uid| match world.store.key_of(uid) {
+        None => Owner::Gone,
+        Some(key) if busy.contains(key) => Owner::Busy,
+        Some(key) => {
+            let entry = world.store.mailbox(key);
+            Owner::Names(
+                entry
+                    .and_then(|e| e.record.status.subscription.as_ref())
+                    .map(|s| s.id.clone()),
+            )
+        }
+    };
+    let old = strays(
+        listing,
+        &ours,
+        owner,
+        &mut seen,
+        (now, context.settings.pace),
+    );
+    if let Some(state) = world.tenants.get_mut(tenant) {
+        state.strays = seen;
+    }
+    old
+}
+
+/// Removes strays after a fresh look at the cluster: a watch that lags must not cost anybody a subscription.
+async fn remove_strays(
+    context: &Context,
+    tenant: &ObjectKey,
+    gateway: &TenantGateway,
+    listing: &[Listed],
+    old: Vec<SubscriptionId>,
+) -> Passed {
+    let named: BTreeSet<SubscriptionId> = match cluster::named_subscriptions(
+        &context.client,
+        &context.settings.scope,
+    )
+    .await
+    {
+        Ok(named) => named,
+        Err(error) => {
+            tracing::warn!(%tenant, %error, "the cluster's mailboxes could not be listed; strays are left for the next sweep");
+            return Passed::Failed;
+        }
+    };
+    let busy: BTreeSet<Uid> = {
+        let world = context.world();
+        world
+            .busy_mailboxes()
+            .iter()
+            .filter_map(|key| world.store.mailbox(key))
+            .map(|entry| entry.record.uid)
+            .collect()
+    };
+    let ours = context.ours();
+    let mut removed = Passed::Unchanged;
+    for id in old.into_iter().filter(|id| !named.contains(id)) {
+        let target = listing
+            .iter()
+            .find(|listed| listed.id == id)
+            .and_then(|listed| ours.target(&listed.notification_url));
+        if target.is_none_or(|target| busy.contains(&target.uid)) {
+            continue;
+        }
+        match gateway.delete_subscription(&id).await {
+            Ok(()) => {
+                removed = Passed::Changed;
+                let labels = ["removeStray", &tenant.to_string()];
+                context
+                    .metrics
+                    .subscription_operations
+                    .with_label_values(&labels)
+                    .inc();
+                tracing::info!(subscription = %id, %tenant, "a stray subscription of this installation was removed");
+            }
+            Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => {}
+            Err(error) => {
+                tracing::warn!(subscription = %id, %tenant, %error, "a stray subscription could not be removed; the next sweep tries again");
+            }
+        }
+    }
+    removed
+}

@@ -1,0 +1,219 @@
+//! What the world knows of tenants, and what their mailboxes get to see of it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::item::Item;
+use super::world::{Inner, World};
+use crate::api::v1alpha1::condition::ConditionStatus;
+use crate::api::vocabulary::ConditionType;
+use crate::domain::conditions::find;
+use crate::domain::mailbox::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
+use crate::domain::queue::Class;
+use crate::domain::records::TenantRecord;
+use crate::domain::tenant::facts::TenantFacts;
+use crate::domain::tenant::observed::TenantObserved;
+use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
+use crate::domain::tenant::work::{Work, agenda};
+use crate::ids::{AppTenant, ObjectKey};
+
+impl World {
+    /// The decision's view of a tenant, with what was seen in a pass.
+    pub(super) fn tenant_due(
+        &self,
+        shared: &Inner,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) -> Option<Work> {
+        self.with_tenant(shared, key, now, |s| agenda(s).due(now))?
+    }
+
+    /// When a tenant is due next, and how urgent it is.
+    pub(super) fn next_tenant(
+        &self,
+        shared: &Inner,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Class)> {
+        self.with_tenant(shared, key, now, |s| agenda(s).next(now))?
+    }
+
+    fn with_tenant<R>(
+        &self,
+        shared: &Inner,
+        key: &ObjectKey,
+        now: Timestamp,
+        decide: impl FnOnce(&TenantSnapshot<'_>) -> R,
+    ) -> Option<R> {
+        let (entry, state) = (self.store.tenant(key)?, self.tenants.get(key)?);
+        let snapshot = TenantSnapshot {
+            record: &entry.record,
+            desired: &state.desired,
+            facts: &state.facts,
+            memory: &state.memory,
+            work: Work::default(),
+            observed: &TenantObserved::default(),
+            mailboxes: &self.mailboxes_summed_up(key),
+            now,
+            pace: shared.settings.pace,
+        };
+        Some(decide(&snapshot))
+    }
+
+    /// Puts a tenant into the queue by what is coming for it.
+    pub(super) fn refresh_tenant(&mut self, shared: &Inner, key: &ObjectKey, now: Timestamp) {
+        if let Some((at, class)) = self.next_tenant(shared, key, now) {
+            self.wake_tenant(key, at, class);
+        }
+        shared.changed.notify_one();
+    }
+
+    /// A mailbox came, went or changed its state: the tenant's numbers may differ.
+    pub(super) fn note_counts(&mut self, shared: &Inner, tenant: &ObjectKey, now: Timestamp) {
+        if let Some(state) = self.tenants.get_mut(tenant) {
+            state.memory.counts_changed_at.get_or_insert(now);
+            self.refresh_tenant(shared, tenant, now);
+        }
+    }
+
+    /// The permitted mailboxes of a tenant, summed up.
+    pub(super) fn mailboxes_summed_up(&self, tenant: &ObjectKey) -> Mailboxes {
+        let mut sum = Mailboxes::default();
+        for entry in self.store.mailboxes_of(tenant) {
+            if matches!(self.store.view(entry), TenantView::NotPermitted(_)) {
+                continue;
+            }
+            let ready = find(&entry.record.status.conditions, &ConditionType::Ready)
+                .is_some_and(|c| c.status == ConditionStatus::True);
+            sum.total += 1;
+            if ready {
+                sum.ready += 1;
+            }
+            if sum.sample.is_none() || ready && sum.ready == 1 {
+                sum.sample = Some(entry.record.spec.address.clone());
+            }
+        }
+        sum
+    }
+
+    /// What mailboxes depend on of a tenant, from its facts.
+    pub(super) fn known_tenant(
+        &self,
+        shared: &Inner,
+        record: &TenantRecord,
+        now: Timestamp,
+    ) -> KnownTenant {
+        let state = self.tenants.get(&record.key);
+        let desired = state.map(|state| state.desired.as_ref());
+        let unknown = TenantFacts::default();
+        let facts = state.map_or(&unknown, |state| &state.facts);
+        let base = KnownTenant {
+            key: record.key.clone(),
+            uid: record.uid,
+            app: AppTenant {
+                cloud: "".into(),
+                tenant_id: "".into(),
+                client_id: "".into(),
+            },
+            lifetime: std::time::Duration::from_hours(160),
+            places: false,
+            domains: None,
+            token: TokenState::Pending,
+            recovered_at: facts.recovered_at,
+            roles: facts.roles.clone(),
+            calendars_readable: facts.evidence.calendars.is_some(),
+            microsoft_unavailable: facts.microsoft_unavailable(now, shared.settings.pace),
+            endpoint: EndpointState::Usable,
+            mailboxes: 0,
+        };
+        match desired {
+            Some(Ok(desired)) => KnownTenant {
+                app: desired.app(),
+                lifetime: desired.lifetime,
+                places: desired.places,
+                domains: facts.accepted_domains(&desired.domains),
+                token: facts.token.clone(),
+                ..base
+            },
+            Some(Err(problem)) => KnownTenant {
+                token: TokenState::Refused {
+                    since: self.spec_problem_since(record, now),
+                    reason: problem.reason.to_string(),
+                },
+                ..base
+            },
+            None => base,
+        }
+    }
+
+    fn spec_problem_since(&self, record: &TenantRecord, now: Timestamp) -> Timestamp {
+        let known = self
+            .store
+            .tenant(&record.key)
+            .map(|entry| &entry.known.token);
+        match known {
+            Some(TokenState::Refused { since, .. }) => *since,
+            Some(TokenState::Pending | TokenState::Issued) | None => {
+                find(&record.status.conditions, &ConditionType::Stalled)
+                    .map_or(now, |c| c.last_transition_time.timestamp())
+            }
+        }
+    }
+
+    /// Lets the mailboxes of a tenant see what was learned about it, and looks at them anew if that matters.
+    pub(super) fn publish_facts(&mut self, shared: &Inner, key: &ObjectKey, now: Timestamp) {
+        let Some(record) = self.store.tenant(key).map(|entry| entry.record.clone()) else {
+            return;
+        };
+        let known = self.known_tenant(shared, &record, now);
+        let Some(entry) = self.store.tenant_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.known, known);
+        let unlike = before.token != entry.known.token
+            || before.domains != entry.known.domains
+            || before.app != entry.known.app
+            || before.places != entry.known.places
+            || before.recovered_at != entry.known.recovered_at;
+        if unlike {
+            self.refresh_mailboxes_of(shared, key, now);
+            shared.changed.notify_one();
+        }
+    }
+
+    /// A calendar of the tenant was read; whether that was not known lately.
+    pub(super) fn prove_calendars(&mut self, tenant: &ObjectKey, now: Timestamp) -> bool {
+        let Some(state) = self.tenants.get_mut(tenant) else {
+            return false;
+        };
+        let first = state.facts.evidence.calendars.is_none();
+        state.facts.evidence.calendars = Some(now);
+        if let Some(entry) = self.store.tenant_mut(tenant) {
+            entry.known.calendars_readable = true;
+        }
+        first
+    }
+
+    /// A call was refused for want of a token: the tenant finds out why.
+    pub(super) fn suspect_token(&mut self, shared: &Inner, tenant: &ObjectKey, now: Timestamp) {
+        let Some(state) = self.tenants.get_mut(tenant) else {
+            return;
+        };
+        if state.facts.token == TokenState::Issued && state.memory.failures.tries == 0 {
+            state.memory.check_wanted = true;
+            self.refresh_tenant(shared, tenant, now);
+        }
+    }
+
+    /// Mailboxes that a pass is working on.
+    pub(super) fn busy_mailboxes(&self) -> BTreeSet<ObjectKey> {
+        self.in_flight
+            .iter()
+            .filter_map(|item| match item {
+                Item::Mailbox(key) => Some(key.clone()),
+                Item::Tenant(_) | Item::Removal(_) | Item::Sweep(_) => None,
+            })
+            .collect()
+    }
+}

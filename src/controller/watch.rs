@@ -1,0 +1,218 @@
+//! Watches that fill the store, and what a change in the cluster wakes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{Api, DynamicObject, ObjectMeta};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::objects;
+use super::status::resource;
+use super::world::Context;
+use crate::config::Scope;
+use crate::ids::{Kind, ObjectKey};
+
+/// Objects in one page of the first list.
+const PAGE: u32 = 500;
+
+/// Secrets that their owners offer to the operator.
+const OFFERED: &str = "hybridcalendar.dev/credential=true";
+
+/// Something that a watch keeps the store in step with.
+trait Watched: Clone + Send + Sync + 'static {
+    type Object: Send;
+
+    /// The object is there, perhaps changed.
+    fn present(&self, context: &Context, object: Self::Object);
+    /// It is gone.
+    fn gone(&self, context: &Context, key: &ObjectKey);
+    fn key(object: &Self::Object) -> Option<ObjectKey>;
+}
+
+/// Starts every watch; returns how many will say that they have seen everything once.
+pub(super) fn start(
+    context: &Context,
+    tasks: &mut JoinSet<()>,
+    synced: &mpsc::Sender<()>,
+) -> usize {
+    let client = &context.client;
+    let config = || watcher::Config::default().page_size(PAGE);
+    let scopes: Vec<Option<Arc<str>>> = match &context.settings.scope {
+        Scope::All => vec![None],
+        Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+    };
+    let mut count = 0;
+    for namespace in &scopes {
+        for kind in [Kind::CalendarTenant, Kind::WorkspaceMailbox] {
+            let resource = resource(kind);
+            let api: Api<DynamicObject> = match namespace {
+                Some(name) => Api::namespaced_with(client.clone(), name, &resource),
+                None => Api::all_with(client.clone(), &resource),
+            };
+            let stream = watcher(api, config()).default_backoff();
+            tasks.spawn(follow(
+                context.clone(),
+                Objects(kind),
+                stream,
+                synced.clone(),
+            ));
+        }
+        let secrets: Api<PartialObjectMeta<Secret>> = match namespace {
+            Some(name) => Api::namespaced(client.clone(), name),
+            None => Api::all(client.clone()),
+        };
+        let stream = watcher(secrets, config().labels(OFFERED)).default_backoff();
+        tasks.spawn(follow(context.clone(), Secrets, stream, synced.clone()));
+        let namespaces = match namespace {
+            Some(name) => config().fields(&format!("metadata.name={name}")),
+            None => config(),
+        };
+        let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+        let stream = watcher(api, namespaces).default_backoff();
+        tasks.spawn(follow(context.clone(), Namespaces, stream, synced.clone()));
+        count += 4;
+    }
+    count
+}
+
+/// Keeps the store in step with a stream; what only a new list shows as gone is gone.
+async fn follow<W: Watched>(
+    context: Context,
+    watched: W,
+    stream: impl futures::Stream<Item = watcher::Result<Event<W::Object>>>,
+    synced: mpsc::Sender<()>,
+) {
+    let mut stream = std::pin::pin!(stream.map_err(Box::new));
+    let mut known: BTreeSet<ObjectKey> = BTreeSet::new();
+    let mut listed: BTreeSet<ObjectKey> = BTreeSet::new();
+    let mut first = true;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(object)) => {
+                if let Some(key) = W::key(&object) {
+                    listed.insert(key);
+                    watched.present(&context, object);
+                }
+            }
+            Ok(Event::InitDone) => {
+                for key in known.difference(&listed) {
+                    watched.gone(&context, key);
+                }
+                known = std::mem::take(&mut listed);
+                if std::mem::take(&mut first) {
+                    // Nobody waits any more when this fails.
+                    let _ = synced.send(()).await;
+                }
+            }
+            Ok(Event::Apply(object)) => {
+                if let Some(key) = W::key(&object) {
+                    known.insert(key);
+                    watched.present(&context, object);
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                if let Some(key) = W::key(&object) {
+                    known.remove(&key);
+                    watched.gone(&context, &key);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a watch was interrupted; it goes on by itself"),
+        }
+        context.changed.notify_one();
+    }
+}
+
+/// Tenants or mailboxes.
+#[derive(Clone)]
+struct Objects(Kind);
+
+impl Watched for Objects {
+    type Object = DynamicObject;
+
+    fn present(&self, context: &Context, object: DynamicObject) {
+        let key = objects::key_of(&object.metadata);
+        let problem = match self.0 {
+            Kind::CalendarTenant => {
+                objects::tenant(object).map(|record| context.tenant_present(&record))
+            }
+            Kind::WorkspaceMailbox => {
+                objects::mailbox(object).map(|record| context.mailbox_present(&record))
+            }
+        };
+        if let (Err(problem), Some(object)) = (problem, key) {
+            let kind = self.0.as_str();
+            tracing::error!(kind, %object, %problem, "an object cannot be read and is left alone until it changes");
+        }
+    }
+
+    fn gone(&self, context: &Context, key: &ObjectKey) {
+        match self.0 {
+            Kind::CalendarTenant => context.tenant_gone(key),
+            Kind::WorkspaceMailbox => context.mailbox_gone(key),
+        }
+    }
+
+    fn key(object: &DynamicObject) -> Option<ObjectKey> {
+        objects::key_of(&object.metadata)
+    }
+}
+
+/// Offered Secrets, as metadata only.
+#[derive(Clone)]
+struct Secrets;
+
+impl Watched for Secrets {
+    type Object = PartialObjectMeta<Secret>;
+
+    fn present(&self, context: &Context, object: Self::Object) {
+        if let (Some(key), Some(version)) = (
+            objects::key_of(&object.metadata),
+            object.metadata.resource_version,
+        ) {
+            context.secret_changed(&key, Some(&version));
+        }
+    }
+
+    fn gone(&self, context: &Context, key: &ObjectKey) {
+        context.secret_changed(key, None);
+    }
+
+    fn key(object: &Self::Object) -> Option<ObjectKey> {
+        objects::key_of(&object.metadata)
+    }
+}
+
+/// Labels of namespaces.
+#[derive(Clone)]
+struct Namespaces;
+
+impl Watched for Namespaces {
+    type Object = PartialObjectMeta<Namespace>;
+
+    fn present(&self, context: &Context, object: Self::Object) {
+        let ObjectMeta {
+            name: Some(name),
+            labels,
+            ..
+        } = object.metadata
+        else {
+            return;
+        };
+        context.namespace_labelled(&name.into(), labels.unwrap_or_default());
+    }
+
+    fn gone(&self, context: &Context, key: &ObjectKey) {
+        context.namespace_gone(&key.name);
+    }
+
+    fn key(object: &Self::Object) -> Option<ObjectKey> {
+        Some(ObjectKey::new("", object.metadata.name.as_deref()?))
+    }
+}

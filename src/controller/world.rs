@@ -1,0 +1,375 @@
+//! What all passes share: the store, the queue, what was learned about tenants, and the ways to the cluster and
+//! to Microsoft. Locked for moments only, never across a wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use tokio::sync::Notify;
+
+use super::events::Publisher;
+use super::item::{Item, Lane};
+use super::lead::Settings;
+use super::removal::Removal;
+use super::tenant::observe::Link;
+use crate::clock::Clock;
+use crate::domain::identity::{Identity, NotificationUrls};
+use crate::domain::mailbox::look::Observed;
+use crate::domain::mailbox::snapshot::Snapshot;
+use crate::domain::mailbox::subscription::{Endpoint, Progress};
+use crate::domain::mailbox::tenant_view::{EndpointState, TenantView};
+use crate::domain::mailbox::work::{Agenda, Work, agenda};
+use crate::domain::notification_url::EndpointVerdicts;
+use crate::domain::queue::{Class, Queue};
+use crate::domain::records::MailboxRecord;
+use crate::domain::schedule::smear;
+use crate::domain::store::{MailboxEntry, Store};
+use crate::domain::sweep::Strays;
+use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
+use crate::domain::tenant::facts::TenantFacts;
+use crate::domain::tenant::memory::TenantMemory;
+use crate::graph::gateway::{Gateway, TenantGateway};
+use crate::ids::{ObjectKey, SubscriptionId, Uid};
+use crate::metrics::Metrics;
+
+/// So many statuses a second at most are written because a tenant changed.
+pub(super) const SMEARED_WRITES_PER_SECOND: u32 = 50;
+
+/// So many subscriptions a second are replaced because the endpoint or the keys changed.
+const REPLACEMENTS_PER_SECOND: u32 = 5;
+
+/// Everything that a pass works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Context(pub(super) Arc<Inner>);
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+impl std::ops::Deref for Context {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// See [`Context`].
+#[expect(
+    missing_debug_implementations,
+    reason = "Context has one and is all that others see"
+)]
+pub struct Inner {
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) client: Client,
+    pub(super) gateway: Gateway,
+    pub(super) settings: Settings,
+    pub(super) publisher: Publisher,
+    pub(super) world: Mutex<World>,
+    pub(super) changed: Notify,
+}
+
+impl Inner {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of one tenant besides the object.
+pub(super) struct TenantState {
+    pub(super) desired: Arc<Result<TenantDesired, SpecProblem>>,
+    pub(super) facts: TenantFacts,
+    pub(super) memory: TenantMemory,
+    /// The way to Microsoft, once the credential was read.
+    pub(super) link: Link,
+    /// The last list of its subscriptions.
+    pub(super) listing: Arc<tokio::sync::Mutex<Option<Listing>>>,
+    pub(super) strays: Strays,
+}
+
+/// The subscriptions of an application in a tenant that are ours, by object.
+#[derive(Clone, Debug)]
+pub(super) struct Listing {
+    pub(super) at: Timestamp,
+    pub(super) ours: Arc<BTreeMap<Uid, Vec<SubscriptionId>>>,
+}
+
+/// The state behind the lock.
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) queue: Queue<Item, Lane>,
+    pub(super) tenants: BTreeMap<ObjectKey, TenantState>,
+    /// Ways to Microsoft of tenants that are gone, and until when they are kept.
+    pub(super) retired: BTreeMap<ObjectKey, (TenantGateway, Timestamp)>,
+    pub(super) removals: BTreeMap<SubscriptionId, Removal>,
+    /// What passes are working on.
+    pub(super) in_flight: BTreeSet<Item>,
+    /// Versions of the Secrets that are offered to us.
+    pub(super) secrets: BTreeMap<ObjectKey, String>,
+    pub(super) verdicts: EndpointVerdicts,
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) endpoint: Endpoint,
+    /// Slots up to here were served by whoever led before.
+    pub(super) served_until: Timestamp,
+}
+
+/// One mailbox at the beginning of a pass: copies, so that nothing is locked while Microsoft is asked.
+pub(super) struct Start {
+    pub(super) entry: MailboxEntry,
+    pub(super) tenant: TenantView,
+    pub(super) conflict: Option<ObjectKey>,
+    pub(super) endpoint: Endpoint,
+    pub(super) gateway: Option<TenantGateway>,
+}
+
+impl Start {
+    /// The decision's view of this pass.
+    pub(super) fn snapshot<'a>(
+        &'a self,
+        shared: &Inner,
+        seen: (&'a Observed, &'a Progress),
+        work: Work,
+    ) -> Snapshot<'a> {
+        let now = shared.clock.now();
+        let ahead = self
+            .gateway
+            .as_ref()
+            .map_or(SignedDuration::ZERO, TenantGateway::clock_offset);
+        Snapshot {
+            record: &self.entry.record,
+            desired: &self.entry.desired,
+            tenant: &self.tenant,
+            conflict: self.conflict.as_ref(),
+            memory: &self.entry.memory,
+            work,
+            observed: seen.0,
+            progress: seen.1,
+            endpoint: &self.endpoint,
+            now,
+            graph_now: now.saturating_add(ahead).unwrap_or(now),
+            pace: shared.settings.pace,
+        }
+    }
+
+    /// What is coming for it.
+    pub(super) fn agenda(&self, shared: &Inner) -> Agenda {
+        let observed = Observed::default();
+        let progress = Progress::starting(&self.entry.record.status);
+        agenda(&self.snapshot(shared, (&observed, &progress), Work::default()))
+    }
+}
+
+impl World {
+    pub(super) fn new(settings: &Settings, now: Timestamp, served_until: Timestamp) -> Self {
+        Self {
+            store: Store::default(),
+            queue: Queue::new(settings.limits()),
+            tenants: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            in_flight: BTreeSet::new(),
+            secrets: BTreeMap::new(),
+            verdicts: EndpointVerdicts::default(),
+            identity: None,
+            endpoint: Endpoint {
+                hash: String::new(),
+                keys: Vec::new(),
+                since: now,
+                replace_within: std::time::Duration::ZERO,
+            },
+            served_until,
+        }
+    }
+
+    /// Copies what a pass over a mailbox needs.
+    pub(super) fn start(&self, shared: &Inner, key: &ObjectKey) -> Option<Start> {
+        let entry = self.store.mailbox(key)?.clone();
+        let mut tenant = self.store.view(&entry);
+        if let TenantView::Known(known) = &mut tenant {
+            known.endpoint = if shared.settings.listening() {
+                self.verdicts.state_for(&known.app.cloud, entry.record.uid)
+            } else {
+                EndpointState::NotListening
+            };
+        }
+        let conflict = self.store.conflict(&entry).cloned();
+        let gateway = entry
+            .desired
+            .as_ref()
+            .as_ref()
+            .ok()
+            .and_then(|desired| self.gateway(&desired.tenant));
+        Some(Start {
+            entry,
+            tenant,
+            conflict,
+            endpoint: self.endpoint.clone(),
+            gateway,
+        })
+    }
+
+    /// The way to Microsoft for a tenant, also for one that is gone.
+    pub(super) fn gateway(&self, tenant: &ObjectKey) -> Option<TenantGateway> {
+        let living = self
+            .tenants
+            .get(tenant)
+            .and_then(|state| state.link.gateway().cloned());
+        living.or_else(|| self.retired.get(tenant).map(|(gateway, _)| gateway.clone()))
+    }
+
+    /// When a mailbox is due, and how urgent it is.
+    pub(super) fn next(
+        &self,
+        shared: &Inner,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Class)> {
+        self.start(shared, key)?.agenda(shared).next(now)
+    }
+
+    /// Puts a mailbox into the queue by what is coming for it.
+    pub(super) fn refresh(&mut self, shared: &Inner, key: &ObjectKey, now: Timestamp) {
+        self.refresh_after(shared, key, (now, std::time::Duration::ZERO));
+    }
+
+    /// As [`World::refresh`], but what is due at once waits a little: spreads what concerns many.
+    pub(super) fn refresh_after(
+        &mut self,
+        shared: &Inner,
+        key: &ObjectKey,
+        when: (Timestamp, std::time::Duration),
+    ) {
+        let (now, wait) = when;
+        let Some(lane) = self.lane_of(key) else {
+            return;
+        };
+        if let Some((at, class)) = self.next(shared, key, now) {
+            let at = at.max(crate::domain::schedule::later(now, wait));
+            self.queue.wake(Item::Mailbox(key.clone()), lane, at, class);
+        }
+    }
+
+    fn lane_of(&self, key: &ObjectKey) -> Option<Lane> {
+        let entry = self.store.mailbox(key)?;
+        let tenant = match entry.desired.as_ref() {
+            Ok(desired) => desired.tenant.clone(),
+            Err(_) => key.clone(),
+        };
+        Some(Lane::Mailboxes(tenant))
+    }
+
+    /// Looks anew at all mailboxes of a tenant whose state changed, spread over time.
+    pub(super) fn refresh_mailboxes_of(
+        &mut self,
+        shared: &Inner,
+        tenant: &ObjectKey,
+        now: Timestamp,
+    ) {
+        let keys: Vec<ObjectKey> = self
+            .store
+            .mailboxes_of(tenant)
+            .map(|entry| entry.record.key.clone())
+            .collect();
+        for (position, key) in keys.iter().enumerate() {
+            let wait = smear::nth(position, SMEARED_WRITES_PER_SECOND);
+            self.refresh_after(shared, key, (now, wait));
+        }
+    }
+
+    /// Looks anew at every mailbox.
+    pub(super) fn refresh_all(&mut self, shared: &Inner, now: Timestamp) {
+        let keys: Vec<ObjectKey> = self
+            .store
+            .mailboxes()
+            .map(|entry| entry.record.key.clone())
+            .collect();
+        for key in &keys {
+            self.refresh(shared, key, now);
+        }
+    }
+
+    /// Wakes a tenant's own pass.
+    pub(super) fn wake_tenant(&mut self, key: &ObjectKey, at: Timestamp, class: Class) {
+        self.queue.wake(
+            Item::Tenant(key.clone()),
+            Lane::Tenant(key.clone()),
+            at,
+            class,
+        );
+    }
+
+    /// Other mailboxes with the address: they may conflict now, or no longer.
+    pub(super) fn refresh_namesakes(
+        &mut self,
+        shared: &Inner,
+        record: &MailboxRecord,
+        now: Timestamp,
+    ) {
+        let keys: Vec<ObjectKey> = self
+            .store
+            .namesakes(&record.spec.address)
+            .map(|entry| entry.record.key.clone())
+            .filter(|key| *key != record.key)
+            .collect();
+        for key in &keys {
+            self.refresh(shared, key, now);
+        }
+    }
+
+    /// Notes who we are and which keys we hold; what was made for another endpoint is replaced from now on.
+    pub(super) fn identify(
+        &mut self,
+        identity: Arc<Identity>,
+        urls: &NotificationUrls,
+        now: Timestamp,
+    ) {
+        let keys: Vec<_> = identity.keys.ids().collect();
+        let hash = urls.endpoint_hash();
+        let count = self.store.mailboxes().count();
+        if self.endpoint.hash != hash || self.endpoint.keys != keys {
+            let replace_within = smear::window_for(count, REPLACEMENTS_PER_SECOND);
+            self.endpoint = Endpoint {
+                hash,
+                keys,
+                since: now,
+                replace_within,
+            };
+        }
+        self.identity = Some(identity);
+    }
+}
+
+/// Finds the tenant of an object for the receiver's metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Labels(Arc<Mutex<Option<Context>>>);
+
+impl Labels {
+    /// The controller whose store is followed, if this process leads.
+    pub(super) fn followed(&self) -> Option<Context> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From now on answers from this controller's store.
+    pub(super) fn follow(&self, context: Option<Context>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = context;
+    }
+}
+
+impl Labels {
+    /// `namespace/name` of the CalendarTenant of the mailbox with this UID, if it is known.
+    #[must_use]
+    pub fn tenant(&self, uid: &Uid) -> Option<Arc<str>> {
+        let context = self.followed()?;
+        let world = context.world();
+        let entry = world.store.mailbox(world.store.key_of(*uid)?)?;
+        let desired = entry.desired.as_ref().as_ref().ok()?;
+        Some(desired.tenant.to_string().into())
+    }
+}

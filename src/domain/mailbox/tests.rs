@@ -1,0 +1,528 @@
+//! Whole passes over one mailbox, as a table of what Graph says and what the status then says.
+
+mod world;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::subscription::{Change, Failure};
+use super::tenant_view::{EndpointState, TenantView, TokenState};
+use crate::api::v1alpha1::condition::ConditionStatus::{False, True, Unknown};
+use crate::api::vocabulary::ConditionType as C;
+use crate::domain::reading::{Absence, Reading, Refusal};
+use crate::domain::schedule::later;
+use crate::ids::{KeyId, ObjectKey, SubscriptionId};
+use world::{ADDRESS, World, absent, outage, person, refused};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn reason(text: &str) -> String {
+    text.to_owned()
+}
+
+#[test]
+fn a_good_room_is_activated_in_one_pass_with_one_write_and_one_history_entry() {
+    let world = {
+        let mut world = World::new();
+        world.pass();
+        world
+    };
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    assert_eq!((world.writes, world.graph.created), (1, 1));
+    assert_eq!(world.record.status.history.len(), 1);
+    assert!(world.record.status.activated_at.is_some());
+    assert_eq!(world.record.status.observed_generation, Some(1));
+}
+
+#[test]
+fn a_converged_mailbox_wants_nothing_before_its_slot() {
+    let mut world = World::converged();
+    assert!(!world.pass());
+    assert!(world.next().unwrap() > world.now);
+}
+
+#[test]
+fn a_routine_check_of_a_good_mailbox_writes_nothing() {
+    let mut world = World::converged();
+    let end = later(world.now, 3 * HOUR);
+    world.run_until(end);
+    assert!(world.graph.looks >= 6, "{} looks", world.graph.looks);
+    assert_eq!((world.writes, world.graph.changes.len()), (0, 0));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
+    type Break = fn(&mut World);
+    let cases: &[(&str, Break, C, &str)] = &[
+        (
+            "unknown",
+            |w| w.graph.directory = Reading::Present(vec![]),
+            C::MailboxNotFound,
+            "NotFound",
+        ),
+        (
+            "guest",
+            |w| {
+                let mut guest = person(ADDRESS);
+                guest.guest = true;
+                w.graph.directory = Reading::Present(vec![guest]);
+            },
+            C::MailboxNotFound,
+            "GuestAccount",
+        ),
+        (
+            "on-premises",
+            |w| {
+                w.graph.calendar = Reading::Absent(Absence {
+                    not_enabled_for_rest: true,
+                    request_id: None,
+                });
+            },
+            C::MailboxNotFound,
+            "NotEnabledForRest",
+        ),
+        (
+            "alias",
+            |w| w.graph.directory = Reading::Present(vec![person("a@contoso.example")]),
+            C::AddressMismatch,
+            "AliasUsed",
+        ),
+        (
+            "sign-in name",
+            |w| {
+                w.graph.directory = Reading::Present(vec![]);
+                w.graph.sign_in = Reading::Present(person("a@contoso.example"));
+            },
+            C::AddressMismatch,
+            "UserPrincipalNameUsed",
+        ),
+        (
+            "apostrophe",
+            |w| {
+                w.record.spec.address = "o'neil@contoso.example".to_owned();
+                w.graph.directory = Reading::Present(vec![person("o'neil@contoso.example")]);
+            },
+            C::AddressMismatch,
+            "UnsupportedCharacter",
+        ),
+        (
+            "policy",
+            |w| w.graph.calendar = Reading::Forbidden(refused()),
+            C::Unauthorized,
+            "AccessPolicyDenied",
+        ),
+        (
+            "domain",
+            |w| w.record.spec.address = "room-a@other.example".to_owned(),
+            C::DomainMismatch,
+            "DomainNotInTenant",
+        ),
+        (
+            "domain of others",
+            |w| {
+                w.tenant().domains.as_mut().unwrap().allowed =
+                    Some(vec!["rooms.example".to_owned()]);
+            },
+            C::DomainMismatch,
+            "DomainNotAllowed",
+        ),
+        (
+            "conflict",
+            |w| w.conflict = Some(ObjectKey::new("rooms", "older")),
+            C::Conflict,
+            "AddressInUse",
+        ),
+        (
+            "no tenant",
+            |w| w.tenant = TenantView::Missing(ObjectKey::new("rooms", "contoso")),
+            C::TenantNotReady,
+            "TenantNotFound",
+        ),
+        (
+            "not permitted",
+            |w| w.tenant = TenantView::NotPermitted(ObjectKey::new("x", "contoso")),
+            C::TenantNotReady,
+            "ReferenceNotPermitted",
+        ),
+        (
+            "held by another",
+            |w| {
+                let ends = later(w.now, HOUR);
+                w.graph
+                    .subscriptions
+                    .insert(SubscriptionId::new("foreign"), (ends, false));
+            },
+            C::SubscriptionInactive,
+            "HeldByAnother",
+        ),
+        (
+            "refused",
+            |w| {
+                w.graph.writes = Some(Failure::Refused {
+                    by_access_policy: false,
+                    request_id: None,
+                });
+            },
+            C::Unauthorized,
+            "SubscribeDenied",
+        ),
+        (
+            "quota",
+            |w| w.graph.writes = Some(Failure::QuotaExceeded { request_id: None }),
+            C::SubscriptionInactive,
+            "QuotaExceeded",
+        ),
+    ];
+    for (name, break_, condition, expected) in cases {
+        let mut world = World::new();
+        break_(&mut world);
+        assert!(world.pass(), "{name}");
+        assert_eq!(world.says(condition), (True, reason(expected)), "{name}");
+        assert_eq!(
+            world.says(&C::Ready),
+            (False, condition.to_string()),
+            "{name}"
+        );
+        let problems = world
+            .record
+            .status
+            .conditions
+            .iter()
+            .filter(|c| c.status == True && !matches!(c.type_, C::Stalled | C::Reconciling));
+        assert_eq!(
+            problems.count(),
+            1,
+            "{name}: {:#?}",
+            world.record.status.conditions
+        );
+        assert_eq!(world.graph.created, 0, "{name}");
+        assert!(!world.pass(), "{name}: nothing is due right after");
+    }
+}
+
+#[test]
+fn a_room_that_places_does_not_list_is_ready_all_the_same() {
+    let mut world = World::new();
+    world.graph.place = Reading::Absent(absent());
+    world.pass();
+    assert_eq!(world.says(&C::RoomNotListed), (True, reason("NotInPlaces")));
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
+fn without_the_right_to_read_users_the_address_itself_is_used() {
+    let mut world = World::new();
+    world.graph.directory = Reading::Forbidden(Refusal {
+        by_access_policy: false,
+        request_id: None,
+    });
+    world.pass();
+    assert_eq!(
+        world.says(&C::AddressMismatch),
+        (Unknown, reason("PermissionMissing"))
+    );
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    let created = world
+        .graph
+        .changes
+        .iter()
+        .find(|c| matches!(c, Change::Create { .. }))
+        .unwrap();
+    assert!(matches!(created, Change::Create { mailbox, .. } if mailbox.as_str() == ADDRESS));
+}
+
+#[test]
+fn a_problem_is_looked_at_again_after_about_a_minute_and_repaired() {
+    let mut world = World::new();
+    world.graph.directory = Reading::Present(vec![]);
+    world.pass();
+    world.graph.directory = Reading::Present(vec![person(ADDRESS)]);
+    let end = later(world.now, Duration::from_secs(80));
+    world.run_until(end);
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    assert_eq!(world.record.status.history.len(), 2);
+}
+
+#[test]
+fn an_unknown_address_is_stalled_after_ten_minutes_and_not_before() {
+    let mut world = World::new();
+    world.graph.directory = Reading::Present(vec![]);
+    let end = later(world.now, Duration::from_secs(599));
+    world.run_until(end);
+    assert_eq!(world.record.status.observed_generation, Some(-1));
+    let end = later(world.now, Duration::from_secs(2));
+    world.run_until(end);
+    assert_eq!(world.says(&C::Stalled), (True, reason("NotFound")));
+    assert_eq!(world.record.status.observed_generation, Some(1));
+}
+
+#[test]
+fn renewals_go_on_while_checks_fail() {
+    let mut world = World::converged();
+    world.graph.directory = Reading::Present(vec![]);
+    world.tenant().domains.as_mut().unwrap().verified.clear();
+    let end = later(world.now, 24 * 14 * HOUR);
+    world.run_until(end);
+    assert_eq!(world.says(&C::Ready), (False, reason("DomainMismatch")));
+    assert_eq!(world.graph.created, 1);
+    assert!(
+        world
+            .graph
+            .subscriptions
+            .values()
+            .all(|(ends, _)| *ends > world.now)
+    );
+}
+
+#[test]
+fn a_renewal_that_fails_for_nine_tenths_of_what_is_left_does_not_lapse() {
+    let mut world = World::converged();
+    let current = world.record.status.subscription.clone().unwrap();
+    let (due, ends) = (current.renew_at.timestamp(), current.expires_at.timestamp());
+    world.run_until(
+        due.saturating_sub(jiff::SignedDuration::from_secs(1))
+            .unwrap(),
+    );
+    world.graph.writes = Some(Failure::Unavailable(outage()));
+    let left = Duration::try_from(ends.duration_since(due)).unwrap();
+    world.run_until(later(due, left.mul_f64(0.9)));
+    world.graph.writes = None;
+    world.run_until(ends);
+    assert_eq!(world.graph.created, 1);
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (False, reason("SubscriptionActive"))
+    );
+}
+
+#[test]
+fn a_subscription_that_is_gone_when_it_is_renewed_is_created_anew_with_the_gap_recorded() {
+    let mut world = World::converged();
+    world.graph.subscriptions.clear();
+    let due = world
+        .record
+        .status
+        .subscription
+        .as_ref()
+        .unwrap()
+        .renew_at
+        .timestamp();
+    world.run_until(later(due, Duration::from_secs(1)));
+    assert_eq!(world.graph.created, 2);
+    let latest = &world.record.status.history[0];
+    assert_eq!(latest.reason, "SubscriptionReplaced");
+    assert!(
+        latest.message.contains("No notifications were sent from"),
+        "{}",
+        latest.message
+    );
+}
+
+#[test]
+fn a_removal_that_graph_tells_of_is_verified_and_repaired_at_once() {
+    let mut world = World::converged();
+    world.memory.verify_wanted = true;
+    assert!(world.pass());
+    assert_eq!(
+        (world.graph.created, world.writes),
+        (1, 0),
+        "it was a false alarm"
+    );
+    world.graph.subscriptions.clear();
+    world.memory.verify_wanted = true;
+    assert!(world.pass());
+    assert_eq!(world.graph.created, 2);
+    assert_eq!(
+        world.record.status.history[0].reason,
+        "SubscriptionReplaced"
+    );
+}
+
+#[test]
+fn what_a_crash_between_create_and_status_left_is_replaced_not_adopted() {
+    let mut world = World::new();
+    let ends = later(world.now, HOUR);
+    world
+        .graph
+        .subscriptions
+        .insert(SubscriptionId::new("left-over"), (ends, true));
+    world.pass();
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    let ids: Vec<_> = world
+        .graph
+        .subscriptions
+        .keys()
+        .map(SubscriptionId::as_str)
+        .collect();
+    assert_eq!(ids, ["s1"]);
+}
+
+#[test]
+fn a_changed_endpoint_replaces_the_subscription_and_leaves_exactly_one() {
+    let mut world = World::converged();
+    world.endpoint.hash = "there".to_owned();
+    assert!(world.pass());
+    let status = &world.record.status;
+    assert_eq!(status.subscription.as_ref().unwrap().endpoint_hash, "there");
+    assert_eq!(status.history[0].reason, "SubscriptionReplaced");
+    assert_eq!(world.graph.subscriptions.len(), 1);
+    assert!(!world.pass());
+}
+
+#[test]
+fn a_rotated_key_replaces_nothing_before_the_renewal() {
+    let mut world = World::converged();
+    world.endpoint.keys.push(KeyId(2));
+    assert!(!world.pass());
+    let due = world
+        .record
+        .status
+        .subscription
+        .as_ref()
+        .unwrap()
+        .renew_at
+        .timestamp();
+    world.run_until(later(due, Duration::from_secs(1)));
+    assert_eq!(
+        world.record.status.subscription.as_ref().unwrap().key_id,
+        KeyId(2)
+    );
+    assert_eq!(world.graph.subscriptions.len(), 1);
+}
+
+#[test]
+fn a_lost_key_replaces_the_subscription() {
+    let mut world = World::converged();
+    world.endpoint.keys = vec![KeyId(9)];
+    assert!(world.pass());
+    assert_eq!(
+        world.record.status.subscription.as_ref().unwrap().key_id,
+        KeyId(9)
+    );
+    assert_eq!(world.graph.subscriptions.len(), 1);
+}
+
+#[test]
+fn a_life_that_graph_does_not_grant_is_asked_for_again_within_its_limit() {
+    let mut world = World::new();
+    world.graph.longest = Duration::from_hours(71);
+    world.pass();
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
+fn a_changed_address_moves_the_subscription() {
+    let mut world = World::converged();
+    let mut other = person("room-b@contoso.example");
+    other.id = crate::ids::MailboxId::new("id-of-b");
+    world.record.spec.address = "room-b@contoso.example".to_owned();
+    world.record.generation = 2;
+    world.graph.directory = Reading::Present(vec![other]);
+    world.advance(HOUR / 60);
+    assert!(world.pass());
+    let status = &world.record.status;
+    assert_eq!(status.mailbox.as_ref().unwrap().id.as_str(), "id-of-b");
+    assert_eq!(world.graph.subscriptions.len(), 1);
+    assert_eq!(status.activated_at.unwrap().timestamp(), world.now);
+}
+
+#[test]
+fn disabling_the_subscription_removes_it_and_leaves_the_mailbox_ready() {
+    let mut world = World::converged();
+    world.record.spec.subscription.enabled = false;
+    world.record.generation = 2;
+    assert!(world.pass());
+    assert!(world.graph.subscriptions.is_empty());
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (False, reason("NotApplicable"))
+    );
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
+fn suspending_asks_nothing_and_keeps_the_subscription() {
+    let mut world = World::converged();
+    world.record.spec.suspend = true;
+    world.record.generation = 2;
+    assert!(world.pass());
+    assert_eq!(world.says(&C::Ready), (Unknown, reason("Suspended")));
+    assert_eq!(world.record.status.observed_generation, Some(2));
+    assert_eq!((world.graph.looks, world.graph.changes.len()), (0, 0));
+    assert!(!world.pass());
+}
+
+#[test]
+fn a_tenant_that_loses_its_token_shows_after_five_minutes_and_clears_at_once() {
+    let mut world = World::converged();
+    let since = world.now;
+    world.tenant().token = TokenState::Refused {
+        since,
+        reason: "ClientSecretExpired".to_owned(),
+    };
+    world.run_until(later(since, Duration::from_secs(299)));
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    world.run_until(later(since, Duration::from_secs(301)));
+    assert_eq!(
+        world.says(&C::TenantNotReady),
+        (True, reason("TenantUnauthorized"))
+    );
+    world.tenant().token = TokenState::Issued;
+    assert!(world.pass());
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
+fn while_the_receiver_does_not_listen_nothing_is_created_and_then_at_once() {
+    let mut world = World::new();
+    world.tenant().endpoint = EndpointState::NotListening;
+    world.pass();
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (True, reason("Pending"))
+    );
+    world.tenant().endpoint = EndpointState::Usable;
+    assert!(world.pass());
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
+fn the_annotation_asks_for_a_check_and_is_echoed() {
+    let mut world = World::converged();
+    world.record.requested_at = Some("now".to_owned());
+    assert!(world.pass());
+    assert_eq!(
+        world.record.status.last_handled_reconcile_at.as_deref(),
+        Some("now")
+    );
+    assert!(world.graph.looks > 0);
+    assert!(!world.pass());
+}
+
+fn any_outage() -> impl Strategy<Value = [bool; 6]> {
+    proptest::array::uniform6(any::<bool>())
+}
+
+proptest! {
+    #[test]
+    fn nothing_destructive_follows_from_what_is_unavailable(broken in any_outage(), hours in 1_u64..2000) {
+        let mut world = World::converged();
+        let [directory, sign_in, calendar, place, writes, wanted] = broken;
+        if directory { world.graph.directory = Reading::Unavailable(outage()); }
+        if sign_in { world.graph.sign_in = Reading::Unavailable(outage()); }
+        if calendar { world.graph.calendar = Reading::Unavailable(outage()); }
+        if place { world.graph.place = Reading::Unavailable(outage()); }
+        if writes { world.graph.writes = Some(Failure::Unavailable(outage())); }
+        world.memory.check_wanted = wanted;
+        let renewed_until = world.record.status.subscription.as_ref().unwrap().renew_at.timestamp();
+        let end = later(world.now, Duration::from_mins(hours)).min(renewed_until);
+        world.run_until(end);
+        let destroyed = world.graph.changes.iter().any(|c| matches!(c, Change::Delete { .. } | Change::Create { .. }));
+        prop_assert!(!destroyed, "{:?}", world.graph.changes);
+        let problems = world.record.status.conditions.iter().filter(|c| c.status == True);
+        let flipped = problems.filter(|c| !matches!(c.type_, C::Ready | C::Reconciling)).count();
+        prop_assert_eq!(flipped, 0, "an outage of Graph is no problem of the mailbox");
+    }
+}

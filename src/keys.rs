@@ -1,0 +1,288 @@
+//! The key Secret: made when it is missing, written again when it is deleted, read again when it changes.
+//!
+//! Every replica follows it, since every replica verifies notifications; only the one that may write makes or
+//! restores it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::Client;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use rand::RngExt;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::admin::{Readiness, Requirement};
+use crate::clock::{Clock, sleep};
+use crate::domain::identity::{Identity, KEY_LENGTH, KeyRing, KeyRingError, entry_name, instance};
+use crate::graph::gateway::Fence;
+use crate::ids::{InstanceId, KeyId, ObjectKey};
+use crate::notification::receiver::IdentitySlot;
+
+/// How often the Secret is looked at without a sign that it changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How long to wait after the API server did not answer.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Why the keys are not as they should be.
+#[derive(Debug, Error)]
+pub enum KeysError {
+    /// The API server refused or did not answer.
+    #[error("the key Secret cannot be read or written: {source}")]
+    Cluster {
+        /// What it said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The Secret holds no usable keys.
+    #[error(transparent)]
+    Unusable(KeyRingError),
+}
+
+fn refused(error: kube::Error) -> KeysError {
+    KeysError::Cluster {
+        source: Box::new(error),
+    }
+}
+
+/// Follows the key Secret.
+pub struct Keys {
+    client: Client,
+    secret: ObjectKey,
+    clock: Clock,
+    fence: Arc<dyn Fence>,
+    slot: IdentitySlot,
+    readiness: Readiness,
+    held: watch::Sender<Option<Arc<Identity>>>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys")
+            .field("secret", &self.secret)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Publishes in `slot` what `secret` holds, and writes it only while `fence` allows.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        secret: ObjectKey,
+        clock: Clock,
+        fence: Arc<dyn Fence>,
+        (slot, readiness): (IdentitySlot, Readiness),
+    ) -> Self {
+        Self {
+            client,
+            secret,
+            clock,
+            fence,
+            slot,
+            readiness,
+            held: watch::Sender::new(None),
+        }
+    }
+
+    /// Who we are and which keys we hold, as soon as that is known.
+    #[must_use]
+    pub fn identity(&self) -> watch::Receiver<Option<Arc<Identity>>> {
+        self.held.subscribe()
+    }
+
+    /// Follows the Secret for as long as the process runs, and drops keys when `used` tells which subscriptions
+    /// need. `news` wakes it early, such as when this process begins to lead.
+    pub async fn follow(
+        self,
+        mut news: watch::Receiver<()>,
+        mut used: watch::Receiver<BTreeSet<KeyId>>,
+    ) {
+        let instance = self.instance().await;
+        let api: Api<PartialObjectMeta<Secret>> =
+            Api::namespaced(self.client.clone(), &self.secret.namespace);
+        let config =
+            watcher::Config::default().fields(&format!("metadata.name={}", self.secret.name));
+        let stream = watcher(api, config).default_backoff();
+        let mut stream = std::pin::pin!(stream);
+        loop {
+            let pause = match self.look(&instance).await {
+                Ok(()) => LOOK_AGAIN,
+                Err(error) => {
+                    tracing::warn!(%error, "the keys of notifications are not as they should be");
+                    if self.slot.load().is_none() {
+                        self.readiness.unmet(Requirement::Keys, error.to_string());
+                    }
+                    RETRY
+                }
+            };
+            tokio::select! {
+                _ = stream.next() => {}
+                Ok(()) = news.changed() => {}
+                Ok(()) = used.changed() => self.drop_unused(&mut used).await,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    fn api(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.secret.namespace)
+    }
+
+    /// This installation's name, as soon as the cluster tells who it is.
+    async fn instance(&self) -> InstanceId {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        loop {
+            match namespaces.get_metadata("kube-system").await {
+                Ok(found) => {
+                    return instance(&found.metadata.uid.unwrap_or_default(), &self.secret);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the cluster's identity (UID of kube-system) cannot be read yet");
+                }
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Brings memory and Secret together.
+    async fn look(&self, instance: &InstanceId) -> Result<(), KeysError> {
+        let held = self.slot.load_full();
+        match (
+            self.api()
+                .get_opt(&self.secret.name)
+                .await
+                .map_err(refused)?,
+            &held,
+        ) {
+            (Some(secret), _) => {
+                let ring = KeyRing::from_secret(&entries(secret)).map_err(KeysError::Unusable)?;
+                self.publish(instance, ring);
+                Ok(())
+            }
+            (None, _) if !self.fence.may_write() => {
+                if held.is_none() {
+                    self.readiness.unmet(
+                        Requirement::Keys,
+                        "the leader has not made the key Secret yet",
+                    );
+                }
+                Ok(())
+            }
+            (None, Some(identity)) => {
+                tracing::warn!(secret = %self.secret, "the key Secret was deleted; it is written again");
+                self.create(&identity.keys).await
+            }
+            (None, None) => {
+                let ring =
+                    KeyRing::generate(self.new_number(), rand::rng().random::<[u8; KEY_LENGTH]>());
+                tracing::info!(secret = %self.secret, "a first signing key is made");
+                self.create(&ring).await?;
+                self.publish(instance, ring);
+                Ok(())
+            }
+        }
+    }
+
+    /// Minutes since the epoch: a key that is made anew never has the number of one that was lost.
+    fn new_number(&self) -> KeyId {
+        KeyId(u32::try_from(self.clock.now().as_second() / 60).unwrap_or(u32::MAX))
+    }
+
+    async fn create(&self, ring: &KeyRing) -> Result<(), KeysError> {
+        let secret = Secret {
+            metadata: ObjectMeta {
+                name: Some(self.secret.name.to_string()),
+                namespace: Some(self.secret.namespace.to_string()),
+                ..ObjectMeta::default()
+            },
+            data: Some(data_of(ring)),
+            type_: Some("Opaque".to_owned()),
+            ..Secret::default()
+        };
+        match self.api().create(&PostParams::default(), &secret).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Drops keys that no subscription uses any more.
+    async fn drop_unused(&self, used: &mut watch::Receiver<BTreeSet<KeyId>>) {
+        let used = used.borrow_and_update().clone();
+        if let Err(error) = self.write_without_unused(&used).await {
+            tracing::warn!(%error, "keys that no subscription uses could not be dropped; it is tried again");
+        }
+    }
+
+    async fn write_without_unused(&self, used: &BTreeSet<KeyId>) -> Result<(), KeysError> {
+        let Some(identity) = self.slot.load_full() else {
+            return Ok(());
+        };
+        let fewer = identity.keys.without_unused(used);
+        let gone: BTreeSet<KeyId> = identity.keys.ids().filter(|id| !fewer.holds(*id)).collect();
+        if gone.is_empty() || !self.fence.may_write() {
+            return Ok(());
+        }
+        let Some(mut secret) = self
+            .api()
+            .get_opt(&self.secret.name)
+            .await
+            .map_err(refused)?
+        else {
+            return Ok(());
+        };
+        if let Some(data) = &mut secret.data {
+            data.retain(|entry, _| !gone.iter().any(|id| *entry == entry_name(*id)));
+        }
+        let (api, parameters) = (self.api(), PostParams::default());
+        let replaced = api.replace(&self.secret.name, &parameters, &secret).await;
+        replaced.map_err(refused)?;
+        tracing::info!(secret = %self.secret, count = gone.len(), "keys that no subscription uses any more were dropped");
+        self.publish(&identity.instance, fewer);
+        Ok(())
+    }
+
+    fn publish(&self, instance: &InstanceId, ring: KeyRing) {
+        let same = self
+            .slot
+            .load()
+            .as_ref()
+            .is_some_and(|held| held.keys.to_secret() == ring.to_secret());
+        if same {
+            return;
+        }
+        if !ring.ignored().is_empty() {
+            tracing::warn!(secret = %self.secret, count = ring.ignored().len(), "entries of the key Secret that are not named key-<number> are ignored");
+        }
+        self.slot.store(Some(Arc::new(Identity {
+            instance: instance.clone(),
+            keys: ring,
+        })));
+        self.readiness.met(Requirement::Keys);
+        self.held.send_replace(self.slot.load_full());
+    }
+}
+
+fn entries(secret: Secret) -> BTreeMap<String, Vec<u8>> {
+    secret
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, ByteString(bytes))| (name, bytes))
+        .collect()
+}
+
+fn data_of(ring: &KeyRing) -> BTreeMap<String, ByteString> {
+    ring.to_secret()
+        .into_iter()
+        .map(|(name, bytes)| (name, ByteString(bytes)))
+        .collect()
+}
