@@ -14,14 +14,9 @@ use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::{Verdict, find, with_request_id};
+use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
 use crate::domain::reading::{Outage, OutageKind, Refusal};
 use crate::domain::schedule::{between, later};
-
-/// How long, and in how many tries, something must fail to be looked at before its condition says so.
-pub const UNAVAILABLE_PATIENCE: Duration = Duration::from_mins(15);
-
-/// See [`UNAVAILABLE_PATIENCE`].
-pub const UNAVAILABLE_TRIES: u32 = 3;
 
 /// A credential that ends within this time is said to end soon.
 pub const EXPIRES_SOON: Duration = Duration::from_hours(30 * 24);

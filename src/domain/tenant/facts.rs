@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
 use super::credential::{CredentialReading, TokenReading, denies_token};
 use super::snapshot::TenantSnapshot;
 use crate::api::v1alpha1::condition::ConditionStatus;
@@ -14,6 +13,7 @@ use crate::api::v1alpha1::tenant::CalendarTenantStatus;
 use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::find;
+use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
 use crate::domain::mailbox::tenant_view::{AcceptedDomains, TokenState};
 use crate::domain::reading::{OutageKind, Reading};
 use crate::domain::schedule::{Pace, later};
