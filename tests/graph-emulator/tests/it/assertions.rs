@@ -197,3 +197,38 @@ async fn a_federated_token_must_match_byte_for_byte_and_be_signed_by_the_issuer(
     client.emulator.update_world(remove).unwrap();
     assert_eq!(answer(&client, &rows[0].0).await, (400, 70_021));
 }
+
+#[tokio::test]
+async fn the_keys_of_an_issuer_are_found_by_discovery_or_the_refusal_says_so() {
+    let signer = Signer::new();
+    let key = Jwk::from_encoding_key(&signer.key, Algorithm::RS256).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let configuration = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")});
+    let keys = json!({"keys": [key]});
+    let router = axum::Router::new()
+        .route(
+            "/.well-known/openid-configuration",
+            axum::routing::get(async move || axum::Json(configuration)),
+        )
+        .route("/keys", axum::routing::get(async move || axum::Json(keys)));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let credential = |issuer: &str| FederatedCredential {
+        issuer: issuer.to_owned(),
+        subject: "operator".to_owned(),
+        audience: "api://AzureADTokenExchange".to_owned(),
+        jwks_file: None,
+        jwks: None,
+    };
+    let nobody = "http://127.0.0.1:9";
+    let trusted = vec![credential(&issuer), credential(nobody)];
+    let client = client_with(|application| application.federated = trusted).await;
+    let end = client.emulator.now().as_second() + 600;
+    for (issuer, expected) in [(issuer.as_str(), (200, 0)), (nobody, (400, 90_061))] {
+        let claims = json!({
+            "iss": issuer, "sub": "operator", "aud": "api://AzureADTokenExchange", "exp": end,
+        });
+        let assertion = signer.sign(&Header::new(Algorithm::RS256), &claims);
+        assert_eq!(answer(&client, &assertion).await, expected, "{issuer}");
+    }
+}

@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod ports;
 mod receiver;
+mod refusals;
 mod subscriptions;
 mod walk;
 mod worlds;

@@ -2,15 +2,17 @@
 //!
 //! Times are in UTC; invitations, recurrence, attachments and online meetings are not imitated.
 
+mod fields;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::access::{self, Caller, Need};
-use super::error::{GraphError, error, item_not_found, not_imitated, unreadable_body};
+use super::error::{error, item_not_found, not_imitated};
 use super::query::{Query, context_url, project};
 use super::{Reading, Result};
 use crate::call::{Answer, Call};
@@ -18,6 +20,7 @@ use crate::ids::Ids;
 use crate::state::Data;
 use crate::state::directory::{Account, TenantIndex};
 use crate::state::events::StoredEvent;
+use fields::{check_order, fields, invalid, shown};
 
 /// A meeting that someone books.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,110 +53,6 @@ pub(crate) struct Written {
 
 /// Where new ids and the time come from.
 pub(crate) type Making<'a> = (&'a Ids, Timestamp);
-
-/// Fields that a caller may set and that are kept as they are.
-const KEPT: &[&str] = &[
-    "subject",
-    "body",
-    "location",
-    "isAllDay",
-    "showAs",
-    "sensitivity",
-    "importance",
-    "categories",
-    "isReminderOn",
-    "reminderMinutesBeforeStart",
-    "responseRequested",
-    "allowNewTimeProposals",
-    "hideAttendees",
-];
-
-fn invalid(code: &str, message: &str) -> GraphError {
-    error(400, code, message)
-}
-
-struct Fields {
-    kept: Map<String, Value>,
-    start: Option<DateTime>,
-    end: Option<DateTime>,
-    transaction_id: Option<String>,
-    extended: Option<Vec<(String, String)>>,
-}
-
-fn fields(call: &Call) -> Result<Fields> {
-    let Ok(Value::Object(body)) = serde_json::from_slice(&call.body) else {
-        return Err(unreadable_body().into());
-    };
-    let mut fields = Fields {
-        kept: Map::new(),
-        start: None,
-        end: None,
-        transaction_id: None,
-        extended: None,
-    };
-    for (name, value) in body {
-        match name.as_str() {
-            "@odata.type" => {}
-            "start" => fields.start = Some(date_time(&value)?),
-            "end" => fields.end = Some(date_time(&value)?),
-            "transactionId" => fields.transaction_id = value.as_str().map(str::to_owned),
-            "singleValueExtendedProperties" => fields.extended = Some(extended(&value)?),
-            "attendees" if value.as_array().is_some_and(Vec::is_empty) => {}
-            known if KEPT.contains(&known) => {
-                fields.kept.insert(name, value);
-            }
-            _ => return Err(not_imitated(format!("property {name} of an event"))),
-        }
-    }
-    Ok(fields)
-}
-
-fn date_time(value: &Value) -> Result<DateTime> {
-    let zone = value["timeZone"].as_str().unwrap_or("UTC");
-    if !["UTC", "Etc/UTC", "GMT", "tzone://Microsoft/Utc"].contains(&zone) {
-        return Err(not_imitated(format!("time zone {zone}")));
-    }
-    let text = value["dateTime"].as_str().unwrap_or_default();
-    text.trim_end_matches('Z').parse().map_err(|_| {
-        invalid(
-            "ErrorPropertyValidationFailure",
-            "At least one property failed validation.",
-        )
-        .into()
-    })
-}
-
-fn extended(value: &Value) -> Result<Vec<(String, String)>> {
-    let malformed = || {
-        invalid(
-            "ErrorPropertyValidationFailure",
-            "At least one property failed validation.",
-        )
-    };
-    let list = value.as_array().ok_or_else(malformed)?;
-    list.iter()
-        .map(|one| {
-            let pair = (one["id"].as_str(), one["value"].as_str());
-            let (Some(id), Some(value)) = pair else {
-                return Err(malformed().into());
-            };
-            Ok((id.to_owned(), value.to_owned()))
-        })
-        .collect()
-}
-
-fn check_order(start: DateTime, end: DateTime) -> Result<()> {
-    if end < start {
-        let message = "The end date is earlier than the start date.";
-        return Err(invalid("ErrorCalendarEndDateIsEarlierThanStartDate", message).into());
-    }
-    Ok(())
-}
-
-fn shown(date_time: DateTime) -> Value {
-    let text = date_time.strftime("%Y-%m-%dT%H:%M:%S.%7f").to_string();
-    json!({"dateTime": text, "timeZone": "UTC"})
-}
 
 fn account<'a>(
     data: &'a Data,
