@@ -6,9 +6,7 @@ DEMO_ARGS ?=
 
 # Tests and programs are built with the same features, so that nothing is compiled twice.
 PROGRAMS := $(CARGO) build --locked --workspace --bins
-# Microsoft's own client libraries against the emulator.
-CLIENTS := $(wildcard tests/clients/run)
-DEMO := $${CARGO_TARGET_DIR:-target}/debug/demo
+BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test format lint docs audit clients generate control-plane
@@ -18,10 +16,10 @@ help: ## List what can be made
 
 demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--once", "--kubeconfig FILE")
 	$(PROGRAMS)
-	$(DEMO) $(DEMO_ARGS)
+	$(BUILT)/debug/demo $(DEMO_ARGS)
 
-test: format lint docs audit $(if $(CLIENTS),clients) ## Everything that must hold before a change is merged
-	rm -rf $${CARGO_TARGET_DIR:-target}/testbed
+test: format lint docs audit clients ## Everything that must hold before a change is merged
+	rm -rf $(BUILT)/testbed
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace --test it -- --ignored --exact secrecy::no_secret_token_or_address_was_said
 
@@ -40,11 +38,11 @@ audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 
 clients: ## Try Microsoft's own client libraries against the emulator
 	$(PROGRAMS)
-	$(CLIENTS)
+	tests/clients/run $(BUILT)/debug/graph-emulator
 
 generate: ## Rewrite the generated files
 	UPDATE=1 $(CARGO) test --locked --test it generated
 
 control-plane: ## Build kube-apiserver, etcd and kubectl, once; tests and the demo do it when needed
 	$(PROGRAMS)
-	$(DEMO) --prepare
+	$(BUILT)/debug/demo --prepare
