@@ -20,6 +20,7 @@ demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--onc
 
 test: format lint docs audit clients ## Everything that must hold before a change is merged
 	rm -rf $(BUILT)/testbed
+	$(BUILT)/debug/demo --once
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace --test it -- --ignored --exact secrecy::no_secret_token_or_address_was_said
 

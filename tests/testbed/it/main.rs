@@ -8,3 +8,4 @@ mod dependencies;
 mod guard;
 mod operator;
 mod secrecy;
+mod testbed_itself;

@@ -59,7 +59,6 @@ impl Testbed {
         let control_plane = ControlPlane::shared().await?;
         crds::install(control_plane).await?;
         let namespace = control_plane.namespace().await?;
-        sensitive::remember(&world)?;
         let emulator = start_emulator(world).await?;
         let mut options = OperatorOptions {
             allowed_endpoints: vec![emulator.base_url()],
@@ -175,8 +174,9 @@ impl Testbed {
     }
 }
 
-/// Starts an emulator on free loopback ports.
+/// Starts an emulator on free loopback ports. What is secret in its world is written down for those who search for it.
 pub async fn start_emulator(world: World) -> Result<Emulator, Error> {
+    sensitive::remember(&world)?;
     Emulator::start(world, Options::default())
         .await
         .map_err(|error| Error::Program {
