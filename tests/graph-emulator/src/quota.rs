@@ -81,6 +81,8 @@ pub(crate) struct Account<'a> {
     pub(crate) application: &'a str,
     pub(crate) tenant: &'a str,
     pub(crate) mailbox: Option<&'a str>,
+    /// Size of the tenant: larger ones may ask more of their directory.
+    pub(crate) users: usize,
 }
 
 #[derive(Debug, Default)]
@@ -180,7 +182,14 @@ fn buckets(operation: Operation, account: Account<'_>) -> Vec<(Key, Limit)> {
     };
     let mut buckets = match operation.workload() {
         Workload::Entra | Workload::Front => Vec::new(),
-        Workload::Directory => both("identity", limit(150_000, 20), limit(5_000, 10)),
+        Workload::Directory => {
+            let units = match account.users {
+                0..50 => 3_500,
+                50..=500 => 5_000,
+                501.. => 8_000,
+            };
+            both("identity", limit(150_000, 20), limit(units, 10))
+        }
         Workload::Outlook => account
             .mailbox
             .map(|mailbox| {
@@ -226,6 +235,7 @@ mod tests {
         application: "app",
         tenant: "one",
         mailbox: None,
+        users: 7,
     };
 
     fn at(seconds: i64) -> Timestamp {

@@ -99,7 +99,9 @@ fn usual(operation: Operation, status: u16) -> GraphError {
     match (status, workload) {
         (401, _) => unauthenticated("Lifetime validation failed, the token is expired."),
         (403, Workload::Directory) => insufficient_privileges(),
-        (403, Workload::Subscriptions) => relayed("Create", 403, "Forbidden", "Forbidden"),
+        (403, Workload::Subscriptions) => {
+            relayed(relayed_operation(operation), 403, "Forbidden", "Forbidden")
+        }
         (403, _) => access_denied(),
         (404, Workload::Directory) => resource_not_found("unknown"),
         (404, Workload::Outlook) => invalid_user("unknown"),
@@ -118,5 +120,16 @@ fn usual(operation: Operation, status: u16) -> GraphError {
             "generalException",
             "General exception while processing.",
         ),
+    }
+}
+
+/// What the subscription service calls it when it relays an answer of Exchange.
+fn relayed_operation(operation: Operation) -> &'static str {
+    if operation == Operation::CreateSubscription {
+        "Create"
+    } else if operation == Operation::DeleteSubscription {
+        "Delete"
+    } else {
+        "Update"
     }
 }

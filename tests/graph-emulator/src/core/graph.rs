@@ -79,12 +79,9 @@ impl Core {
                 application: &caller.client_id,
                 tenant: &caller.tenant,
                 mailbox,
+                users: tenant.mailboxes.len(),
             };
-            let cost = if route.operation == Operation::FindUsers {
-                2
-            } else {
-                1
-            };
+            let cost = resource_units(route.operation, call.query.as_deref().unwrap_or_default());
             state.quotas.count(route.operation, cost, account, now)?;
             if let (Workload::Outlook, Some(mailbox)) = (route.operation.workload(), mailbox) {
                 state.quotas.enter(&caller.client_id, mailbox)?;
@@ -293,4 +290,15 @@ fn read(data: &Data, target: &Target, call: &Call, caller: &Caller) -> graph::Re
         tenant,
     };
     graph::read(&reading, target)
+}
+
+/// What a call costs of the directory's limit.
+fn resource_units(operation: Operation, query: &str) -> u64 {
+    let base = if operation == Operation::FindUsers {
+        2
+    } else {
+        1
+    };
+    let selects = query.contains("select=");
+    if selects { (base - 1).max(1) } else { base }
 }

@@ -7,17 +7,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::{GraphError, error, unreadable_body};
+use super::Result;
+use super::error::{GraphError, error, not_imitated, unreadable_body};
 use crate::call::{Answer, Call, Content};
 use crate::operation::Operation;
 use crate::route::route;
 
 const MOST_ITEMS: usize = 20;
 
-#[derive(Debug, Deserialize)]
-struct Envelope {
-    requests: Vec<Item>,
-}
+const ITEM_FIELDS: &[&str] = &["id", "method", "url", "headers", "body", "dependsOn"];
 
 /// One request of a batch.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,13 +37,27 @@ fn invalid(message: impl Into<String>) -> GraphError {
 }
 
 /// The items of a valid batch.
-pub(crate) fn items(call: &Call) -> Result<Vec<Item>, GraphError> {
-    let envelope: Envelope = serde_json::from_slice(&call.body).map_err(|_| unreadable_body())?;
-    let items = envelope.requests;
+pub(crate) fn items(call: &Call) -> Result<Vec<Item>> {
+    let mut envelope: Value = serde_json::from_slice(&call.body).map_err(|_| unreadable_body())?;
+    let requests = envelope["requests"].take();
+    let names = requests
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object);
+    if let Some(name) = names
+        .flat_map(serde_json::Map::keys)
+        .find(|name| !ITEM_FIELDS.contains(&name.as_str()))
+    {
+        return Err(not_imitated(format!("property {name} of a batch request")));
+    }
+    let items: Vec<Item> = serde_json::from_value(requests)
+        .map_err(|error| invalid(format!("Invalid batch payload format: {error}.")))?;
     if items.is_empty() || items.len() > MOST_ITEMS {
         return Err(invalid(format!(
             "Invalid batch payload format: a batch has 1 to {MOST_ITEMS} requests."
-        )));
+        ))
+        .into());
     }
     let mut known = HashSet::new();
     for item in &items {
@@ -54,12 +66,12 @@ pub(crate) fn items(call: &Call) -> Result<Vec<Item>, GraphError> {
                 "Invalid batch payload format: request {} depends on {missing}, which does not come \
                  before it.",
                 item.id
-            )));
+            )).into());
         }
         if !known.insert(item.id.clone()) {
-            return Err(invalid(
-                "Invalid batch payload format: request ids must be unique.",
-            ));
+            return Err(
+                invalid("Invalid batch payload format: request ids must be unique.").into(),
+            );
         }
     }
     let dependent = items
@@ -69,7 +81,8 @@ pub(crate) fn items(call: &Call) -> Result<Vec<Item>, GraphError> {
     if dependent > 0 && dependent < items.len() - 1 {
         return Err(invalid(
             "Invalid batch payload format: requests must be fully parallel or fully sequential.",
-        ));
+        )
+        .into());
     }
     Ok(items)
 }
@@ -87,7 +100,7 @@ impl Item {
     }
 
     /// The call that it stands for, with the authorization of the batch.
-    pub(crate) fn call(&self, batch: &Call) -> Result<Call, GraphError> {
+    pub(crate) fn call(&self, batch: &Call) -> std::result::Result<Call, GraphError> {
         let method = Method::from_bytes(self.method.to_uppercase().as_bytes())
             .map_err(|_| invalid(format!("The method '{}' is not valid.", self.method)))?;
         let mut headers = HeaderMap::new();

@@ -159,4 +159,8 @@ async fn a_batch_answers_each_item_for_itself() {
         let reply = client.post("$batch", &json!({"requests": wrong})).await;
         assert_eq!(reply.code(), (400, "BadRequest"));
     }
+    let grouped = json!({"requests": [{
+        "id": "1", "method": "GET", "url": "/organization", "atomicityGroup": "g",
+    }]});
+    assert_eq!(client.post("$batch", &grouped).await.status, 501);
 }
