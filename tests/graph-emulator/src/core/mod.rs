@@ -106,7 +106,10 @@ impl Core {
         let task = self
             .tasks
             .spawn_on(async move { core.finish(call).await }, &self.runtime);
-        task.await.unwrap_or(Err(ConnectionCut))
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a call was not finished");
+            Err(ConnectionCut)
+        })
     }
 
     pub(crate) async fn finish(self: Arc<Self>, call: Call) -> Outcome {

@@ -224,3 +224,17 @@ async fn a_refused_notification_comes_again_when_the_pause_is_over() {
     }
     receiver.wait_for(1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_simulation_that_holds_time_feels_a_delay_without_waiting() {
+    let client = Client::new().await;
+    client.emulator.set_faults(rule(FaultRule {
+        operation: Operation::GetOrganization,
+        delay: Some(Duration::from_secs(30)),
+        ..FaultRule::default()
+    }));
+    let before = client.emulator.now();
+    assert_eq!(client.get("organization").await.status, 200);
+    let waited = client.emulator.now().duration_since(before);
+    assert!(waited >= jiff::SignedDuration::from_secs(30), "{waited}");
+}

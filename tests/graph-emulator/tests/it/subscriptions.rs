@@ -161,3 +161,84 @@ async fn lifecycle_events_go_to_their_own_url() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn a_life_is_granted_within_the_limits_of_the_world() {
+    let receiver = Receiver::start(Manner::Good).await;
+    let minutes = |minutes: u64| Some(Duration::from_mins(minutes));
+    let rows = [
+        (None, None, 10, 45),
+        (None, None, 60, 60),
+        (minutes(30), None, 600, 30),
+        (minutes(30), minutes(20), 1, 20),
+        (None, minutes(1), 5, 5),
+    ];
+    for (most, least, asked, granted) in rows {
+        let client = Client::with(|world| {
+            world.limits.max_lifetime = most;
+            world.limits.min_lifetime = least;
+        })
+        .await;
+        let body = client.subscription(ROOM, &receiver.url, asked);
+        let reply = client.post("subscriptions", &body).await;
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        let end = client.emulator.subscriptions()[0].expiration_date_time;
+        let life = end.duration_since(client.emulator.now());
+        let expected = jiff::SignedDuration::from_mins(granted);
+        let difference = (life - expected).abs();
+        assert!(
+            difference < jiff::SignedDuration::from_secs(20),
+            "{asked}: {life}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn others_subscriptions_are_invisible_and_a_policy_stops_renewals() {
+    let other = "5f1d7a9c-2222-4000-8000-000000000002";
+    let mut client = Client::with(|world| {
+        let mut second = world.tenants[0].applications[0].clone();
+        second.client_id = other.to_owned();
+        world.tenants[0].applications.push(second);
+    })
+    .await;
+    let receiver = Receiver::start(Manner::Good).await;
+    let body = client.subscription(ROOM, &receiver.url, 60);
+    let created = client.post("subscriptions", &body).await;
+    let path = format!("subscriptions/{}", created.body["id"].as_str().unwrap());
+    let ours = client.token.clone();
+    let reply = client.token_with(&[("client_id", other)]).await;
+    reply.body["access_token"]
+        .as_str()
+        .unwrap()
+        .clone_into(&mut client.token);
+    assert_eq!(client.get("subscriptions").await.body["value"], json!([]));
+    assert_eq!(client.delete(&path).await.status, 404);
+
+    client.token = ours;
+    let url = json!({"notificationUrl": format!("{}/moved", receiver.url)});
+    assert_eq!(client.patch(&path, &url).await.status, 200);
+    assert_eq!(receiver.validated().last().unwrap(), "/moved");
+    assert_eq!(
+        client.patch(&path, &json!({})).await.code(),
+        (400, "InvalidRequest")
+    );
+    assert_eq!(
+        client
+            .post(&format!("{path}/reauthorize"), &json!({}))
+            .await
+            .status,
+        204
+    );
+    let deny = |world: &mut graph_emulator::World| {
+        world.tenants[0].applications[0]
+            .denied
+            .push(ROOM.to_owned());
+    };
+    client.emulator.update_world(deny).unwrap();
+    assert_eq!(
+        client.patch(&path, &url).await.code(),
+        (403, "ExtensionError")
+    );
+    assert_eq!(client.delete(&path).await.status, 204);
+}
