@@ -74,7 +74,7 @@ pub(crate) async fn changes(
         let renewals = stage.renewals();
         if renewals > renewed {
             renewed = renewals;
-            screen.line(&format!("{renewals} renewals so far"));
+            screen.line(&format!("Subscriptions renewed so far: {renewals}"));
         }
         false
     })
