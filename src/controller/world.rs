@@ -14,12 +14,13 @@ use super::lead::Settings;
 use super::removal::Removal;
 use super::tenant::observe::Link;
 use crate::clock::Clock;
+use crate::domain::agenda::Agenda;
 use crate::domain::identity::{Identity, NotificationUrls};
 use crate::domain::mailbox::look::Observed;
 use crate::domain::mailbox::snapshot::Snapshot;
 use crate::domain::mailbox::subscription::{Endpoint, Progress};
 use crate::domain::mailbox::tenant_view::{EndpointState, TenantView};
-use crate::domain::mailbox::work::{Agenda, Work, agenda};
+use crate::domain::mailbox::work::{Work, agenda};
 use crate::domain::notification_url::EndpointVerdicts;
 use crate::domain::queue::{Class, Queue};
 use crate::domain::records::MailboxRecord;
@@ -156,7 +157,7 @@ impl Start {
     }
 
     /// What is coming for it.
-    pub(super) fn agenda(&self, shared: &Inner) -> Agenda {
+    pub(super) fn agenda(&self, shared: &Inner) -> Agenda<Work> {
         let observed = Observed::default();
         let progress = Progress::starting(&self.entry.record.status);
         agenda(&self.snapshot(shared, (&observed, &progress), Work::default()))

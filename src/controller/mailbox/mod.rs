@@ -91,18 +91,18 @@ impl<'a> Pass<'a> {
         while let Some(next) = plan_look::next(&self.snapshot()) {
             self.look(next).await;
         }
-        self.progress = subscription::noticed(&self.snapshot());
+        self.progress = subscription::outcome::noticed(&self.snapshot());
     }
 
     async fn change(&mut self) {
         for _ in 0..MOST_STEPS {
-            match subscription::next(&self.snapshot()) {
+            match subscription::plan::next(&self.snapshot()) {
                 None => return,
                 Some(Step::Look(next)) => self.look(next).await,
                 Some(Step::Change(change)) => {
                     self.show_interim().await;
                     let outcome = self.apply(&change).await;
-                    self.progress = subscription::after(&self.snapshot(), change, outcome);
+                    self.progress = subscription::outcome::after(&self.snapshot(), change, outcome);
                 }
             }
         }

@@ -65,7 +65,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         condition: ConditionType::SubscriptionInactive,
-        run: subscription::verdict,
+        run: subscription::verdict::inactive,
     },
     Rule {
         condition: ConditionType::RoomNotListed,
@@ -375,10 +375,10 @@ fn unauthorized(s: &Snapshot<'_>) -> Verdict {
         }
         Reading::Unavailable(outage) => could_not_look(s, outage),
         Reading::Present(()) => {
-            subscription::authorization(s).unwrap_or(Verdict::pass(Reason::Authorized))
+            subscription::verdict::authorization(s).unwrap_or(Verdict::pass(Reason::Authorized))
         }
         Reading::NotLooked | Reading::Absent(_) => {
-            subscription::authorization(s).unwrap_or(Verdict::Keep)
+            subscription::verdict::authorization(s).unwrap_or(Verdict::Keep)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why and when a mailbox is worked on: everything that is coming, computed from the object, what this process
 //! remembers, its tenant and the time. A restart changes nothing, since hardly anything is remembered.
 
+use std::ops::BitOr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +12,7 @@ use super::subscription;
 use super::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason};
+use crate::domain::agenda::Agenda;
 use crate::domain::conditions::{STALL_PATIENCE, agrees, find};
 use crate::domain::queue::Class;
 use crate::domain::schedule::slots::Slot;
@@ -59,10 +61,12 @@ impl Work {
         renewal_due: true,
         ..Self::NONE
     };
+}
 
-    /// Both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+impl BitOr for Work {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
         Self {
             check: self.check || other.check,
             verify: self.verify || other.verify,
@@ -72,49 +76,9 @@ impl Work {
     }
 }
 
-/// One reason to work on a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// From when on.
-    pub at: Timestamp,
-    /// How urgent.
-    pub class: Class,
-    /// What to do then.
-    pub work: Work,
-}
-
-/// Everything that is coming for one mailbox.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Agenda(Vec<Entry>);
-
-impl Agenda {
-    /// What is due at `now`, all of it in one pass; `None` when nothing is.
-    #[must_use]
-    pub fn due(&self, now: Timestamp) -> Option<Work> {
-        self.0
-            .iter()
-            .filter(|entry| entry.at <= now)
-            .map(|entry| entry.work)
-            .reduce(Work::and)
-    }
-
-    /// When the next thing is due and how urgent it is. Of what is due already, the most urgent.
-    #[must_use]
-    pub fn next(&self, now: Timestamp) -> Option<(Timestamp, Class)> {
-        self.0
-            .iter()
-            .map(|entry| (entry.at.max(now), entry.class))
-            .min()
-    }
-
-    fn add(&mut self, at: Timestamp, class: Class, work: Work) {
-        self.0.push(Entry { at, class, work });
-    }
-}
-
 /// What is coming for the mailbox of a snapshot in which nothing was looked at or changed yet.
 #[must_use]
-pub fn agenda(s: &Snapshot<'_>) -> Agenda {
+pub fn agenda(s: &Snapshot<'_>) -> Agenda<Work> {
     let mut agenda = Agenda::default();
     wishes(s, &mut agenda);
     if let Ok(desired) = s.desired
@@ -136,7 +100,7 @@ pub fn agenda(s: &Snapshot<'_>) -> Agenda {
 }
 
 /// What somebody asked for: a change of the spec, the annotation, a lifecycle event.
-fn wishes(s: &Snapshot<'_>, agenda: &mut Agenda) {
+fn wishes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
     let waits_for_token = s
         .tenant
         .known()
@@ -180,7 +144,7 @@ fn summary_is_outdated(s: &Snapshot<'_>) -> bool {
 }
 
 /// What this mailbox says about its tenant or about a conflict is no longer true, or will not be.
-fn tenant_changes(s: &Snapshot<'_>, agenda: &mut Agenda) {
+fn tenant_changes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
     for type_ in [ConditionType::TenantNotReady, ConditionType::Conflict] {
         if !agrees(
             s.previous(),
@@ -220,7 +184,7 @@ fn held_back(s: &Snapshot<'_>) -> Timestamp {
     s.memory.failures.not_before.unwrap_or(Timestamp::MIN)
 }
 
-fn retries(s: &Snapshot<'_>, agenda: &mut Agenda) {
+fn retries(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
     if let Some(at) = s.memory.failures.not_before {
         let class = if s.memory.retry.renewal_due {
             Class::Renewal
@@ -239,7 +203,7 @@ const CHECKED: [ConditionType; 4] = [
     ConditionType::Unauthorized,
 ];
 
-fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda) {
+fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>) {
     let (Ok(desired), uid) = (s.desired, s.record.uid) else {
         return;
     };
@@ -290,7 +254,7 @@ fn is_unlooked(condition: &Condition) -> bool {
         && matches!(condition.reason, Reason::Blocked | Reason::NotYetKnown)
 }
 
-fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda) {
+fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>) {
     let Ok(desired) = s.desired else { return };
     match &s.record.status.subscription {
         Some(current) if !desired.subscribed => {
@@ -302,14 +266,14 @@ fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda)
                 let ours = on_our_clock(s, current.renew_at.timestamp());
                 agenda.add(ours, Class::Renewal, Work::RENEWAL_DUE);
             }
-            if let Some(turn) = subscription::replacement_turn(s, current) {
+            if let Some(turn) = subscription::plan::replacement_turn(s, current) {
                 agenda.add(turn.max(held_back(s)), Class::Renewal, Work::NONE);
             }
         }
         None if desired.subscribed && tenant.endpoint == EndpointState::Usable => {
             let waiting = find(s.previous(), &ConditionType::SubscriptionInactive)
                 .is_some_and(|c| c.status == ConditionStatus::True && c.reason == Reason::Pending);
-            if waiting && subscription::may_create(s) {
+            if waiting && subscription::plan::may_create(s) {
                 agenda.add(held_back(s), Class::First, Work::NONE);
             }
         }

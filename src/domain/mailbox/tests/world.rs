@@ -218,16 +218,16 @@ impl World {
         while let Some(look) = self.with(work, (&observed, &progress), look::next) {
             self.look(look, &mut observed);
         }
-        progress = self.with(work, (&observed, &progress), subscription::noticed);
+        progress = self.with(work, (&observed, &progress), subscription::outcome::noticed);
         for step in 0.. {
             assert!(step < 8, "a plan does not end: {:?}", self.graph.changes);
-            match self.with(work, (&observed, &progress), subscription::next) {
+            match self.with(work, (&observed, &progress), subscription::plan::next) {
                 None => break,
                 Some(Step::Look(look)) => self.look(look, &mut observed),
                 Some(Step::Change(change)) => {
                     let outcome = self.apply(&change);
                     progress = self.with(work, (&observed, &progress), |s| {
-                        subscription::after(s, change, outcome)
+                        subscription::outcome::after(s, change, outcome)
                     });
                 }
             }

@@ -1,0 +1,140 @@
+//! What `SubscriptionInactive` and `Unauthorized` say about a subscription.
+
+use super::super::checks;
+use super::super::snapshot::Snapshot;
+use super::super::tenant_view::{EndpointState, TenantView};
+use super::{Change, Failure};
+use crate::api::v1alpha1::condition::ConditionStatus;
+use crate::api::v1alpha1::mailbox::Subscription;
+use crate::api::vocabulary::{ConditionType, MAILBOX, Reason};
+use crate::domain::conditions::{Verdict, find, with_request_id};
+
+/// A renewal that still fails in this last share of the life is a problem of its own.
+const LAST_SHARE: i32 = 20;
+
+/// What `SubscriptionInactive` says.
+pub(in crate::domain::mailbox) fn inactive(s: &Snapshot<'_>) -> Verdict {
+    let Ok(desired) = s.desired else {
+        return Verdict::Keep;
+    };
+    let current = s.progress.current.as_ref();
+    if !desired.subscribed && current.is_none() {
+        return Verdict::pass(Reason::NotApplicable);
+    }
+    if let Some(current) = current {
+        return alive_verdict(s, current);
+    }
+    if matches!(s.tenant, TenantView::Suspended(_)) {
+        return Verdict::Keep;
+    }
+    let earlier = MAILBOX
+        .iter()
+        .filter(|meta| meta.blocks_ready && *meta.type_ != ConditionType::SubscriptionInactive);
+    for meta in earlier {
+        match checks::verdict(s, meta.type_) {
+            Verdict::Problem(..) => return Verdict::blocked(meta.type_),
+            Verdict::Keep
+                if find(s.previous(), meta.type_)
+                    .is_some_and(|c| c.status == ConditionStatus::True) =>
+            {
+                return Verdict::blocked(meta.type_);
+            }
+            Verdict::Keep | Verdict::Pass(..) | Verdict::Unknown(..) => {}
+        }
+    }
+    missing_verdict(s)
+}
+
+fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
+    let ends = current.expires_at.timestamp();
+    let why = match &s.progress.failure {
+        Some((Change::Renew { .. } | Change::Create { .. }, failure)) => Some(failure.sentence()),
+        Some((Change::Delete { .. }, _)) | None => None,
+    };
+    if s.graph_now < ends {
+        let life = ends.duration_since(current.granted_at.timestamp());
+        let left = ends.duration_since(s.graph_now);
+        return match why {
+            Some(why) if left < life / LAST_SHARE => Verdict::Problem(
+                Reason::RenewFailed,
+                format!(
+                    "The subscription ends at {} and could not be renewed. {why}",
+                    current.expires_at
+                ),
+            ),
+            Some(_) | None => Verdict::pass(Reason::SubscriptionActive),
+        };
+    }
+    let why = why.map(|why| format!(" {why}")).unwrap_or_default();
+    let message = format!(
+        "The subscription ended at {} before it could be renewed.{why} It is created again as soon as Graph answers.",
+        current.expires_at
+    );
+    Verdict::Problem(Reason::Lapsed, message)
+}
+
+fn missing_verdict(s: &Snapshot<'_>) -> Verdict {
+    let lost = s.progress.lost.as_ref().map(|(_, reason)| reason.clone());
+    match &s.progress.failure {
+        Some((_, Failure::Unavailable(_))) | None => match lost {
+            Some(reason) => Verdict::Problem(reason, "The subscription is gone; a new one is being created.".to_owned()),
+            None => pending(s),
+        },
+        Some((_, Failure::QuotaExceeded { request_id })) => {
+            let message = "Graph's quota of subscriptions for this mailbox is used up. Remove subscriptions of other applications.".to_owned();
+            Verdict::Problem(Reason::QuotaExceeded, with_request_id(message, request_id.as_deref()))
+        }
+        Some((_, Failure::HeldByAnother)) => Verdict::Problem(
+            Reason::HeldByAnother,
+            "Another installation holds a subscription for this mailbox with the same application. Use one app registration for each installation.".to_owned(),
+        ),
+        Some((_, failure)) => Verdict::Problem(Reason::CreateFailed, failure.sentence()),
+    }
+}
+
+/// Nothing failed and nothing exists: it waits for something.
+fn pending(s: &Snapshot<'_>) -> Verdict {
+    let previous = find(s.previous(), &ConditionType::SubscriptionInactive);
+    let message = match s.tenant.known().map(|tenant| tenant.endpoint) {
+        Some(EndpointState::LeftToAnother) => {
+            "Graph does not accept the notification URL; another mailbox is trying it again."
+        }
+        Some(EndpointState::NotListening) => "The notification receiver does not listen yet.",
+        Some(EndpointState::Usable) | None => "The subscription is about to be created.",
+    };
+    match previous {
+        Some(c) if c.status == ConditionStatus::True && c.reason != Reason::Pending => {
+            Verdict::Keep
+        }
+        Some(_) | None => Verdict::Problem(Reason::Pending, message.to_owned()),
+    }
+}
+
+/// What a refused subscription says about authorization.
+pub(in crate::domain::mailbox) fn authorization(s: &Snapshot<'_>) -> Option<Verdict> {
+    let Some((
+        Change::Create { .. },
+        Failure::Refused {
+            by_access_policy,
+            request_id,
+        },
+    )) = &s.progress.failure
+    else {
+        return None;
+    };
+    let (reason, message) = if *by_access_policy {
+        (
+            Reason::AccessPolicyDenied,
+            "An access policy of Exchange Online keeps the application from subscribing to this mailbox. Add it to the policy's group, and allow two hours.",
+        )
+    } else {
+        (
+            Reason::SubscribeDenied,
+            "Graph refuses the subscription although the mailbox is readable. Grant Calendars.Read as an application permission, also beside Calendars.ReadWrite.",
+        )
+    };
+    Some(Verdict::Problem(
+        reason,
+        with_request_id(message.to_owned(), request_id.as_deref()),
+    ))
+}

@@ -1,0 +1,166 @@
+//! Each way in which Microsoft 365 or the cluster can be wrong, and the one name that it gets.
+
+use std::time::Duration;
+
+use super::super::subscription::Failure;
+use super::super::tenant_view::TenantView;
+use super::reason;
+use super::world::{ADDRESS, World, person, refused};
+use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
+use crate::api::vocabulary::ConditionType as C;
+use crate::domain::reading::{Absence, Reading};
+use crate::domain::schedule::later;
+use crate::ids::{ObjectKey, SubscriptionId};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
+    type Break = fn(&mut World);
+    let cases: &[(&str, Break, C, &str)] = &[
+        (
+            "unknown",
+            |w| w.graph.directory = Reading::Present(vec![]),
+            C::MailboxNotFound,
+            "NotFound",
+        ),
+        (
+            "guest",
+            |w| {
+                let mut guest = person(ADDRESS);
+                guest.guest = true;
+                w.graph.directory = Reading::Present(vec![guest]);
+            },
+            C::MailboxNotFound,
+            "GuestAccount",
+        ),
+        (
+            "on-premises",
+            |w| {
+                w.graph.calendar = Reading::Absent(Absence {
+                    not_enabled_for_rest: true,
+                    request_id: None,
+                });
+            },
+            C::MailboxNotFound,
+            "NotEnabledForRest",
+        ),
+        (
+            "alias",
+            |w| w.graph.directory = Reading::Present(vec![person("a@contoso.example")]),
+            C::AddressMismatch,
+            "AliasUsed",
+        ),
+        (
+            "sign-in name",
+            |w| {
+                w.graph.directory = Reading::Present(vec![]);
+                w.graph.sign_in = Reading::Present(person("a@contoso.example"));
+            },
+            C::AddressMismatch,
+            "UserPrincipalNameUsed",
+        ),
+        (
+            "apostrophe",
+            |w| {
+                w.record.spec.address = "o'neil@contoso.example".to_owned();
+                w.graph.directory = Reading::Present(vec![person("o'neil@contoso.example")]);
+            },
+            C::AddressMismatch,
+            "UnsupportedCharacter",
+        ),
+        (
+            "policy",
+            |w| w.graph.calendar = Reading::Forbidden(refused()),
+            C::Unauthorized,
+            "AccessPolicyDenied",
+        ),
+        (
+            "domain",
+            |w| w.record.spec.address = "room-a@other.example".to_owned(),
+            C::DomainMismatch,
+            "DomainNotInTenant",
+        ),
+        (
+            "domain of others",
+            |w| {
+                w.tenant().domains.as_mut().unwrap().allowed =
+                    Some(vec!["rooms.example".to_owned()]);
+            },
+            C::DomainMismatch,
+            "DomainNotAllowed",
+        ),
+        (
+            "conflict",
+            |w| w.conflict = Some(ObjectKey::new("rooms", "older")),
+            C::Conflict,
+            "AddressInUse",
+        ),
+        (
+            "no tenant",
+            |w| w.tenant = TenantView::Missing(ObjectKey::new("rooms", "contoso")),
+            C::TenantNotReady,
+            "TenantNotFound",
+        ),
+        (
+            "not permitted",
+            |w| w.tenant = TenantView::NotPermitted(ObjectKey::new("x", "contoso")),
+            C::TenantNotReady,
+            "ReferenceNotPermitted",
+        ),
+        (
+            "held by another",
+            |w| {
+                let ends = later(w.now, HOUR);
+                w.graph
+                    .subscriptions
+                    .insert(SubscriptionId::new("foreign"), (ends, false));
+            },
+            C::SubscriptionInactive,
+            "HeldByAnother",
+        ),
+        (
+            "refused",
+            |w| {
+                w.graph.writes = Some(Failure::Refused {
+                    by_access_policy: false,
+                    request_id: None,
+                });
+            },
+            C::Unauthorized,
+            "SubscribeDenied",
+        ),
+        (
+            "quota",
+            |w| w.graph.writes = Some(Failure::QuotaExceeded { request_id: None }),
+            C::SubscriptionInactive,
+            "QuotaExceeded",
+        ),
+    ];
+    for (name, break_, condition, expected) in cases {
+        let mut world = World::new();
+        break_(&mut world);
+        assert!(world.pass(), "{name}");
+        assert_eq!(world.says(condition), (True, reason(expected)), "{name}");
+        assert_eq!(
+            world.says(&C::Ready),
+            (False, condition.to_string()),
+            "{name}"
+        );
+        let problems = world
+            .record
+            .status
+            .conditions
+            .iter()
+            .filter(|c| c.status == True && !matches!(c.type_, C::Stalled | C::Reconciling));
+        assert_eq!(
+            problems.count(),
+            1,
+            "{name}: {:#?}",
+            world.record.status.conditions
+        );
+        assert_eq!(world.graph.created, 0, "{name}");
+        assert!(!world.pass(), "{name}: nothing is due right after");
+    }
+}
