@@ -18,6 +18,14 @@ use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
 use crate::domain::tenant::work::{Work, agenda};
 use crate::ids::{AppTenant, ObjectKey};
 
+/// What a mailbox's pass saw to work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Works {
+    pub(super) calendars: bool,
+    pub(super) places: bool,
+    pub(super) directory: bool,
+}
+
 impl World {
     /// The decision's view of a tenant, with what was seen in a pass.
     pub(super) fn tenant_due(
@@ -182,26 +190,43 @@ impl World {
         }
     }
 
-    /// A calendar of the tenant was read; whether that was not known lately.
-    pub(super) fn prove_calendars(&mut self, tenant: &ObjectKey, now: Timestamp) -> bool {
-        let Some(state) = self.tenants.get_mut(tenant) else {
-            return false;
-        };
-        let first = state.facts.evidence.calendars.is_none();
-        state.facts.evidence.calendars = Some(now);
-        if let Some(entry) = self.store.tenant_mut(tenant) {
-            entry.known.calendars_readable = true;
-        }
-        first
-    }
-
-    /// A call was refused for want of a token: the tenant finds out why.
-    pub(super) fn suspect_token(&mut self, shared: &Inner, tenant: &ObjectKey, now: Timestamp) {
+    /// A mailbox's pass saw that permissions work. The first time is news to the tenant.
+    pub(super) fn prove(
+        &mut self,
+        shared: &Inner,
+        tenant: &ObjectKey,
+        works: Works,
+        now: Timestamp,
+    ) {
         let Some(state) = self.tenants.get_mut(tenant) else {
             return;
         };
-        if state.facts.token == TokenState::Issued && state.memory.failures.tries == 0 {
-            state.memory.check_wanted = true;
+        let evidence = &mut state.facts.evidence;
+        let news = works.calendars && evidence.calendars.is_none();
+        for (works, seen) in [
+            (works.calendars, &mut evidence.calendars),
+            (works.places, &mut evidence.places),
+            (works.directory, &mut evidence.directory),
+        ] {
+            if works {
+                *seen = Some(now);
+            }
+        }
+        if let Some(entry) = self.store.tenant_mut(tenant).filter(|_| works.calendars) {
+            entry.known.calendars_readable = true;
+        }
+        if news {
+            self.refresh_tenant(shared, tenant, now);
+        }
+    }
+
+    /// A mailbox's pass met something that only the tenant can explain.
+    pub(super) fn suspect(&mut self, shared: &Inner, tenant: &ObjectKey, now: Timestamp) {
+        let Some(state) = self.tenants.get_mut(tenant) else {
+            return;
+        };
+        if state.memory.failures.tries == 0 && !state.memory.suspected {
+            state.memory.suspected = true;
             self.refresh_tenant(shared, tenant, now);
         }
     }

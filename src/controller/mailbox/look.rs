@@ -2,9 +2,10 @@
 
 use super::Pass;
 use crate::controller::removal;
+use crate::controller::tenants::Works;
 use crate::controller::translate::{person, reading};
 use crate::domain::mailbox::look::Look;
-use crate::domain::queue::Class;
+use crate::domain::mailbox::memory;
 use crate::domain::reading::{Outage, OutageKind, Reading};
 
 impl Pass<'_> {
@@ -25,7 +26,6 @@ impl Pass<'_> {
             }
             Look::Calendar { mailbox } => {
                 observed.calendar = reading(gateway.calendar(&mailbox).await, drop);
-                self.note_calendar();
             }
             Look::Place { address } => {
                 observed.place = reading(gateway.place(&address).await, drop);
@@ -35,7 +35,7 @@ impl Pass<'_> {
             }
             Look::Listing => self.observed.listing = self.ours_for_this_object().await,
         }
-        self.note_lost_token();
+        self.note_evidence();
     }
 
     async fn ours_for_this_object(&self) -> Reading<Vec<crate::ids::SubscriptionId>> {
@@ -72,45 +72,36 @@ impl Pass<'_> {
         }
     }
 
-    /// A calendar that was read proves a permission to the tenant.
-    fn note_calendar(&self) {
-        let Ok(desired) = self.start.entry.desired.as_ref() else {
-            return;
-        };
-        if self.observed.calendar.present().is_some() {
-            let now = self.context.clock.now();
-            let mut world = self.context.world();
-            let news = world.prove_calendars(&desired.tenant, now);
-            if news {
-                world.wake_tenant(&desired.tenant, now, Class::Routine);
-            }
-        }
-    }
-
-    /// A token that is refused is the tenant's affair: it is looked at now.
-    fn note_lost_token(&self) {
+    /// What worked proves permissions to the tenant.
+    fn note_evidence(&self) {
         let Ok(desired) = self.start.entry.desired.as_ref() else {
             return;
         };
         let observed = &self.observed;
-        let outages = [
-            observed.directory.outage(),
-            observed.sign_in.outage(),
-            observed.calendar.outage(),
-            observed.place.outage(),
-            observed.subscription.outage(),
-            observed.listing.outage(),
-        ];
-        if outages
-            .into_iter()
-            .flatten()
-            .any(|outage| outage.kind == OutageKind::NoToken)
-        {
+        let works = Works {
+            calendars: observed.calendar.present().is_some(),
+            places: observed.place.present().is_some(),
+            directory: observed.directory.present().is_some(),
+        };
+        let now = self.context.clock.now();
+        self.context
+            .world()
+            .prove(self.context, &desired.tenant, works, now);
+    }
+
+    /// No token or no answer is the tenant's affair: it finds out why.
+    pub(super) fn note_outages(&self) {
+        let Ok(desired) = self.start.entry.desired.as_ref() else {
+            return;
+        };
+        let snapshot = self.snapshot();
+        let tenants_affair =
+            |outage: &Outage| outage.kind == OutageKind::NoToken || outage.kind.is_microsoft();
+        if memory::outages(&snapshot).any(tenants_affair) {
             let now = self.context.clock.now();
             self.context
                 .world()
-                .suspect_token(self.context, &desired.tenant, now);
-            self.context.changed.notify_one();
+                .suspect(self.context, &desired.tenant, now);
         }
     }
 }

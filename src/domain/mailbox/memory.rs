@@ -1,11 +1,13 @@
 //! What a pass leaves in this process's memory: what was served, and when what failed is tried again.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::snapshot::Snapshot;
 use super::subscription::{Change, Failure};
 use super::work::Work;
-use crate::domain::reading::{Outage, Reading};
+use crate::domain::reading::Outage;
 use crate::domain::records::{Failures, Memory};
 use crate::domain::schedule::{backoff, later, renewal};
 
@@ -66,27 +68,24 @@ fn failed(s: &Snapshot<'_>) -> bool {
 }
 
 /// The longest wait that Microsoft asked for in this pass.
-fn asked_to_wait(s: &Snapshot<'_>) -> Option<std::time::Duration> {
+fn asked_to_wait(s: &Snapshot<'_>) -> Option<Duration> {
+    outages(s).filter_map(|outage| outage.retry_after).max()
+}
+
+/// Everything in this pass that Microsoft did not answer.
+pub fn outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
     let observed = s.observed;
-    let outages = [
+    let write = match &s.progress.failure {
+        Some((_, Failure::Unavailable(outage))) => Some(outage),
+        Some(_) | None => None,
+    };
+    let reads = [
         observed.directory.outage(),
         observed.sign_in.outage(),
         observed.calendar.outage(),
         observed.place.outage(),
         observed.subscription.outage(),
-        Reading::outage(&observed.listing),
-        write_outage(s),
+        observed.listing.outage(),
     ];
-    outages
-        .into_iter()
-        .flatten()
-        .filter_map(|outage| outage.retry_after)
-        .max()
-}
-
-fn write_outage<'a>(s: &'a Snapshot<'_>) -> Option<&'a Outage> {
-    match &s.progress.failure {
-        Some((_, Failure::Unavailable(outage))) => Some(outage),
-        Some(_) | None => None,
-    }
+    reads.into_iter().chain([write]).flatten()
 }

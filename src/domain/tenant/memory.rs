@@ -22,6 +22,8 @@ pub struct TenantMemory {
     pub looked_at: Option<Timestamp>,
     /// Somebody asked for a check: the credential changed.
     pub check_wanted: bool,
+    /// A mailbox's pass met something that only the tenant can explain: no token, or no answer.
+    pub suspected: bool,
     /// Passes in a row in which something could not be learned or written.
     pub failures: Failures,
     /// What the last failed pass was about, to be done again.
@@ -55,6 +57,7 @@ impl TenantMemory {
             tested_at: served,
             looked_at: None,
             check_wanted: false,
+            suspected: false,
             failures: Failures::default(),
             retry: Work::default(),
             leftover: None,
@@ -67,6 +70,7 @@ impl TenantMemory {
     /// A pass begins: what is asked for from now on is for the next one.
     pub const fn begin(&mut self) {
         self.check_wanted = false;
+        self.suspected = false;
     }
 
     /// A pass ended, and its status was written or did not differ.

@@ -24,6 +24,9 @@ use crate::domain::schedule::{ladder, later};
 /// How long the numbers of mailboxes may differ from what the status says, so that many changes are one write.
 pub const COUNTS_DEBOUNCE: Duration = Duration::from_secs(10);
 
+/// How long after a look mailboxes' troubles are no reason for another.
+const SUSPICION_PAUSE: Duration = Duration::from_mins(1);
+
 /// How often the provisioning check is made without a reason.
 const TEST_INTERVAL: Duration = Duration::from_hours(24);
 
@@ -146,9 +149,22 @@ fn wishes(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
     if let (true, Some(at)) = (outdated || resumed || is_requested(s), wish(s)) {
         agenda.add(at, Class::User, Work::ALL);
     }
+    if s.memory.suspected {
+        agenda.add(
+            held_back(s).max(after_last_look(s)),
+            Class::First,
+            Work::CHECK,
+        );
+    }
     if s.memory.check_wanted {
         agenda.add(Timestamp::MIN, Class::User, Work::ALL);
     }
+}
+
+/// Suspicions of many mailboxes are one look a minute.
+fn after_last_look(s: &TenantSnapshot<'_>) -> Timestamp {
+    let looked = s.memory.looked_at.unwrap_or(Timestamp::MIN);
+    later(looked, s.pace.of(SUSPICION_PAUSE))
 }
 
 /// What comes round by itself: the first look of this process, slots, retries.
