@@ -180,7 +180,10 @@ fn describe_conditions(
     series: &mut Series,
 ) {
     let object = [kind.as_str(), &*key.namespace, &*key.name, tenant];
-    let per_object = detail == MetricsDetail::Object;
+    let resting =
+        find(conditions, &ConditionType::Ready).is_some_and(|c| c.reason == Reason::Suspended);
+    // What rests has no problem that anybody should be woken for.
+    let per_object = detail == MetricsDetail::Object && !resting;
     if let Some(ready) = find(conditions, &ConditionType::Ready) {
         let value = match ready.status {
             ConditionStatus::True => Some(1.0),

@@ -27,6 +27,14 @@ pub const UNAVAILABLE_TRIES: u32 = 3;
 /// What the rule of a condition says.
 #[must_use]
 pub fn verdict(snapshot: &Snapshot<'_>, type_: &ConditionType) -> Verdict {
+    if snapshot
+        .desired
+        .as_ref()
+        .is_ok_and(|desired| desired.suspended)
+    {
+        // It rests: what was seen before stands.
+        return Verdict::Keep;
+    }
     match RULES.iter().find(|rule| rule.condition == *type_) {
         Some(rule) => (rule.run)(snapshot),
         None => Verdict::Keep,

@@ -293,6 +293,21 @@ fn disabling_the_subscription_removes_it_and_leaves_the_mailbox_ready() {
 }
 
 #[test]
+fn a_mailbox_that_was_suspended_from_the_start_has_no_problem() {
+    let mut world = World::new();
+    world.record.spec.suspend = true;
+    assert!(world.pass());
+    let problems = world
+        .record
+        .status
+        .conditions
+        .iter()
+        .filter(|c| c.status == True);
+    assert_eq!(problems.count(), 0);
+    assert!(!world.pass());
+}
+
+#[test]
 fn suspending_asks_nothing_and_keeps_the_subscription() {
     let mut world = World::converged();
     world.record.spec.suspend = true;
