@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::process_collector::ProcessCollector;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -104,6 +105,8 @@ async fn operate(config: Config) -> Result<(), Failure> {
     let labels = Labels::default();
     let collector = WorldCollector::new(labels.clone(), config.metrics_detail);
     metrics.registry.register(Box::new(collector))?;
+    let process = ProcessCollector::for_self();
+    metrics.registry.register(Box::new(process))?;
     let known = Arc::new(KnownTenants(labels.clone()));
     let state = ReceiverState::new(
         Arc::clone(&slot),

@@ -5,6 +5,9 @@
 
 use clap::Args;
 
+/// The Kubernetes client reports each failed call as an error of its own; what matters of them is logged by us.
+pub(crate) const DEFAULT_LOG_FILTER: &str = "info,kube_client=off";
+
 /// Flags of `run`. Each can also be set as `HYBRID_CALENDAR_<FLAG>`; an empty value means not set.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -131,7 +134,7 @@ pub struct Flags {
         long,
         env = "HYBRID_CALENDAR_LOG_FILTER",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = DEFAULT_LOG_FILTER
     )]
     pub log_filter: String,
 }
@@ -149,7 +152,7 @@ impl Flags {
             concurrency: "64".to_owned(),
             metrics_detail: "object".to_owned(),
             log_format: "json".to_owned(),
-            log_filter: "info".to_owned(),
+            log_filter: DEFAULT_LOG_FILTER.to_owned(),
             ..Self::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 
-use super::flags::Flags;
+use super::flags::{DEFAULT_LOG_FILTER, Flags};
 use super::*;
 use crate::domain::endpoints::Microsoft;
 
@@ -47,7 +47,7 @@ fn one_flag_is_enough_and_the_rest_has_sensible_defaults() {
     assert_eq!(config.metrics_detail, MetricsDetail::Object);
     assert_eq!(config.allowed_endpoints.microsoft(), Microsoft::Allowed);
     assert_eq!(config.logs.format, LogFormat::Json);
-    assert_eq!(config.logs.filter, "info");
+    assert_eq!(config.logs.filter, DEFAULT_LOG_FILTER);
 }
 
 #[test]
