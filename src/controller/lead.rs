@@ -120,6 +120,8 @@ pub async fn lead(settings: Settings, around: Surroundings, stop: watch::Receive
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }
+    // Known before the first pass, so that its status need not say that a subscription is about to be created.
+    note_identity(&context, around.identity.borrow().clone());
     tasks.spawn(follow_identity(context.clone(), around.identity.clone()));
     tasks.spawn(follow_wakes(context.clone(), around.wakes.clone()));
     tasks.spawn(follow_receiver(context.clone()));
@@ -158,19 +160,20 @@ fn context(settings: Settings, around: &Surroundings) -> Context {
 
 /// Keys that were loaded or changed decide which subscriptions are replaced.
 async fn follow_identity(context: Context, mut held: watch::Receiver<Option<Arc<Identity>>>) {
-    loop {
+    while held.changed().await.is_ok() {
         let identity = held.borrow_and_update().clone();
-        if let Some(identity) = identity {
-            let now = context.clock.now();
-            let mut world = context.world();
-            world.identify(identity, &context.settings.urls, now);
-            world.refresh_all(&context, now);
-            drop(world);
-            context.changed.notify_one();
-        }
-        if held.changed().await.is_err() {
-            return;
-        }
+        note_identity(&context, identity);
+    }
+}
+
+fn note_identity(context: &Context, identity: Option<Arc<Identity>>) {
+    if let Some(identity) = identity {
+        let now = context.clock.now();
+        let mut world = context.world();
+        world.identify(identity, &context.settings.urls, now);
+        world.refresh_all(context, now);
+        drop(world);
+        context.changed.notify_one();
     }
 }
 

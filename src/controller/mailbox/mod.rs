@@ -72,7 +72,7 @@ impl<'a> Pass<'a> {
             entry.memory.verify_wanted = false;
             entry.memory.renew_wanted = false;
         }
-        let progress = Progress::starting(&start.entry.record.status);
+        let progress = Progress::starting(start.entry.record.uid, &start.entry.record.status);
         Some(Self {
             context,
             start,

@@ -63,7 +63,9 @@ fn failed(s: &Snapshot<'_>) -> bool {
             (Change::Renew { .. } | Change::Delete { .. }, _)
             | (Change::Create { .. }, Failure::Unavailable(_)),
         ) => true,
-        Some((Change::Create { .. }, _)) | None => s.observed.any_outage(),
+        // A replacement that failed: what is there still lives, so that no problem shows.
+        Some((Change::Create { .. }, _)) => s.progress.current.is_some() || s.observed.any_outage(),
+        None => s.observed.any_outage(),
     }
 }
 

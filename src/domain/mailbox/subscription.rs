@@ -17,7 +17,7 @@ use crate::api::v1alpha1::mailbox::{Subscription, WorkspaceMailboxStatus};
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::find;
 use crate::domain::reading::Outage;
-use crate::ids::{KeyId, MailboxId, SubscriptionId};
+use crate::ids::{KeyId, MailboxId, SubscriptionId, Uid};
 
 /// Where notifications are to go, and with which keys they are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,9 +155,15 @@ pub struct Progress {
 
 impl Progress {
     /// Before the first change of a pass. Since when there is none survives in the status.
+    ///
+    /// A subscription that was made for another object, of which this one is a copy, is none of ours: it is neither
+    /// kept nor touched.
     #[must_use]
-    pub fn starting(status: &WorkspaceMailboxStatus) -> Self {
-        let current = status.subscription.clone();
+    pub fn starting(uid: Uid, status: &WorkspaceMailboxStatus) -> Self {
+        let current = status
+            .subscription
+            .clone()
+            .filter(|current| current.owner_uid == uid);
         let inactive = find(&status.conditions, &ConditionType::SubscriptionInactive)
             .filter(|c| c.status == ConditionStatus::True)
             .filter(|c| matches!(c.reason, Reason::Removed | Reason::Lapsed));

@@ -210,6 +210,45 @@ fn what_a_crash_between_create_and_status_left_is_replaced_not_adopted() {
 }
 
 #[test]
+fn a_copy_of_an_object_neither_keeps_nor_touches_what_its_status_names() {
+    let mut world = World::converged();
+    world.record.uid = crate::ids::Uid::from_bytes([8; 16]);
+    let ids: Vec<_> = world.graph.subscriptions.keys().cloned().collect();
+    for (_, ours) in world.graph.subscriptions.values_mut() {
+        *ours = false;
+    }
+    assert!(world.pass());
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (True, reason("HeldByAnother"))
+    );
+    assert_eq!(world.record.status.subscription, None);
+    assert_eq!(
+        world
+            .graph
+            .subscriptions
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>(),
+        ids
+    );
+    assert!(!world.pass(), "nothing is tried again at once");
+}
+
+#[test]
+fn a_replacement_that_fails_is_not_tried_again_at_once() {
+    let mut world = World::converged();
+    world.endpoint.hash = "there".to_owned();
+    world.graph.writes = Some(Failure::EndpointInvalid);
+    assert!(world.pass());
+    assert!(!world.pass());
+    assert!(
+        world.record.status.subscription.is_some(),
+        "the old one still lives"
+    );
+}
+
+#[test]
 fn a_changed_endpoint_replaces_the_subscription_and_leaves_exactly_one() {
     let mut world = World::converged();
     world.endpoint.hash = "there".to_owned();

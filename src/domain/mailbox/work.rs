@@ -256,11 +256,13 @@ fn is_unlooked(condition: &Condition) -> bool {
 
 fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>) {
     let Ok(desired) = s.desired else { return };
-    match &s.record.status.subscription {
-        Some(current) if !desired.subscribed => {
-            let _ = current;
-            agenda.add(held_back(s), Class::User, Work::NONE);
-        }
+    let named = s.record.status.subscription.as_ref();
+    if named.is_some_and(|named| named.owner_uid != s.record.uid) {
+        // A copy of an object brought its status along.
+        agenda.add(held_back(s), Class::First, Work::CHECK);
+    }
+    match &s.progress.current {
+        Some(_) if !desired.subscribed => agenda.add(held_back(s), Class::User, Work::NONE),
         Some(current) => {
             if !s.memory.retry.renewal_due {
                 let ours = on_our_clock(s, current.renew_at.timestamp());

@@ -199,7 +199,10 @@ impl World {
 
     /// When something is due next.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        let (observed, progress) = (Observed::default(), Progress::starting(&self.record.status));
+        let (observed, progress) = (
+            Observed::default(),
+            Progress::starting(self.record.uid, &self.record.status),
+        );
         self.with(Work::default(), (&observed, &progress), |s| {
             agenda(s).next(self.now)
         })
@@ -208,8 +211,10 @@ impl World {
 
     /// Runs a pass if one is due; whether it was.
     pub(super) fn pass(&mut self) -> bool {
-        let (mut observed, mut progress) =
-            (Observed::default(), Progress::starting(&self.record.status));
+        let (mut observed, mut progress) = (
+            Observed::default(),
+            Progress::starting(self.record.uid, &self.record.status),
+        );
         let Some(work) = self.with(Work::default(), (&observed, &progress), |s| {
             agenda(s).due(self.now)
         }) else {
