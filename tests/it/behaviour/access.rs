@@ -1,0 +1,1 @@
+//! Who may use what: references, endpoints, Secrets and ServiceAccounts that were not offered.

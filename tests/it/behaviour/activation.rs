@@ -1,0 +1,160 @@
+//! What happens when everything is right.
+
+use futures::{StreamExt as _, pin_mut};
+use kube::api::{DynamicObject, WatchEvent, WatchParams};
+use serde_json::{Value, json};
+use testbed::objects::{Kind, condition};
+use testbed::testbed::Testbed;
+use tokio::task::JoinHandle;
+
+use super::scene::{SOON, apply, contoso, good, patch, state, status_writes, world};
+
+/// What kstatus makes of a custom resource: `sigs.k8s.io/cli-utils/pkg/kstatus`, generic rules.
+fn kstatus(object: &Value) -> &'static str {
+    let is_true = |type_| condition(object, type_).is_some_and(|c| c["status"] == "True");
+    let observed = &object["status"]["observedGeneration"];
+    if *observed != Value::Null && *observed != object["metadata"]["generation"] {
+        return "InProgress";
+    }
+    match (
+        is_true("Reconciling"),
+        is_true("Stalled"),
+        condition(object, "Ready"),
+    ) {
+        (true, _, _) => "InProgress",
+        (_, true, _) => "Failed",
+        (_, _, Some(ready)) if ready["status"] == "True" => "Current",
+        (_, _, Some(_)) => "InProgress",
+        (_, _, None) => "Current",
+    }
+}
+
+/// What `kubectl wait --for=condition=Ready` makes of it.
+fn kubectl_is_content(object: &Value) -> bool {
+    condition(object, "Ready").is_some_and(|ready| {
+        let outdated = ready["observedGeneration"]
+            .as_i64()
+            .is_some_and(|seen| seen < object["metadata"]["generation"].as_i64().unwrap());
+        ready["status"] == "True" && !outdated
+    })
+}
+
+/// Every version of the rooms and tenants of a namespace, until it is aborted.
+async fn versions(
+    bed: &Testbed,
+    kind: Kind,
+) -> (JoinHandle<()>, tokio::sync::mpsc::UnboundedReceiver<Value>) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let api = kind.api(&bed.client, &bed.namespace);
+    let seen = api.watch(&WatchParams::default(), "0").await.unwrap();
+    let recorder = tokio::spawn(async move {
+        pin_mut!(seen);
+        while let Some(Ok(event)) = seen.next().await {
+            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
+                let object: DynamicObject = object;
+                drop(sender.send(serde_json::to_value(object).unwrap()));
+            }
+        }
+    });
+    (recorder, receiver)
+}
+
+#[tokio::test]
+async fn a_good_tenant_and_a_good_room_are_ready_within_seconds_by_one_write() {
+    let bed = Testbed::start(world(&contoso())).await.unwrap();
+    let (rooms, mut rooms_seen) = versions(&bed, Kind::Mailbox).await;
+    let (tenants, mut tenants_seen) = versions(&bed, Kind::Tenant).await;
+    let mark = bed.control_plane.audit_mark().await.unwrap();
+    apply(&bed, &good()).await;
+    let arguments = [
+        "wait",
+        "--for=condition=Ready",
+        "wm/room-a",
+        "ct/contoso",
+        "--timeout=5s",
+        "-n",
+    ];
+    let waited = bed
+        .control_plane
+        .kubectl(arguments.into_iter().chain([bed.namespace.as_str()]))
+        .await
+        .unwrap();
+    assert!(
+        waited.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&waited.stderr),
+        bed.situation().await
+    );
+
+    let room = bed.get_mailbox("room-a").await.unwrap();
+    let subscriptions = bed.emulator.subscriptions();
+    assert_eq!(subscriptions.len(), 1);
+    assert_eq!(
+        room["status"]["subscription"]["id"],
+        subscriptions[0].id.as_str()
+    );
+    assert_eq!(
+        room["status"]["observedGeneration"],
+        room["metadata"]["generation"]
+    );
+    assert!(room["status"]["activatedAt"].is_string());
+    let history = room["status"]["history"].as_array().unwrap();
+    assert_eq!(history.len(), 1, "{history:?}");
+    assert_eq!(history[0]["to"], "Activated");
+    assert_eq!(state(&room, "RoomNotListed"), "False/Listed");
+
+    // The tenant counts its mailboxes a little later; then nothing is left to write.
+    bed.wait_until("the tenant counts one of one", SOON, async || {
+        bed.get_tenant("contoso").await.unwrap()["status"]["mailboxes"]["summary"] == "1/1"
+    })
+    .await
+    .unwrap();
+    let entries = bed.control_plane.audit_since(mark).await.unwrap();
+    assert_eq!(status_writes(&bed, &entries, "room-a").len(), 1);
+
+    rooms.abort();
+    tenants.abort();
+    let mut states = Vec::new();
+    for seen in [&mut rooms_seen, &mut tenants_seen] {
+        while let Some(object) = seen.recv().await {
+            let state = (kstatus(&object), kubectl_is_content(&object));
+            assert!(
+                matches!(state, ("Current", true) | ("InProgress", false)),
+                "{state:?} of {object:#}"
+            );
+            states.push(state.0);
+        }
+    }
+    assert!(
+        states.contains(&"InProgress"),
+        "the first version, before any write"
+    );
+}
+
+#[tokio::test]
+async fn a_changed_spec_is_in_progress_until_it_was_looked_at() {
+    let bed = super::scene::start(&contoso(), &good()).await;
+    super::scene::mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    let (rooms, mut seen) = versions(&bed, Kind::Mailbox).await;
+    patch(
+        &bed,
+        Kind::Mailbox,
+        "room-a",
+        &json!({"spec": {"checkInterval": "2h"}}),
+    )
+    .await;
+    bed.wait_until("the new generation was looked at", SOON, async || {
+        let room = bed.get_mailbox("room-a").await.unwrap();
+        room["status"]["observedGeneration"] == 2 && kubectl_is_content(&room)
+    })
+    .await
+    .unwrap();
+    rooms.abort();
+    while let Some(object) = seen.recv().await {
+        let state = (kstatus(&object), kubectl_is_content(&object));
+        assert!(
+            matches!(state, ("Current", true) | ("InProgress", false)),
+            "{state:?} of {object:#}"
+        );
+    }
+}

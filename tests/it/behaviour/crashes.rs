@@ -1,0 +1,1 @@
+//! The operator killed or restarted at the worst moment.

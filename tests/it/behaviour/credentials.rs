@@ -1,0 +1,1 @@
+//! What a tenant's credential, consent and permissions do to it and to its mailboxes.

@@ -1,0 +1,1 @@
+//! Objects and whole namespaces that are deleted.

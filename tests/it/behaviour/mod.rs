@@ -1,0 +1,14 @@
+//! What the operator does in each situation of `docs/behaviour.md`: as a process with the shipped rights, on a real API
+//! server, against the emulator. Asserted are the two worlds, cluster and Graph, not the calls in between.
+
+mod access;
+mod activation;
+mod addresses;
+mod copies;
+mod crashes;
+mod credentials;
+mod deletion;
+mod notifications;
+mod patience;
+mod scene;
+mod subscriptions;

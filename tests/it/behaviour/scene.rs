@@ -1,0 +1,178 @@
+//! What the behaviour tests have in common: an organization, manifests for it, and ways to look at what became of them.
+
+use std::time::Duration;
+
+use graph_emulator::World;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use testbed::audit::AuditEntry;
+use testbed::objects::{Kind, condition};
+use testbed::testbed::Testbed;
+
+/// What the operator promises after a change that a person made.
+pub(super) const SOON: Duration = Duration::from_secs(5);
+
+/// Far more than anything takes; a test that needs it has failed.
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(super) const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
+pub(super) const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
+pub(super) const SECRET: &str = "behaviour-client-secret";
+
+/// The organization that most tests need; a test changes it before it starts.
+pub(super) fn contoso() -> Value {
+    json!({"tenants": [{
+        "id": TENANT,
+        "displayName": "Contoso",
+        "domains": [
+            {"name": "contoso.example", "default": true},
+            {"name": "laboratory.example"},
+            {"name": "old.example", "verified": false},
+        ],
+        "applications": [{
+            "clientId": CLIENT,
+            "secrets": [{"value": SECRET}],
+            "roles": [
+                "User.Read.All", "Calendars.Read", "Calendars.ReadWrite", "Place.Read.All",
+                "Domain.Read.All", "Organization.Read.All",
+            ],
+        }],
+        "mailboxes": [
+            {"address": "room-a@contoso.example", "type": "room", "displayName": "Room A"},
+            {"address": "room-b@contoso.example", "type": "room", "displayName": "Room B"},
+        ],
+    }]})
+}
+
+pub(super) fn world(value: &Value) -> World {
+    World::from_yaml(&value.to_string()).unwrap()
+}
+
+/// An offered Secret with the client secret.
+pub(super) fn secret(name: &str, value: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "labels": {"hybridcalendar.dev/credential": "true"}},
+        "stringData": {"client-secret": value},
+    })
+}
+
+/// A tenant of contoso that uses the Secret `credential`.
+pub(super) fn tenant(name: &str) -> Value {
+    json!({
+        "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "CalendarTenant",
+        "metadata": {"name": name},
+        "spec": {
+            "tenantId": TENANT,
+            "clientId": CLIENT,
+            "endpoints": {"login": "${EMULATOR}", "graph": "${EMULATOR}"},
+            "credential": {"clientSecret": {"secretRef": {"name": "credential"}}},
+        },
+    })
+}
+
+/// A room of the tenant `contoso`.
+pub(super) fn room(name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
+        "metadata": {"name": name},
+        "spec": {"tenantRef": {"name": "contoso"}, "address": address},
+    })
+}
+
+/// The Secret, the tenant `contoso` and the room `room-a`: what works.
+pub(super) fn good() -> Vec<Value> {
+    vec![
+        secret("credential", SECRET),
+        tenant("contoso"),
+        room("room-a", "room-a@contoso.example"),
+    ]
+}
+
+/// A JSON merge patch (RFC 7396) in memory.
+pub(super) fn with(mut value: Value, change: Value) -> Value {
+    merge(&mut value, change);
+    value
+}
+
+fn merge(into: &mut Value, change: Value) {
+    let Value::Object(changes) = change else {
+        *into = change;
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (name, value) in changes {
+        let fields = into.as_object_mut().unwrap();
+        if value.is_null() {
+            fields.remove(&name);
+        } else {
+            merge(fields.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// Everything running, and these objects applied.
+pub(super) async fn start(organization: &Value, objects: &[Value]) -> Testbed {
+    let bed = Testbed::start(world(organization)).await.unwrap();
+    apply(&bed, objects).await;
+    bed
+}
+
+/// `kubectl apply` of documents in the testbed's namespace, unless they name another.
+pub(super) async fn apply(bed: &Testbed, objects: &[Value]) {
+    let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
+    bed.apply(&documents.join("\n---\n")).await.unwrap();
+}
+
+/// `kubectl patch --type merge`.
+pub(super) async fn patch(bed: &Testbed, kind: Kind, name: &str, change: &Value) {
+    let objects = kind.api(&bed.client, &bed.namespace);
+    let patch = Patch::Merge(change);
+    let parameters = PatchParams::default();
+    objects.patch(name, &parameters, &patch).await.unwrap();
+}
+
+/// Waits for a condition of a mailbox, written `Ready=False/MailboxNotFound`.
+pub(super) async fn mailbox_is(bed: &Testbed, name: &str, expected: &str) -> Value {
+    bed.wait_condition(Kind::Mailbox, name, expected, DEADLINE)
+        .await
+        .unwrap()
+}
+
+/// Waits for a condition of a tenant.
+pub(super) async fn tenant_is(bed: &Testbed, name: &str, expected: &str) -> Value {
+    bed.wait_condition(Kind::Tenant, name, expected, DEADLINE)
+        .await
+        .unwrap()
+}
+
+/// A condition as `Status/Reason`.
+pub(super) fn state(object: &Value, type_: &str) -> String {
+    let text = |field: &Value| field.as_str().unwrap_or("-").to_owned();
+    match condition(object, type_) {
+        Some(found) => format!("{}/{}", text(&found["status"]), text(&found["reason"])),
+        None => "absent".to_owned(),
+    }
+}
+
+/// What a condition says.
+pub(super) fn message(object: &Value, type_: &str) -> String {
+    let found = condition(object, type_).unwrap_or(&Value::Null);
+    found["message"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Status writes by the operator of this testbed to an object, or to all when `name` is empty.
+pub(super) fn status_writes<'a>(
+    bed: &Testbed,
+    entries: &'a [AuditEntry],
+    name: &str,
+) -> Vec<&'a AuditEntry> {
+    let operator = format!("system:serviceaccount:{0}:{0}", bed.namespace);
+    entries
+        .iter()
+        .filter(|entry| entry.user == operator && entry.is_status_write())
+        .filter(|entry| name.is_empty() || entry.name == name)
+        .collect()
+}

@@ -1,0 +1,1 @@
+//! Subscriptions that vanish, end, or have to be replaced.
