@@ -37,6 +37,27 @@ fn a_good_room_is_activated_in_one_pass_with_one_write_and_one_history_entry() {
 }
 
 #[test]
+fn a_new_room_says_nothing_while_its_tenants_first_token_is_fetched_unless_that_takes_long() {
+    let mut world = World::new();
+    world.tenant().token = TokenState::Pending;
+    assert!(!world.pass(), "nothing is known yet");
+    world.advance(Duration::from_secs(5));
+    assert!(world.pass());
+    assert_eq!(
+        world.says(&C::Ready),
+        (Unknown, reason("TenantNotReady")),
+        "that the subscription is missing is no news while nothing was looked at"
+    );
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (Unknown, reason("NotYetKnown"))
+    );
+    world.tenant().token = TokenState::Issued;
+    assert!(world.pass());
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
 fn a_converged_mailbox_wants_nothing_before_its_slot() {
     let mut world = World::converged();
     assert!(!world.pass());

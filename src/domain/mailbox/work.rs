@@ -145,6 +145,10 @@ fn summary_is_outdated(s: &Snapshot<'_>) -> bool {
 
 /// What this mailbox says about its tenant or about a conflict is no longer true, or will not be.
 fn tenant_changes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
+    if s.previous().is_empty() {
+        // It says nothing yet: the first pass is among the wishes, and may wait for the tenant's token.
+        return;
+    }
     for type_ in [ConditionType::TenantNotReady, ConditionType::Conflict] {
         if !agrees(
             s.previous(),

@@ -99,7 +99,13 @@ async fn a_good_tenant_and_a_good_room_are_ready_within_seconds_by_one_write() {
     );
     assert!(room["status"]["activatedAt"].is_string());
     let history = room["status"]["history"].as_array().unwrap();
-    assert_eq!(history.len(), 1, "{history:?}");
+    assert_eq!(
+        history.len(),
+        1,
+        "{}\n{:#?}",
+        bed.situation().await,
+        bed.emulator.journal(0)
+    );
     assert_eq!(history[0]["to"], "Activated");
     assert_eq!(state(&room, "RoomNotListed"), "False/Listed");
 

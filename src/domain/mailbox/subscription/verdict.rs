@@ -27,22 +27,33 @@ pub(in crate::domain::mailbox) fn inactive(s: &Snapshot<'_>) -> Verdict {
     if matches!(s.tenant, TenantView::Suspended(_)) {
         return Verdict::Keep;
     }
+    what_comes_first(s).unwrap_or_else(|| missing_verdict(s))
+}
+
+/// What an earlier condition makes of a subscription that is missing: blocked by a problem, or not yet known.
+fn what_comes_first(s: &Snapshot<'_>) -> Option<Verdict> {
     let earlier = MAILBOX
         .iter()
         .filter(|meta| meta.blocks_ready && *meta.type_ != ConditionType::SubscriptionInactive);
+    let mut unknown = None;
     for meta in earlier {
-        match checks::verdict(s, meta.type_) {
-            Verdict::Problem(..) => return Verdict::blocked(meta.type_),
-            Verdict::Keep
-                if find(s.previous(), meta.type_)
-                    .is_some_and(|c| c.status == ConditionStatus::True) =>
-            {
-                return Verdict::blocked(meta.type_);
+        let previous = || find(s.previous(), meta.type_).map(|c| (c.status, c.reason.clone()));
+        let (status, reason) = match checks::verdict(s, meta.type_) {
+            Verdict::Problem(reason, _) => (ConditionStatus::True, reason),
+            Verdict::Pass(reason, _) => (ConditionStatus::False, reason),
+            Verdict::Unknown(reason, _) => (ConditionStatus::Unknown, reason),
+            Verdict::Keep => previous().unwrap_or((ConditionStatus::Unknown, Reason::NotYetKnown)),
+        };
+        match status {
+            ConditionStatus::True => return Some(Verdict::blocked(meta.type_)),
+            ConditionStatus::Unknown if reason == Reason::NotYetKnown => {
+                // Keep without a previous verdict is what was never looked at.
+                unknown = Some(Verdict::Keep);
             }
-            Verdict::Keep | Verdict::Pass(..) | Verdict::Unknown(..) => {}
+            ConditionStatus::Unknown | ConditionStatus::False => {}
         }
     }
-    missing_verdict(s)
+    unknown
 }
 
 fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
