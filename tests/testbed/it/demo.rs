@@ -1,10 +1,17 @@
-//! The demo's manifests, before anything runs on them.
+//! The demo: its manifests, and what it leaves in a cluster that is somebody's.
+
+use std::process::Stdio;
+use std::time::Duration;
 
 use graph_emulator::World;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
 use testbed::control_plane::ControlPlane;
 use testbed::crds;
 use testbed::objects::{self, Kind};
-use testbed::sensitive;
+use testbed::{sensitive, wait};
+
+const DEADLINE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn the_demo_declares_what_the_api_server_accepts() {
@@ -39,4 +46,50 @@ fn the_worlds_secrets_and_addresses_are_known_to_whoever_searches_for_them() {
     ] {
         assert!(words.contains(word), "{word}");
     }
+}
+
+/// The words of `kubectl get KINDS -A -o name` that say something about the demo.
+async fn traces(cluster: &ControlPlane, kinds: &str) -> Vec<String> {
+    let found = cluster
+        .kubectl(["get", kinds, "-A", "-o", "name"])
+        .await
+        .unwrap();
+    let text = String::from_utf8(found.stdout).unwrap();
+    let ours = |line: &&str| line.contains("hybrid");
+    text.lines().filter(ours).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_demo_runs_in_a_cluster_that_is_there_and_gives_it_back_as_it_was() {
+    // One of its own: the demo's names are always the same.
+    let cluster = ControlPlane::start().await.unwrap();
+    let folder = cluster.kubectl_path().parent().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let shown = tokio::process::Command::new(env!("CARGO_BIN_EXE_demo"))
+        .arg("--once")
+        .arg("--kubeconfig")
+        .arg(cluster.kubeconfig())
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success(), "{said}");
+    assert!(said.contains("Everything is as expected"), "{said}");
+    let kinds = "crd,clusterrole,clusterrolebinding";
+    // The API server itself finishes with the definitions' objects first.
+    wait::until("nothing is left of the demo", DEADLINE, async || {
+        traces(&cluster, kinds).await.is_empty()
+    })
+    .await
+    .unwrap();
+    // No controller runs here that could finish what was begun.
+    let namespaces: Api<Namespace> = Api::all(cluster.admin().await.unwrap());
+    for name in ["hybrid-calendar-demo", "hybrid-calendar-demo-visitors"] {
+        let namespace = namespaces.get(name).await.unwrap();
+        assert!(namespace.metadata.deletion_timestamp.is_some(), "{name}");
+    }
+    cluster.stop();
 }
