@@ -89,15 +89,12 @@ impl Pass<'_> {
             .prove(self.context, &desired.tenant, works, now);
     }
 
-    /// No token or no answer is the tenant's affair: it finds out why.
-    pub(super) fn note_outages(&self) {
+    /// What only the tenant can explain makes it look.
+    pub(super) fn make_tenant_look(&self) {
         let Ok(desired) = self.start.entry.desired.as_ref() else {
             return;
         };
-        let snapshot = self.snapshot();
-        let tenants_affair =
-            |outage: &Outage| outage.kind == OutageKind::NoToken || outage.kind.is_microsoft();
-        if memory::outages(&snapshot).any(tenants_affair) {
+        if memory::is_tenants_affair(&self.snapshot()) {
             let now = self.context.clock.now();
             self.context
                 .world()

@@ -58,7 +58,7 @@ pub(in crate::controller) async fn pass(context: &Context, key: &ObjectKey) -> P
     };
     pass.observe().await;
     pass.change().await;
-    pass.note_outages();
+    pass.make_tenant_look();
     pass.finish().await
 }
 

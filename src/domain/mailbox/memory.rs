@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::checks;
 use super::snapshot::Snapshot;
 use super::subscription::{Change, Failure};
 use super::work::Work;
-use crate::domain::reading::Outage;
+use crate::api::vocabulary::{ConditionType, Reason};
+use crate::domain::conditions::Verdict;
+use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::records::{Failures, Memory};
 use crate::domain::schedule::{backoff, later, renewal};
 
@@ -90,4 +93,19 @@ pub fn outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
         observed.listing.outage(),
     ];
     reads.into_iter().chain([write]).flatten()
+}
+
+/// Whether this pass met something that only the tenant can explain: no token, no answer, or a domain that it did
+/// not have when it was last looked at.
+#[must_use]
+pub fn is_tenants_affair(s: &Snapshot<'_>) -> bool {
+    let unanswered =
+        |outage: &Outage| outage.kind == OutageKind::NoToken || outage.kind.is_microsoft();
+    let unknown_domain = || {
+        matches!(
+            checks::verdict(s, &ConditionType::DomainMismatch),
+            Verdict::Problem(Reason::DomainNotInTenant, _)
+        )
+    };
+    outages(s).any(unanswered) || s.work.check && unknown_domain()
 }

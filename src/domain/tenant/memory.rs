@@ -22,7 +22,7 @@ pub struct TenantMemory {
     pub looked_at: Option<Timestamp>,
     /// Somebody asked for a check: the credential changed.
     pub check_wanted: bool,
-    /// A mailbox's pass met something that only the tenant can explain: no token, or no answer.
+    /// A mailbox's pass met something that only the tenant can explain.
     pub suspected: bool,
     /// Passes in a row in which something could not be learned or written.
     pub failures: Failures,

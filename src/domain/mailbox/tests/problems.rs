@@ -164,3 +164,20 @@ fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
         assert!(!world.pass(), "{name}: nothing is due right after");
     }
 }
+
+#[test]
+fn a_domain_that_the_tenant_lacks_makes_the_tenant_look_at_each_retry() {
+    let mut world = World::converged();
+    world.run_until(later(world.now, HOUR));
+    assert_eq!(world.suspicions, 0);
+    world.tenant().domains.as_mut().unwrap().verified = vec!["other.example".to_owned()];
+    world.pass();
+    assert_eq!(
+        world.says(&C::DomainMismatch),
+        (True, reason("DomainNotInTenant"))
+    );
+    let at_first = world.suspicions;
+    assert!(at_first >= 1);
+    world.run_until(later(world.now, HOUR));
+    assert!(world.suspicions > at_first + 4, "{}", world.suspicions);
+}

@@ -53,6 +53,8 @@ pub(super) struct World {
     pub(super) graph: Graph,
     pub(super) now: Timestamp,
     pub(super) writes: usize,
+    /// Passes that made the tenant look.
+    pub(super) suspicions: usize,
 }
 
 pub(super) fn person(address: &str) -> Person {
@@ -134,6 +136,7 @@ impl World {
             },
             now,
             writes: 0,
+            suspicions: 0,
         }
     }
 
@@ -237,6 +240,8 @@ impl World {
                 }
             }
         }
+        let suspicion = self.with(work, (&observed, &progress), memory::is_tenants_affair);
+        self.suspicions += usize::from(suspicion);
         let assessed = self.with(work, (&observed, &progress), status::status);
         self.memory = self.with(work, (&observed, &progress), |s| {
             memory::after(s, assessed.stalls_at)
