@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use graph_emulator::World;
+use graph_emulator::{JournalEntry, World};
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::audit::AuditEntry;
-use testbed::objects::{Kind, condition};
+use testbed::objects::{self, Kind, condition};
 use testbed::testbed::Testbed;
 
 /// What the operator promises after a change that a person made.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 
 /// Far more than anything takes; a test that needs it has failed.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(super) const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
 pub(super) const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
@@ -175,4 +176,75 @@ pub(super) fn status_writes<'a>(
         .filter(|entry| entry.user == operator && entry.is_status_write())
         .filter(|entry| name.is_empty() || entry.name == name)
         .collect()
+}
+
+/// Asserts that this is the one problem that stands between an object and `Ready`, and that `Ready` names it.
+pub(super) fn assert_one_problem(object: &Value, type_: &str, reason: &str) {
+    const HARMLESS: [&str; 7] = [
+        "Ready",
+        "Stalled",
+        "Reconciling",
+        "CredentialExpiring",
+        "PermissionsExcessive",
+        "AccessUnrestricted",
+        "RoomNotListed",
+    ];
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let problems: Vec<&str> = conditions
+        .iter()
+        .filter(|condition| condition["status"] == "True")
+        .filter_map(|condition| condition["type"].as_str())
+        .filter(|type_| !HARMLESS.contains(type_))
+        .collect();
+    assert_eq!(problems, [type_], "{object:#}");
+    assert_eq!(state(object, type_), format!("True/{reason}"));
+    assert_eq!(state(object, "Ready"), format!("False/{type_}"));
+    let summary = format!("{reason}: {}", message(object, type_));
+    assert_eq!(message(object, "Ready"), summary);
+}
+
+/// When a condition last changed its status, in whole seconds.
+pub(super) fn since(object: &Value, type_: &str) -> Timestamp {
+    let found = condition(object, type_).unwrap();
+    found["lastTransitionTime"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Asks for a look at once, as a person would.
+pub(super) async fn request(bed: &Testbed, kind: Kind, name: &str, at: &str) {
+    let annotation = json!({"hybridcalendar.dev/reconcile-requested-at": at});
+    let change = json!({"metadata": {"annotations": annotation}});
+    patch(bed, kind, name, &change).await;
+}
+
+/// Calls to Graph about the mailbox with this address.
+pub(super) fn calls_about(bed: &Testbed, address: &str) -> Vec<JournalEntry> {
+    let mut entries = bed.emulator.journal(0);
+    entries.retain(|entry| {
+        let about = entry.mailbox.as_deref() == Some(address);
+        about || entry.path.contains(&address.replace('@', "%40")) || entry.path.contains(address)
+    });
+    entries
+}
+
+/// Waits for the warning Event about an object with this reason. Returns what it says.
+pub(super) async fn warning(bed: &Testbed, name: &str, reason: &str) -> String {
+    let mut note = String::new();
+    let what = format!("an Event warns of {reason} of {name}");
+    bed.wait_until(&what, SOON, async || {
+        let events = objects::events(&bed.client, &bed.namespace).await.unwrap();
+        let found = events.into_iter().find(|event| {
+            let about = event.regarding.as_ref().and_then(|r| r.name.as_deref());
+            let warns = event.type_.as_deref() == Some("Warning");
+            about == Some(name) && warns && event.reason.as_deref() == Some(reason)
+        });
+        note = found.and_then(|event| event.note).unwrap_or_default();
+        !note.is_empty()
+    })
+    .await
+    .unwrap();
+    note
 }
