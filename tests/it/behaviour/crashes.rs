@@ -1,1 +1,144 @@
-//! The operator killed or restarted at the worst moment.
+//! The operator is killed, stopped and started again, at any step.
+
+use std::time::Duration;
+
+use graph_emulator::{FaultRule, Faults, LifecycleEvent, Operation, SubscriptionView};
+use serde_json::Value;
+use testbed::testbed::Testbed;
+
+use super::neighbour::Neighbour;
+use super::scene::{DEADLINE, apply, contoso, good, mailbox_is, start, world};
+
+const ROOM: &str = "room-a@contoso.example";
+
+/// Graph carries the next call of this kind out, and keeps the answer until whoever asked is gone.
+fn keep_the_answer(bed: &Testbed, operation: Operation) {
+    bed.emulator.set_faults(Faults {
+        rules: vec![FaultRule {
+            operation,
+            times: Some(1),
+            delay_after: Some(Duration::from_mins(5)),
+            ..FaultRule::default()
+        }],
+        ..Faults::default()
+    });
+}
+
+/// Waits until Graph's subscriptions that are not the neighbour's are such.
+async fn graph_has(
+    bed: &Testbed,
+    neighbour: &Neighbour,
+    what: &str,
+    holds: impl Fn(&[SubscriptionView]) -> bool,
+) {
+    bed.wait_until(what, DEADLINE, async || {
+        holds(&neighbour.others(&bed.emulator))
+    })
+    .await
+    .unwrap();
+}
+
+/// The one subscription that the room's status names, as Graph has it, and no other beside the neighbour's.
+async fn the_only_one(bed: &Testbed, neighbour: &Neighbour) -> (Value, SubscriptionView) {
+    let mut found = (Value::Null, Vec::new());
+    bed.wait_until("the status names Graph's only one", DEADLINE, async || {
+        let room = bed.get_mailbox("room-a").await.unwrap();
+        found = (room, neighbour.others(&bed.emulator));
+        let named = &found.0["status"]["subscription"];
+        found.1.len() == 1
+            && named["id"] == found.1[0].id.as_str()
+            && second(named["expiresAt"].as_str().unwrap())
+                == found.1[0].expiration_date_time.as_second()
+    })
+    .await
+    .unwrap();
+    (found.0, found.1.remove(0))
+}
+
+/// A status knows whole seconds.
+fn second(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().unwrap().as_second()
+}
+
+async fn nothing_panicked(bed: &Testbed) {
+    let metrics = bed.operator.metrics().await.unwrap();
+    let panics = metrics.sum("hybridcalendar_reconcile_panics_total", &[]);
+    assert_eq!(panics, Some(0.0), "{}", bed.situation().await);
+}
+
+#[tokio::test]
+async fn a_crash_between_a_create_and_its_status_leaves_exactly_one_subscription() {
+    let mut bed = Testbed::start(world(&contoso())).await.unwrap();
+    let neighbour = Neighbour::of(&bed.emulator, ROOM).await;
+    keep_the_answer(&bed, Operation::CreateSubscription);
+    apply(&bed, &good()).await;
+    graph_has(&bed, &neighbour, "Graph has made one", |all| all.len() == 1).await;
+    bed.operator.kill();
+    let room = bed.get_mailbox("room-a").await.unwrap();
+    assert_eq!(room["status"]["subscription"], Value::Null, "{room:#}");
+
+    bed.emulator.set_faults(Faults::default());
+    bed.operator.restart().await.unwrap();
+    mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    let (room, _) = the_only_one(&bed, &neighbour).await;
+    assert_eq!(room["status"]["history"].as_array().unwrap().len(), 1);
+    nothing_panicked(&bed).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_a_renewal_and_its_status_leaves_the_subscription_alive() {
+    let mut bed = Testbed::start(world(&contoso())).await.unwrap();
+    let neighbour = Neighbour::of(&bed.emulator, ROOM).await;
+    // Short enough that the calendar asks for the next renewal while this test runs.
+    bed.emulator
+        .update_world(|world| {
+            world.limits.max_lifetime = Some(Duration::from_secs(40));
+            world.limits.min_lifetime = Some(Duration::from_secs(10));
+        })
+        .unwrap();
+    apply(&bed, &good()).await;
+    mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    let (_, before) = the_only_one(&bed, &neighbour).await;
+    keep_the_answer(&bed, Operation::RenewSubscription);
+    bed.emulator
+        .send_lifecycle(&before.id, LifecycleEvent::ReauthorizationRequired)
+        .unwrap();
+    graph_has(&bed, &neighbour, "Graph has renewed it", |all| {
+        all[0].expiration_date_time > before.expiration_date_time
+    })
+    .await;
+    bed.operator.kill();
+
+    bed.emulator.set_faults(Faults::default());
+    bed.operator.restart().await.unwrap();
+    let (room, after) = the_only_one(&bed, &neighbour).await;
+    assert_eq!(after.id, before.id, "{room:#}");
+    mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    assert_eq!(bed.emulator.counts().of("createSubscription"), 3);
+    nothing_panicked(&bed).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_the_two_calls_of_a_replacement_leaves_exactly_one_subscription() {
+    let mut bed = start(&contoso(), &good()).await;
+    let neighbour = Neighbour::of(&bed.emulator, ROOM).await;
+    mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    let (_, before) = the_only_one(&bed, &neighbour).await;
+    keep_the_answer(&bed, Operation::DeleteSubscription);
+    bed.operator.terminate().await.unwrap();
+    let mut moved = bed.operator.options().clone();
+    let url = bed.operator.receiver_url();
+    moved.notification_url = Some(url.replace("127.0.0.1", "localhost"));
+    bed.operator.restart_with(moved).await.unwrap();
+    graph_has(&bed, &neighbour, "Graph has deleted it", <[_]>::is_empty).await;
+    bed.operator.kill();
+
+    bed.emulator.set_faults(Faults::default());
+    bed.operator.restart().await.unwrap();
+    let (_, after) = the_only_one(&bed, &neighbour).await;
+    assert_ne!(after.id, before.id);
+    assert!(after.notification_url.starts_with("http://localhost:"));
+    let room = mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    assert_eq!(room["status"]["subscription"]["id"], after.id.as_str());
+    nothing_panicked(&bed).await;
+}

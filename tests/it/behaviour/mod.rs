@@ -8,6 +8,7 @@ mod copies;
 mod crashes;
 mod credentials;
 mod deletion;
+mod neighbour;
 mod notifications;
 mod patience;
 mod scene;
