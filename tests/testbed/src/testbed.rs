@@ -67,7 +67,7 @@ impl Testbed {
             ..OperatorOptions::default()
         };
         configure(&mut options);
-        let options = granted(control_plane, &namespace, options).await?;
+        let options = granted(control_plane, (&namespace, &namespace), options).await?;
         Ok(Self {
             control_plane,
             emulator,
@@ -85,6 +85,26 @@ impl Testbed {
             ..self.operator.options().clone()
         })
         .await
+    }
+
+    /// Another operator with a ServiceAccount of its own, so that the audit log tells them apart. It has the flags of
+    /// the first, but for addresses of its own and what `configure` changes: with another key Secret and Lease it is
+    /// another installation.
+    pub async fn other_operator(
+        &self,
+        account: &str,
+        configure: impl FnOnce(&mut OperatorOptions),
+    ) -> Result<OperatorProcess, Error> {
+        let mut options = OperatorOptions {
+            receiver_listen: None,
+            admin_listen: None,
+            notification_url: None,
+            ..self.operator.options().clone()
+        };
+        configure(&mut options);
+        let account = format!("{}-{account}", self.namespace);
+        let names = (self.namespace.as_str(), account.as_str());
+        OperatorProcess::start(granted(self.control_plane, names, options).await?).await
     }
 
     /// Applies documents as the administrator; `${EMULATOR}` becomes the emulator's address.
@@ -188,10 +208,10 @@ pub async fn start_emulator(world: World) -> Result<Emulator, Error> {
 /// Makes the operator's ServiceAccount with the rights for these flags, and completes the flags with it.
 async fn granted(
     control_plane: &ControlPlane,
-    namespace: &str,
+    (namespace, account): (&str, &str),
     mut options: OperatorOptions,
 ) -> Result<OperatorOptions, Error> {
-    let mut arguments = vec![format!("--service-account={namespace}/{namespace}")];
+    let mut arguments = vec![format!("--service-account={namespace}/{account}")];
     let flags = [
         ("lease-namespace", &options.lease_namespace),
         ("lease-name", &options.lease_name),
@@ -211,7 +231,7 @@ async fn granted(
     let rbac = operator::rbac(&arguments).await?;
     control_plane.apply(namespace, &rbac).await?;
     options.kubeconfig = control_plane
-        .service_account(namespace, namespace, &Rights::default())
+        .service_account(namespace, account, &Rights::default())
         .await?;
     // Lease and key Secret are in the operator's own namespace by default.
     let own = ("POD_NAMESPACE".to_owned(), namespace.to_owned());
