@@ -162,6 +162,19 @@ fn sorted(context: &Context, all: &[Subscription], now: Timestamp) -> Listing {
 }
 
 impl World {
+    /// What the store says about the object with this UID.
+    pub(super) fn owner(&self, uid: Uid) -> Owner {
+        let Some(key) = self.store.key_of(uid) else {
+            return Owner::Gone;
+        };
+        if self.in_flight.contains(&Item::Mailbox(key.clone())) {
+            return Owner::Busy;
+        }
+        let entry = self.store.mailbox(key);
+        let named = entry.and_then(|entry| entry.record.status.subscription.as_ref());
+        Owner::Names(named.map(|subscription| subscription.id.clone()))
+    }
+
     /// The subscription of an object that is gone is to be removed.
     pub(super) fn plan_removal(&mut self, id: SubscriptionId, tenant: ObjectKey, now: Timestamp) {
         let lane = Lane::Cleanup(tenant.clone());
@@ -336,23 +349,10 @@ fn note_strays(context: &Context, tenant: &ObjectKey, listing: &[Listed]) -> Vec
     else {
         return Vec::new();
     };
-    let busy = world.busy_mailboxes();
-    let owner = |uid: Uid| match world.store.key_of(uid) {
-        None => Owner::Gone,
-        Some(key) if busy.contains(key) => Owner::Busy,
-        Some(key) => {
-            let entry = world.store.mailbox(key);
-            Owner::Names(
-                entry
-                    .and_then(|e| e.record.status.subscription.as_ref())
-                    .map(|s| s.id.clone()),
-            )
-        }
-    };
     let old = strays(
         listing,
         &ours,
-        owner,
+        |uid| world.owner(uid),
         &mut seen,
         (now, context.settings.pace),
     );

@@ -77,6 +77,29 @@ pub enum Owner {
     Names(Option<SubscriptionId>),
 }
 
+/// How much an object still wants a subscription that is in another object's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Not at all: it is gone.
+    None,
+    /// It is being worked on, or does not name the subscription any more: soon it may be out of the way.
+    Unsettled,
+    /// Its status names the subscription.
+    Firm,
+}
+
+impl Owner {
+    /// How much the owner wants this subscription.
+    #[must_use]
+    pub fn claim(&self, id: &SubscriptionId) -> Claim {
+        match self {
+            Self::Gone => Claim::None,
+            Self::Names(Some(named)) if named == id => Claim::Firm,
+            Self::Names(_) | Self::Busy => Claim::Unsettled,
+        }
+    }
+}
+
 /// Strays seen in earlier listings of one tenant, and when first.
 pub type Strays = BTreeMap<SubscriptionId, Timestamp>;
 
@@ -187,6 +210,20 @@ mod tests {
             (at("2026-11-25T08:10:00Z"), Pace::REAL),
         );
         assert_eq!(late, [SubscriptionId::new("s1")]);
+    }
+
+    #[test]
+    fn what_a_deleted_object_left_is_claimed_by_nobody() {
+        let (this, other) = (SubscriptionId::new("this"), SubscriptionId::new("other"));
+        for (owner, claim) in [
+            (Owner::Gone, Claim::None),
+            (Owner::Busy, Claim::Unsettled),
+            (Owner::Names(None), Claim::Unsettled),
+            (Owner::Names(Some(other)), Claim::Unsettled),
+            (Owner::Names(Some(this.clone())), Claim::Firm),
+        ] {
+            assert_eq!(owner.claim(&this), claim, "{owner:?}");
+        }
     }
 
     #[test]

@@ -9,10 +9,11 @@ use crate::domain::mailbox::subscription::{Change, Failure, Outcome};
 use crate::domain::notification_url::EndpointProblem as UrlProblem;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::later;
+use crate::domain::sweep::Claim;
 use crate::graph::error::{EndpointProblem, ErrorClass, Forbidden, GraphError, NotFound, Withheld};
 use crate::graph::gateway::TenantGateway;
 use crate::graph::model::{Granted, NewSubscription};
-use crate::ids::{MailboxId, SubscriptionId};
+use crate::ids::{MailboxId, SubscriptionId, Uid};
 
 impl Pass<'_> {
     /// One idempotent write to Graph.
@@ -89,13 +90,28 @@ impl Pass<'_> {
         };
         match owned {
             Ok(Owned::Ours { id, uid: of }) if of == uid => Outcome::Duplicate { ours: Some(id) },
-            Ok(Owned::Ours { .. } | Owned::Foreign) => Outcome::Duplicate { ours: None },
+            Ok(Owned::Ours { id, uid: of }) => self.held_by(of, id),
+            Ok(Owned::Foreign) => Outcome::Duplicate { ours: None },
             Ok(Owned::Gone) => Outcome::Failed(Failure::Unavailable(Outage {
                 kind: OutageKind::ServerErrors,
                 detail: "Graph named a duplicate subscription that is gone.".to_owned(),
                 retry_after: None,
             })),
             Err(error) => failure(error),
+        }
+    }
+
+    /// The subscription in the way was made for another object of this installation.
+    fn held_by(&self, other: Uid, id: SubscriptionId) -> Outcome {
+        match self.context.world().owner(other).claim(&id) {
+            Claim::None => Outcome::Duplicate { ours: Some(id) },
+            Claim::Firm => Outcome::Duplicate { ours: None },
+            Claim::Unsettled => Outcome::Failed(Failure::Unavailable(Outage {
+                kind: OutageKind::Withheld,
+                detail: "Another WorkspaceMailbox still holds the mailbox's subscription."
+                    .to_owned(),
+                retry_after: None,
+            })),
         }
     }
 
@@ -156,7 +172,9 @@ impl Pass<'_> {
         let now = self.context.clock.now();
         let key = &self.start.entry.record.key;
         self.start.entry.memory.listing_after = Some(now);
-        if let Some(entry) = self.context.world().store.mailbox_mut(key) {
+        let uid = self.start.entry.record.uid;
+        let mut world = self.context.world();
+        if let Some(entry) = world.store.mailbox_mut(key).filter(|e| e.record.uid == uid) {
             entry.memory.listing_after = Some(now);
         }
     }

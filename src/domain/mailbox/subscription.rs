@@ -81,7 +81,7 @@ pub enum Outcome {
     Gone,
     /// Graph has one for the same mailbox already.
     Duplicate {
-        /// The one it names, when it is ours for this very object.
+        /// The one it names, when it is ours for this very object or for one that is gone.
         ours: Option<SubscriptionId>,
     },
     /// Not carried out.

@@ -61,6 +61,10 @@ impl Control {
         state.faults = FaultState::new(faults, &state.data);
     }
 
+    pub(crate) fn faults_fired(&self) -> Vec<u64> {
+        self.0.state().faults.fired.clone()
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
         self.0.clock.advance(by);
     }

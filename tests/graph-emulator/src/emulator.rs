@@ -183,6 +183,13 @@ impl Emulator {
         self.control.set_faults(faults);
     }
 
+    /// How often each rule has fired since the rules were set, in their order: shows that a call is under way that a
+    /// rule delays.
+    #[must_use]
+    pub fn faults_fired(&self) -> Vec<u64> {
+        self.control.faults_fired()
+    }
+
     /// Moves the emulator's clock forward.
     pub fn advance(&self, by: Duration) {
         self.control.advance(by);

@@ -157,7 +157,7 @@ pub(crate) struct Fired {
 pub(crate) struct FaultState {
     pub(crate) faults: Faults,
     met: Vec<u64>,
-    fired: Vec<u64>,
+    pub(crate) fired: Vec<u64>,
     before: Option<Arc<Data>>,
 }
 

@@ -40,7 +40,7 @@ fn kubectl_is_content(object: &Value) -> bool {
 }
 
 /// Every version of the rooms and tenants of a namespace, until it is aborted.
-async fn versions(
+pub(super) async fn versions(
     bed: &Testbed,
     kind: Kind,
 ) -> (JoinHandle<()>, tokio::sync::mpsc::UnboundedReceiver<Value>) {
