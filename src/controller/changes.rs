@@ -66,67 +66,15 @@ impl Inner {
     }
 
     pub(super) fn tenant_present(&self, record: &TenantRecord) {
-        let now = self.clock.now();
+        self.world().take_tenant(self, record, self.clock.now());
+    }
+
+    /// Our own write made this of a tenant. One that was deleted meanwhile stays away.
+    pub(super) fn tenant_written(&self, record: &TenantRecord) {
         let mut world = self.world();
-        let key = record.key.clone();
-        let desired = TenantDesired::from_spec(
-            &key.namespace,
-            &record.spec,
-            &self.settings.allowed_endpoints,
-        );
-        let fresh = match world.store.tenant(&key) {
-            Some(entry) => entry.record.uid != record.uid,
-            None => true,
-        };
-        if fresh {
-            let state = TenantState {
-                desired: Arc::new(desired),
-                facts: TenantFacts::remembered(&record.status),
-                memory: TenantMemory::new(world.served_until, now),
-                link: Link::default(),
-                listing: Arc::new(Mutex::new(None)),
-                strays: Strays::new(),
-            };
-            world.tenants.insert(key.clone(), state);
-        } else if let Some(state) = world.tenants.get_mut(&key) {
-            state.desired = Arc::new(desired);
-        }
-        let known = world.known_tenant(self, record, now);
-        let uid = record.uid;
-        let put = world.store.put_tenant(record.clone(), known);
-        let (spec_changed, asked) = match put {
-            Put::Known => return,
-            Put::New { .. } => (true, true),
-            Put::Changed { before } => {
-                let spec_changed = before.generation != record.generation;
-                (
-                    spec_changed,
-                    spec_changed || before.requested_at != record.requested_at,
-                )
-            }
-        };
-        if asked && let Some(state) = world.tenants.get_mut(&key) {
-            state.memory.failures = Failures::default();
-        }
-        world.refresh_tenant(self, &key, now);
-        if spec_changed {
-            world.publish_facts(self, &key, now);
-            world.refresh_mailboxes_of(self, &key, now);
-        }
-        if fresh {
-            let first = later(
-                now,
-                smear::delay(
-                    uid,
-                    self.settings.pace.of(std::time::Duration::from_mins(2)),
-                ),
-            );
-            world.queue.wake(
-                Item::Sweep(key.clone()),
-                Lane::Cleanup(key),
-                first,
-                Class::Routine,
-            );
+        let known = world.store.tenant(&record.key);
+        if known.is_some_and(|entry| entry.record.uid == record.uid) {
+            world.take_tenant(self, record, self.clock.now());
         }
     }
 
@@ -287,6 +235,73 @@ pub(super) fn tenant_of(record: &MailboxRecord) -> ObjectKey {
 }
 
 impl World {
+    /// A tenant is there, perhaps changed.
+    fn take_tenant(&mut self, shared: &Inner, record: &TenantRecord, now: Timestamp) {
+        if self.store.knows_tenant(record) {
+            return;
+        }
+        let key = record.key.clone();
+        let desired = TenantDesired::from_spec(
+            &key.namespace,
+            &record.spec,
+            &shared.settings.allowed_endpoints,
+        );
+        let fresh = match self.store.tenant(&key) {
+            Some(entry) => entry.record.uid != record.uid,
+            None => true,
+        };
+        if fresh {
+            let state = TenantState {
+                desired: Arc::new(desired),
+                facts: TenantFacts::remembered(&record.status),
+                memory: TenantMemory::new(self.served_until, now),
+                link: Link::default(),
+                listing: Arc::new(Mutex::new(None)),
+                strays: Strays::new(),
+            };
+            self.tenants.insert(key.clone(), state);
+        } else if let Some(state) = self.tenants.get_mut(&key) {
+            state.desired = Arc::new(desired);
+        }
+        let known = self.known_tenant(shared, record, now);
+        let uid = record.uid;
+        let put = self.store.put_tenant(record.clone(), known);
+        let (spec_changed, asked) = match put {
+            Put::Known => return,
+            Put::New { .. } => (true, true),
+            Put::Changed { before } => {
+                let spec_changed = before.generation != record.generation;
+                (
+                    spec_changed,
+                    spec_changed || before.requested_at != record.requested_at,
+                )
+            }
+        };
+        if asked && let Some(state) = self.tenants.get_mut(&key) {
+            state.memory.failures = Failures::default();
+        }
+        self.refresh_tenant(shared, &key, now);
+        if spec_changed {
+            self.publish_facts(shared, &key, now);
+            self.refresh_mailboxes_of(shared, &key, now);
+        }
+        if fresh {
+            let first = later(
+                now,
+                smear::delay(
+                    uid,
+                    shared.settings.pace.of(std::time::Duration::from_mins(2)),
+                ),
+            );
+            self.queue.wake(
+                Item::Sweep(key.clone()),
+                Lane::Cleanup(key),
+                first,
+                Class::Routine,
+            );
+        }
+    }
+
     /// An object is gone: its own subscription goes too, and somebody else probes the endpoint.
     fn clean_up_after(&mut self, shared: &Inner, record: &MailboxRecord, now: Timestamp) {
         if self.verdicts.forget(record.uid) {

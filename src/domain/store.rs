@@ -112,6 +112,18 @@ impl Store {
         Put::New { replaced }
     }
 
+    /// Takes in what our own write made of a mailbox; whether it is still there. Only a watch brings objects: one that
+    /// was deleted while we wrote stays away, and another one that has its name now is left as it is.
+    pub fn rewrite_mailbox(&mut self, record: MailboxRecord) -> bool {
+        let entry = self.mailboxes.get(&record.key);
+        let Some(entry) = entry.filter(|entry| entry.record.uid == record.uid) else {
+            return false;
+        };
+        let memory = entry.memory.clone();
+        self.put_mailbox(record, memory);
+        true
+    }
+
     /// Forgets a mailbox that is gone.
     pub fn remove_mailbox(&mut self, key: &ObjectKey) -> Option<MailboxEntry> {
         let entry = self.mailboxes.remove(key)?;
@@ -148,6 +160,16 @@ impl Store {
                 self.by_address.remove(&address);
             }
         }
+    }
+
+    /// Whether this version of a tenant is known already, or a newer one: what we wrote may reach us after somebody
+    /// else's change.
+    #[must_use]
+    pub fn knows_tenant(&self, record: &TenantRecord) -> bool {
+        self.tenants.get(&record.key).is_some_and(|entry| {
+            let version = &entry.record.resource_version;
+            entry.record.uid == record.uid && !is_newer(&record.resource_version, version)
+        })
     }
 
     /// Takes a tenant in. `known` is for one that was not known, or whose spec changed.
@@ -317,5 +339,115 @@ impl Store {
             })
             .min_by_key(|other| (other.record.created_at, other.record.uid))
             .map(|other| &other.record.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
+    use crate::api::v1alpha1::tenant::CalendarTenantStatus;
+    use crate::domain::mailbox::tenant_view::{EndpointState, TokenState};
+    use crate::ids::AppTenant;
+
+    fn room(uid: u8, version: &str) -> MailboxRecord {
+        let spec = json!({"tenantRef": {"name": "contoso"}, "address": "room-a@contoso.example"});
+        MailboxRecord {
+            key: ObjectKey::new("rooms", "room-a"),
+            uid: Uid::from_bytes([uid; 16]),
+            generation: 1,
+            resource_version: version.to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+            requested_at: None,
+            spec: serde_json::from_value(spec).unwrap(),
+            status: WorkspaceMailboxStatus::default(),
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_somebody_elses_change_is_no_news() {
+        let tenant = |version: &str| -> TenantRecord {
+            let spec = json!({
+                "tenantId": "5f1d7a9c-1111-4000-8000-000000000001",
+                "clientId": "5f1d7a9c-2222-4000-8000-000000000001",
+                "credential": {"workloadIdentity": {"serviceAccountName": "calendars"}},
+            });
+            TenantRecord {
+                key: ObjectKey::new("rooms", "contoso"),
+                uid: Uid::from_bytes([9; 16]),
+                generation: 1,
+                resource_version: version.to_owned(),
+                created_at: Timestamp::UNIX_EPOCH,
+                requested_at: None,
+                spec: serde_json::from_value(spec).unwrap(),
+                status: CalendarTenantStatus::default(),
+            }
+        };
+        let known = KnownTenant {
+            key: ObjectKey::new("rooms", "contoso"),
+            uid: Uid::from_bytes([9; 16]),
+            app: AppTenant {
+                cloud: "Worldwide".into(),
+                tenant_id: "tenant".into(),
+                client_id: "client".into(),
+            },
+            lifetime: Duration::from_hours(160),
+            places: false,
+            domains: None,
+            token: TokenState::Pending,
+            recovered_at: None,
+            roles: Vec::new(),
+            calendars_readable: false,
+            microsoft_unavailable: false,
+            endpoint: EndpointState::Usable,
+            mailboxes: 0,
+        };
+        let mut store = Store::default();
+        assert!(!store.knows_tenant(&tenant("11")));
+        store.put_tenant(tenant("11"), known);
+        assert!(store.knows_tenant(&tenant("10")));
+        assert!(store.knows_tenant(&tenant("11")));
+        assert!(!store.knows_tenant(&tenant("12")));
+    }
+
+    fn memory() -> Memory {
+        Memory::new(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+    }
+
+    fn known(store: &Store) -> Option<(Uid, &str)> {
+        let entry = store.mailbox(&ObjectKey::new("rooms", "room-a"))?;
+        Some((entry.record.uid, &entry.record.resource_version))
+    }
+
+    #[test]
+    fn our_own_write_is_known_at_once() {
+        let mut store = Store::default();
+        store.put_mailbox(room(1, "1"), memory());
+        assert!(store.rewrite_mailbox(room(1, "2")));
+        assert_eq!(known(&store), Some((room(1, "2").uid, "2")));
+    }
+
+    #[test]
+    fn our_own_write_does_not_bring_back_what_was_deleted_meanwhile() {
+        let mut store = Store::default();
+        store.put_mailbox(room(1, "1"), memory());
+        store.remove_mailbox(&room(1, "1").key);
+        assert!(!store.rewrite_mailbox(room(1, "2")));
+        assert_eq!(known(&store), None);
+    }
+
+    #[test]
+    fn our_own_write_does_not_displace_the_object_that_has_the_name_now() {
+        let mut store = Store::default();
+        store.put_mailbox(room(1, "1"), memory());
+        store.put_mailbox(room(2, "3"), memory());
+        assert!(!store.rewrite_mailbox(room(1, "2")));
+        assert_eq!(known(&store), Some((room(2, "3").uid, "3")));
+        assert_eq!(store.key_of(room(2, "3").uid), Some(&room(2, "3").key));
     }
 }

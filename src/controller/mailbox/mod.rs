@@ -18,7 +18,6 @@ use crate::domain::mailbox::status::{Assessed, status};
 use crate::domain::mailbox::subscription::{self, Progress, Step};
 use crate::domain::mailbox::work::Work;
 use crate::domain::records::MailboxRecord;
-use crate::domain::store::Put;
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// A pass that lasts longer than this shows what it has found so far.
@@ -206,11 +205,14 @@ impl<'a> Pass<'a> {
 
     fn store(&self, written: MailboxRecord) {
         let now = self.context.clock.now();
+        let named = written.status.subscription.clone();
         let mut world = self.context.world();
-        let memory = self.start.entry.memory.clone();
-        if let Put::New { .. } = world.store.put_mailbox(written, memory) {
-            // It was deleted meanwhile; the watch has said so already.
-            world.store.remove_mailbox(&self.start.entry.record.key);
+        if !world.store.rewrite_mailbox(written)
+            && let (Some(named), Ok(desired)) = (named, self.start.entry.desired.as_ref())
+        {
+            // It was deleted right after the write. The watch has said so already, and knew only what was named before.
+            world.plan_removal(named.id, desired.tenant.clone(), now);
+            self.context.changed.notify_one();
         }
         if let Ok(desired) = self.start.entry.desired.as_ref() {
             world.note_counts(self.context, &desired.tenant, now);
@@ -243,8 +245,10 @@ impl<'a> Pass<'a> {
         self.remember(assessed);
         self.give_up_unnamed();
         let now = self.context.clock.now();
+        let record = &self.start.entry.record;
         let mut world = self.context.world();
-        if let Some(entry) = world.store.mailbox_mut(&self.start.entry.record.key) {
+        let entry = world.store.mailbox_mut(&record.key);
+        if let Some(entry) = entry.filter(|entry| entry.record.uid == record.uid) {
             let failures = &mut entry.memory.failures;
             failures.tries = failures.tries.saturating_add(1);
             failures.since = failures.since.or(Some(now));

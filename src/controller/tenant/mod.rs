@@ -119,7 +119,7 @@ impl<'a> Pass<'a> {
                     .publisher
                     .publish(Kind::CalendarTenant, &self.record, news);
                 self.remember(&assessed);
-                self.context.tenant_present(&written);
+                self.context.tenant_written(&written);
                 Passed::Changed
             }
             Ok(Written::Gone) => Passed::Unchanged,
