@@ -13,8 +13,6 @@ const STILL_TO_PROVE: &[&str] = &[
     "429 with `Retry-After: 30`",
     "A subscription is removed behind our back",
     "Renewal fails for 90 %",
-    "The operator is killed",
-    "An object is deleted and created again",
     "Restart with 200",
     "200 objects deleted",
     "The notification URL is changed",
