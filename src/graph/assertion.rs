@@ -1,4 +1,4 @@
-//! The signed JWT that proves possession of a certificate (graph.md 1.2).
+//! The signed JWT that proves possession of a certificate (docs/graph.md 1.2).
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, Header};

@@ -1,4 +1,4 @@
-//! How many calls an application may make, spread so that Graph never has to say no (graph.md 9.1).
+//! How many calls an application may make, spread so that Graph never has to say no (docs/graph.md 9.1).
 //!
 //! Each meter is a leaky bucket (generic cell rate algorithm): a burst of a quarter of the limit at once,
 //! the rest evenly, so that no window of the documented length ever sees more than the limit. Slots are

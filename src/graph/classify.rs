@@ -1,5 +1,5 @@
-//! What an answer of Graph means. Pure: status and `error.code` decide, texts only refine (graph.md 8.4,
-//! 9.2, 12).
+//! What an answer of Graph means. Pure: status and `error.code` decide, texts only refine
+//! (docs/graph.md 6, 8.4, 9.2, 12).
 
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ fn class_of(operation: Operation, answer: &Answer, said: &Said) -> ErrorClass {
         StatusCode::NOT_FOUND | StatusCode::GONE => ErrorClass::NotFound(not_found(said)),
         StatusCode::CONFLICT => duplicate(operation, said),
         StatusCode::BAD_REQUEST => bad_request(operation, said),
-        // Seen on reads for no reason (graph.md 7.2), and "try again" by definition.
+        // Seen on reads for no reason (docs/graph.md 7.2), and "try again" by definition.
         StatusCode::PRECONDITION_FAILED | StatusCode::REQUEST_TIMEOUT | StatusCode::LOCKED => {
             ErrorClass::Unavailable(Outage::ServerErrors)
         }

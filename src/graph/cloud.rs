@@ -1,4 +1,4 @@
-//! The clouds that Microsoft runs, and where Graph and Entra live in each (graph.md 2).
+//! The clouds that Microsoft runs, and where Graph and Entra live in each (docs/graph.md 2).
 //!
 //! Whether a tenant may use other endpoints is decided elsewhere.
 

@@ -1,4 +1,4 @@
-//! Operations on the directory: organization, domains, users (graph.md 3, 4).
+//! Operations on the directory: organization, domains, users (docs/graph.md 3, 4).
 
 use url::Url;
 

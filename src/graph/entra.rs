@@ -1,4 +1,4 @@
-//! Entra's token endpoint: the form that is sent, and what its answers mean (graph.md 1).
+//! Entra's token endpoint: the form that is sent, and what its answers mean (docs/graph.md 1).
 
 use http::StatusCode;
 use serde::Deserialize;

@@ -59,7 +59,7 @@ pub enum ErrorClass {
     Withheld(Withheld),
 }
 
-/// Why the login host issues no token (graph.md 1.7).
+/// Why the login host issues no token (docs/graph.md 1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRefusal {
     /// AADSTS7000215.

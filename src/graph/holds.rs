@@ -1,4 +1,4 @@
-//! `Retry-After`, remembered for exactly those calls that it concerns (graph.md 9.4).
+//! `Retry-After`, remembered for exactly those calls that it concerns (docs/graph.md 9.4).
 //!
 //! A throttled mailbox does not hold another one; throttled subscription writes do not hold reads.
 

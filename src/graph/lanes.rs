@@ -1,5 +1,5 @@
 //! How many calls are under way at once: 16 per application and tenant, 3 per mailbox, first come first
-//! served. Exchange refuses the fifth on one mailbox (graph.md 9.1); one is left for others.
+//! served. Exchange refuses the fifth on one mailbox (docs/graph.md 9.1); one is left for others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

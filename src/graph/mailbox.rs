@@ -1,4 +1,4 @@
-//! Operations on one mailbox: calendar, place, the event of the provisioning check (graph.md 5, 7).
+//! Operations on one mailbox: calendar, place, the event of the provisioning check (docs/graph.md 5, 6, 7).
 
 use http::Method;
 use jiff::Timestamp;

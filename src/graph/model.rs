@@ -10,7 +10,7 @@ use crate::secret::Secret;
 /// Facts about the token in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFacts {
-    /// Application roles in the token, sorted. Empty when nothing was consented (graph.md 1.6).
+    /// Application roles in the token, sorted. Empty when nothing was consented (docs/graph.md 1.6).
     pub roles: Vec<String>,
     /// When it was issued to us.
     pub acquired_at: Timestamp,

@@ -1,4 +1,4 @@
-//! Operations on change-notification subscriptions (graph.md 8.2).
+//! Operations on change-notification subscriptions (docs/graph.md 8.2).
 
 use http::Method;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};

@@ -11,7 +11,7 @@ use crate::graph::call::{Answer, Call, Failure, NoAnswer, Outcome};
 use crate::graph::operation::Operation;
 use crate::graph::transport::Leaf;
 
-/// Graph validates both notification URLs before it answers, ten seconds each (graph.md 8.2).
+/// Graph validates both notification URLs before it answers, ten seconds each (docs/graph.md 8.2).
 const CREATE_LIMIT: Duration = Duration::from_secs(25);
 const LIMIT: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! A notification as Graph sends it, reduced to what verifying it takes (graph.md 8.6 and 8.7). The
+//! A notification as Graph sends it, reduced to what verifying it takes (docs/graph.md 8.6 and 8.7). The
 //! resource and its data are not read at all.
 
 use std::fmt;

@@ -378,3 +378,56 @@ fn every_page_can_be_reached_from_the_index() {
         .collect();
     assert_none(&problems);
 }
+
+/// Numbers of a page's headings: `### 8.4 Refusals` is 8.4.
+fn numbered_headings(text: &str) -> BTreeSet<&str> {
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .map(|number| number.trim_end_matches('.'))
+        .collect()
+}
+
+/// The sections that a reference names, as in `8.4, 9.2 and 12)`.
+fn named_sections(rest: &str) -> Vec<&str> {
+    let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    rest.split_whitespace()
+        .map(|word| word.trim_end_matches([',', '.', ';', ':', ')']))
+        .take_while(|word| ["and", "to"].contains(word) || is_number(word))
+        .filter(is_number)
+        .collect()
+}
+
+#[test]
+fn every_reference_to_what_graph_does_names_a_section() {
+    let page = ["docs/gra", "ph.md"].concat();
+    let text = read(&page);
+    let known = numbered_headings(&text);
+    let name = page.trim_start_matches("docs/");
+    let mut problems = Vec::new();
+    for path in [files("src", &[".rs"]), files("tests", &[".rs"])].concat() {
+        for (number, line) in (1..).zip(read(&path).lines()) {
+            for (at, _) in line.match_indices(name) {
+                let sections = named_sections(&line[at + name.len()..]);
+                if !line[..at].ends_with("docs/") || sections.is_empty() {
+                    problems.push(format!("{path}:{number}: name {page} and a section"));
+                }
+                for section in sections.iter().filter(|section| !known.contains(*section)) {
+                    problems.push(format!("{path}:{number}: {page} has no section {section}"));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn references_and_headings_are_read_as_people_write_them() {
+    assert_eq!(
+        named_sections(" 8.4, 9.2 and 12). More"),
+        ["8.4", "9.2", "12"]
+    );
+    assert_eq!(named_sections(": see there"), [] as [&str; 0]);
+    let headings = numbered_headings("## 1. Tokens\n\n### 8.4 Refusals\ntext 9\n");
+    assert_eq!(headings, BTreeSet::from(["1", "8.4"]));
+}

@@ -6,7 +6,7 @@ use crate::api::v1alpha1::mailbox::{MailboxType, WorkspaceMailboxSpec};
 use crate::domain::schedule::go_duration;
 use crate::ids::ObjectKey;
 
-/// The longest life that Graph grants an Outlook subscription (graph.md 8.5: 10,070 minutes).
+/// The longest life that Graph grants an Outlook subscription: 10,070 minutes (docs/graph.md 8.5).
 pub const LONGEST_LIFE: Duration = Duration::from_mins(10_070);
 
 /// The shortest life that Graph grants.

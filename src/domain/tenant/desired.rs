@@ -14,7 +14,7 @@ use crate::domain::endpoints::{AllowedEndpoints, Microsoft};
 use crate::domain::schedule::go_duration;
 use crate::ids::AppTenant;
 
-/// The longest life that Graph grants an Outlook subscription (graph.md: 10,070 minutes).
+/// The longest life that Graph grants an Outlook subscription: 10,070 minutes (docs/graph.md 8.5).
 const LONGEST_LIFE: Duration = Duration::from_mins(10_070);
 
 /// The shortest life that Graph grants.

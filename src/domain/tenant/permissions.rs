@@ -1,7 +1,7 @@
 //! What the application may do, by functional evidence: the call that a feature needs works, or is refused.
 //!
 //! The token's roles only explain it and stand in where nothing can be tried: rights given by RBAC for
-//! Applications do not show there (graph.md 10).
+//! Applications do not show there (docs/graph.md 10).
 
 use super::desired::TenantDesired;
 use super::facts::Evidence;

@@ -1,4 +1,4 @@
-//! What Graph and Entra were seen to say (graph.md 1.7, 4-9), and what it means.
+//! What Graph and Entra were seen to say (docs/graph.md 1.7 and 4 to 9), and what it means.
 
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Limits on the number of calls (graph.md 9): sliding windows on the emulator's clock.
+//! Limits on the number of calls (docs/graph.md 9): sliding windows on the emulator's clock.
 //!
 //! Refused calls count as well, as Microsoft says: who retries too early waits longer.
 

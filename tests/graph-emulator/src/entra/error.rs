@@ -1,4 +1,4 @@
-//! How Entra refuses a token: an OAuth error with an AADSTS code (graph.md 1.7).
+//! How Entra refuses a token: an OAuth error with an AADSTS code (docs/graph.md 1.7).
 
 use http::StatusCode;
 use serde_json::json;
