@@ -149,11 +149,20 @@ impl TenantFacts {
                     self.recovered_at = Some(s.now);
                 }
                 self.token = TokenState::Issued;
+                if !self.has_roles(roles) {
+                    self.evidence = Evidence::default();
+                }
                 self.roles.clone_from(roles);
             }
             TokenReading::Refused(refused) => self.refuse(s, &refused.cause.reason()),
             TokenReading::NotLooked | TokenReading::Unavailable(_) => {}
         }
+    }
+
+    /// Whether these are the roles that the token had, in whatever order.
+    pub(super) fn has_roles(&self, roles: &[String]) -> bool {
+        let all = |these: &[String], those: &[String]| these.iter().all(|r| those.contains(r));
+        all(roles, &self.roles) && all(&self.roles, roles)
     }
 
     fn refuse(&mut self, s: &TenantSnapshot<'_>, reason: &Reason) {

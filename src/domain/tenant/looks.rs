@@ -133,7 +133,7 @@ fn access_look(s: &TenantSnapshot<'_>, desired: &TenantDesired) -> Option<Tenant
         return Some(TenantLook::Organization);
     }
     let recent = |at| Evidence::is_recent(at, s.now, desired.interval);
-    let evidence = s.facts.evidence;
+    let evidence = s.evidence();
     if desired.places && seen.places == Reading::NotLooked && !recent(evidence.places) {
         return Some(TenantLook::Places);
     }

@@ -44,7 +44,7 @@ pub fn calendars<'a>(s: &TenantSnapshot<'a>) -> Right<'a> {
         return Right::NotLooked;
     };
     let granted = roles.iter().any(|role| role == CALENDARS_READ);
-    let recent = Evidence::is_recent(s.facts.evidence.calendars, s.now, desired.interval);
+    let recent = Evidence::is_recent(s.evidence().calendars, s.now, desired.interval);
     match &s.observed.calendar {
         Reading::Present(()) => Right::Works,
         Reading::Forbidden(refusal) => Right::Missing(Some(refusal)),
@@ -86,7 +86,7 @@ pub fn places<'a>(s: &TenantSnapshot<'a>) -> Right<'a> {
     if !desired.places {
         return Right::Works;
     }
-    let recent = Evidence::is_recent(s.facts.evidence.places, s.now, desired.interval);
+    let recent = Evidence::is_recent(s.evidence().places, s.now, desired.interval);
     match &s.observed.places {
         Reading::Present(()) | Reading::Absent(_) => Right::Works,
         Reading::Forbidden(refusal) => Right::Missing(Some(refusal)),
@@ -116,7 +116,7 @@ pub fn needed<'a>(s: &TenantSnapshot<'a>) -> [(&'static str, Right<'a>); 3] {
 /// Whether anything at all is known to work with this token.
 #[must_use]
 pub fn anything_works(s: &TenantSnapshot<'_>) -> bool {
-    let (seen, evidence) = (s.observed, s.facts.evidence);
+    let (seen, evidence) = (s.observed, s.evidence());
     let recent = |at| {
         let interval = s.desired.as_ref().map(|desired| desired.interval);
         interval.is_ok_and(|interval| Evidence::is_recent(at, s.now, interval))
@@ -189,7 +189,7 @@ fn cannot_read_users(s: &TenantSnapshot<'_>, roles: &[String]) -> bool {
         Reading::Unavailable(_) => was_missing(s, USERS_READ),
         Reading::NotLooked => {
             let granted = roles.iter().any(|r| r == USERS_READ || r == DIRECTORY_READ);
-            !granted && s.facts.evidence.directory.is_none()
+            !granted && s.evidence().directory.is_none()
         }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::desired::{SpecProblem, TenantDesired};
-use super::facts::TenantFacts;
+use super::facts::{Evidence, TenantFacts};
 use super::memory::TenantMemory;
 use super::observed::TenantObserved;
 use super::work::Work;
@@ -58,6 +58,15 @@ impl TenantSnapshot<'_> {
     #[must_use]
     pub const fn with<'b>(&'b self, observed: &'b TenantObserved) -> TenantSnapshot<'b> {
         TenantSnapshot { observed, ..*self }
+    }
+
+    /// What was seen to work lately. With other roles in the token than then, it proves nothing any more.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        match self.observed.roles() {
+            Some(roles) if !self.facts.has_roles(roles) => Evidence::default(),
+            Some(_) | None => self.facts.evidence,
+        }
     }
 
     /// Whether the provisioning check is to be made: it is asked for, or its outcome is not known.

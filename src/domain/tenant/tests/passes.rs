@@ -335,3 +335,24 @@ fn an_ending_credential_is_told_when_the_day_comes() {
     }
     assert_eq!(reasons, [R::Fresh, R::ExpiresSoon, R::ExpiresVerySoon]);
 }
+
+#[test]
+fn a_consent_that_is_withdrawn_is_called_so_although_everything_worked_a_moment_ago() {
+    let mut world = World::new();
+    world.mailboxes.sample = Some("room@contoso.example".to_owned());
+    world
+        .microsoft
+        .roles
+        .retain(|role| *role != "Calendars.Read");
+    world.settle();
+    assert_eq!(world.ready(), (ConditionStatus::True, R::Operational));
+    world.microsoft.roles.clear();
+    world.microsoft.domains = Answer::Refused;
+    world.microsoft.organization = Answer::Refused;
+    world.microsoft.places = Answer::Refused;
+    world.microsoft.directory = Answer::Refused;
+    world.microsoft.calendar = Answer::Refused;
+    world.record.requested_at = Some("now".to_owned());
+    world.pass();
+    assert_eq!(world.problems(), [(C::Unauthorized, R::ConsentRequired)]);
+}
