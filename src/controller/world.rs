@@ -34,9 +34,6 @@ use crate::graph::gateway::{Gateway, TenantGateway};
 use crate::ids::{ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
 
-/// So many statuses a second at most are written because a tenant changed.
-pub(super) const SMEARED_WRITES_PER_SECOND: u32 = 50;
-
 /// So many subscriptions a second are replaced because the endpoint or the keys changed.
 const REPLACEMENTS_PER_SECOND: u32 = 5;
 
@@ -276,7 +273,7 @@ impl World {
             .map(|entry| entry.record.key.clone())
             .collect();
         for (position, key) in keys.iter().enumerate() {
-            let wait = smear::nth(position, SMEARED_WRITES_PER_SECOND);
+            let wait = smear::nth(position, smear::SMEARED_WRITES_PER_SECOND);
             self.refresh_after(shared, key, (now, wait));
         }
     }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::look::Person;
 use super::snapshot::Snapshot;
 use super::subscription;
@@ -14,6 +16,7 @@ use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::{Verdict, find, with_request_id};
 use crate::domain::reading::{Outage, Reading};
 use crate::domain::schedule::later;
+use crate::domain::schedule::smear::{self, SMEARED_WRITES_PER_SECOND};
 
 /// How long mailboxes stay as they are when their tenant loses its token.
 pub const TOKEN_GRACE: Duration = Duration::from_mins(5);
@@ -113,7 +116,7 @@ fn token_verdict(s: &Snapshot<'_>, tenant: &KnownTenant) -> Verdict {
             }
         }
         TokenState::Refused { since, reason } => {
-            if s.now < later(*since, s.pace.of(TOKEN_GRACE)) {
+            if s.now < grace_ends(s, tenant, *since) {
                 return Verdict::Keep;
             }
             Verdict::Problem(
@@ -125,6 +128,15 @@ fn token_verdict(s: &Snapshot<'_>, tenant: &KnownTenant) -> Verdict {
             )
         }
     }
+}
+
+/// When a mailbox says that its tenant has no token: each a little later than the other, so that a tenant with
+/// thousands of them does not flood the API server at one instant.
+#[must_use]
+pub(super) fn grace_ends(s: &Snapshot<'_>, tenant: &KnownTenant, since: Timestamp) -> Timestamp {
+    let spread = smear::window_for(tenant.mailboxes, SMEARED_WRITES_PER_SECOND);
+    let turn = smear::delay(s.record.uid, spread);
+    later(since, s.pace.of(TOKEN_GRACE).saturating_add(turn))
 }
 
 /// What keeps all further rules from being looked at, if anything does.

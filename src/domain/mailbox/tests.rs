@@ -380,6 +380,31 @@ fn suspending_asks_nothing_and_keeps_the_subscription() {
 }
 
 #[test]
+fn ten_thousand_mailboxes_do_not_say_at_one_instant_that_their_tenant_has_no_token() {
+    let ends = |uid: u8| {
+        let mut world = World::converged();
+        world.record.uid = crate::ids::Uid::from_bytes([uid; 16]);
+        let since = world.now;
+        let tenant = world.tenant();
+        tenant.mailboxes = 10_000;
+        tenant.token = TokenState::Refused {
+            since,
+            reason: "ClientSecretExpired".to_owned(),
+        };
+        while world.says(&C::TenantNotReady).0 != True {
+            world.now = world.next().unwrap();
+            world.pass();
+        }
+        world.now.duration_since(since).unsigned_abs()
+    };
+    let spread: std::collections::BTreeSet<Duration> = (0..20).map(ends).collect();
+    let (first, last) = (spread.first().unwrap(), spread.last().unwrap());
+    assert!(*first >= Duration::from_mins(5), "{first:?}");
+    assert!(*last <= Duration::from_secs(300 + 200), "{last:?}");
+    assert!(last.abs_diff(*first) > Duration::from_mins(1), "{spread:?}");
+}
+
+#[test]
 fn a_tenant_that_loses_its_token_shows_after_five_minutes_and_clears_at_once() {
     let mut world = World::converged();
     let since = world.now;

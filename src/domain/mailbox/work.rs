@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::checks::{self, TOKEN_GRACE};
+use super::checks;
 use super::snapshot::Snapshot;
 use super::subscription;
 use super::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
@@ -162,7 +162,7 @@ fn tenant_changes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
     match s.tenant {
         TenantView::Known(tenant) => {
             if let TokenState::Refused { since, .. } = &tenant.token {
-                let grace = later(*since, s.pace.of(TOKEN_GRACE));
+                let grace = checks::grace_ends(s, tenant, *since);
                 if grace > s.now {
                     agenda.add(grace, Class::Routine, Work::NONE);
                 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::ids::Uid;
 
+/// How many statuses are written a second at most when one event concerns many objects.
+pub const SMEARED_WRITES_PER_SECOND: u32 = 50;
+
 /// Where in a window an object's turn is; always before its end.
 #[must_use]
 pub fn delay(uid: Uid, window: Duration) -> Duration {
