@@ -6,10 +6,7 @@ use crate::repository::{files, read};
 
 /// Rows, by the beginning of their situation, that no test proves on the real API server yet.
 const STILL_TO_PROVE: &[&str] = &[
-    "Wrong secret, expired secret",
-    "Calendar rights given by RBAC",
     "The tenant's domain loses",
-    "The Secret is corrected",
     "429 with `Retry-After: 30`",
     "A subscription is removed behind our back",
     "Renewal fails for 90 %",
