@@ -9,11 +9,15 @@ use super::item::{Item, Lane};
 use super::removal::REMOVAL_PATIENCE;
 use super::tenant::observe::Link;
 use super::world::{Inner, TenantState, World};
+use crate::api::v1alpha1::condition::ConditionStatus;
+use crate::api::vocabulary::ConditionType;
+use crate::domain::conditions::find;
+use crate::domain::mailbox::tenant_view::EndpointState;
 use crate::domain::notification_url::EndpointProblem;
 use crate::domain::permission::Labels;
 use crate::domain::queue::Class;
 use crate::domain::records::{Failures, MailboxRecord, Memory, TenantRecord};
-use crate::domain::schedule::{later, smear};
+use crate::domain::schedule::{Pace, ladder, later, smear};
 use crate::domain::store::Put;
 use crate::domain::sweep::Strays;
 use crate::domain::tenant::desired::TenantDesired;
@@ -178,49 +182,30 @@ impl Inner {
     ) {
         let now = self.clock.now();
         let mut world = self.world();
-        let before = world.verdicts.problem(cloud).is_some();
-        let news = match problem {
-            None => world.verdicts.accepted(cloud),
+        let before = world.verdicts.of(cloud);
+        match problem {
+            None => {
+                if world.verdicts.accepted(cloud) {
+                    world.refresh_all(self, now);
+                }
+            }
             Some(problem) => {
-                world.verdicts.refused(cloud, uid, problem, now);
-                false
+                let next_try = world.next_try(uid, self.settings.pace, now);
+                world.verdicts.refused(cloud, (uid, next_try), problem, now);
             }
-        };
-        let after = world.verdicts.problem(cloud).is_some();
-        if news {
-            world.refresh_all(self, now);
         }
-        let tenants: Vec<ObjectKey> = world
-            .tenants
-            .iter_mut()
-            .filter(|(_, state)| {
-                state
-                    .desired
-                    .as_ref()
-                    .as_ref()
-                    .is_ok_and(|desired| desired.app().cloud == *cloud)
-            })
-            .map(|(key, state)| {
-                state
-                    .facts
-                    .learn_endpoint(problem.map_or(Ok(()), |problem| Err(in_facts(problem))));
-                key.clone()
-            })
-            .collect();
-        if before != after || news {
-            for tenant in tenants {
-                world.wake_tenant(&tenant, now, Class::Routine);
-            }
+        let after = world.verdicts.of(cloud);
+        if before.is_problem() != after.is_problem() {
+            world.refresh_tenants_in(self, cloud, now);
         }
         drop(world);
         self.changed.notify_one();
     }
-}
 
-fn in_facts(problem: EndpointProblem) -> crate::domain::tenant::facts::EndpointProblem {
-    match problem {
-        EndpointProblem::Failed => crate::domain::tenant::facts::EndpointProblem::Failed,
-        EndpointProblem::TimedOut => crate::domain::tenant::facts::EndpointProblem::TimedOut,
+    /// A mailbox is about to create a subscription: while Graph refuses our notification URL, one does.
+    pub(super) fn endpoint_for(&self, cloud: &str, uid: Uid) -> EndpointState {
+        let now = self.clock.now();
+        self.world().verdicts.claim(cloud, uid, now)
     }
 }
 
@@ -302,9 +287,42 @@ impl World {
         }
     }
 
+    /// When a mailbox whose subscription could not be created tries again.
+    fn next_try(&self, uid: Uid, pace: Pace, now: Timestamp) -> Timestamp {
+        let entry = self
+            .store
+            .key_of(uid)
+            .and_then(|key| self.store.mailbox(key));
+        let problem = entry
+            .and_then(|entry| {
+                let conditions = &entry.record.status.conditions;
+                find(conditions, &ConditionType::SubscriptionInactive)
+            })
+            .filter(|condition| condition.status == ConditionStatus::True);
+        let began = problem.map_or(now, |problem| problem.last_transition_time.timestamp());
+        ladder::next(began, uid, now, pace)
+    }
+
+    /// Looks anew at the tenants of a cloud.
+    fn refresh_tenants_in(&mut self, shared: &Inner, cloud: &str, now: Timestamp) {
+        let there = |state: &TenantState| match state.desired.as_ref() {
+            Ok(desired) => &*desired.app().cloud == cloud,
+            Err(_) => false,
+        };
+        let tenants: Vec<ObjectKey> = self
+            .tenants
+            .iter()
+            .filter(|(_, state)| there(state))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for tenant in &tenants {
+            self.refresh_tenant(shared, tenant, now);
+        }
+    }
+
     /// An object is gone: its own subscription goes too, and somebody else probes the endpoint.
     fn clean_up_after(&mut self, shared: &Inner, record: &MailboxRecord, now: Timestamp) {
-        if self.verdicts.forget(record.uid) {
+        if self.verdicts.forget(record.uid, now) {
             self.refresh_all(shared, now);
         }
         let current = record

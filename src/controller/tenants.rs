@@ -10,6 +10,7 @@ use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
 use crate::domain::mailbox::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
+use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::queue::Class;
 use crate::domain::records::TenantRecord;
 use crate::domain::tenant::facts::TenantFacts;
@@ -62,11 +63,21 @@ impl World {
             memory: &state.memory,
             work: Work::default(),
             observed: &TenantObserved::default(),
+            endpoint: self.endpoint_verdict(key),
             mailboxes: &self.mailboxes_summed_up(key),
             now,
             pace: shared.settings.pace,
         };
         Some(decide(&snapshot))
+    }
+
+    /// Whether Graph accepts our notification URL, as far as the tenant's cloud has shown.
+    pub(super) fn endpoint_verdict(&self, key: &ObjectKey) -> EndpointVerdict {
+        let desired = self.tenants.get(key).map(|state| state.desired.as_ref());
+        match desired {
+            Some(Ok(desired)) => self.verdicts.of(&desired.app().cloud),
+            Some(Err(_)) | None => EndpointVerdict::Unknown,
+        }
     }
 
     /// Puts a tenant into the queue by what is coming for it.

@@ -189,7 +189,8 @@ impl World {
         let mut tenant = self.store.view(&entry);
         if let TenantView::Known(known) = &mut tenant {
             known.endpoint = if shared.settings.listening() {
-                self.verdicts.state_for(&known.app.cloud, entry.record.uid)
+                self.verdicts
+                    .state_for(&known.app.cloud, entry.record.uid, shared.clock.now())
             } else {
                 EndpointState::NotListening
             };

@@ -15,7 +15,8 @@ use crate::domain::mailbox::look::{self as plan_look, Observed};
 use crate::domain::mailbox::memory;
 use crate::domain::mailbox::snapshot::Snapshot;
 use crate::domain::mailbox::status::{Assessed, status};
-use crate::domain::mailbox::subscription::{self, Progress, Step};
+use crate::domain::mailbox::subscription::{self, Change, Progress, Step};
+use crate::domain::mailbox::tenant_view::{EndpointState, TenantView};
 use crate::domain::mailbox::work::Work;
 use crate::domain::records::MailboxRecord;
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
@@ -99,6 +100,7 @@ impl<'a> Pass<'a> {
             match subscription::plan::next(&self.snapshot()) {
                 None => return,
                 Some(Step::Look(next)) => self.look(next).await,
+                Some(Step::Change(Change::Create { .. })) if !self.may_try() => {}
                 Some(Step::Change(change)) => {
                     self.show_interim().await;
                     let outcome = self.apply(&change).await;
@@ -107,6 +109,17 @@ impl<'a> Pass<'a> {
             }
         }
         tracing::error!(mailbox = %self.start.entry.record.key, "a plan did not end; the mailbox is looked at again later");
+    }
+
+    /// Whether a subscription may be asked for; if not, this pass leaves it to whoever may.
+    fn may_try(&mut self) -> bool {
+        let uid = self.start.entry.record.uid;
+        let TenantView::Known(tenant) = &mut self.start.tenant else {
+            return true;
+        };
+        let cloud = &tenant.app.cloud;
+        tenant.endpoint = self.context.endpoint_for(cloud, uid);
+        tenant.endpoint == EndpointState::Usable
     }
 
     /// Whoever watches a slow pass sees what it has found.

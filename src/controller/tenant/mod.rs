@@ -10,6 +10,7 @@ use super::mailbox::Passed;
 use super::status::{self, Written};
 use super::world::Context;
 use crate::domain::announce::announcements;
+use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::records::TenantRecord;
 use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
 use crate::domain::tenant::facts::TenantFacts;
@@ -30,6 +31,7 @@ struct Pass<'a> {
     mailboxes: Mailboxes,
     work: Work,
     observed: TenantObserved,
+    endpoint: EndpointVerdict,
     link: Link,
 }
 
@@ -50,6 +52,7 @@ impl<'a> Pass<'a> {
         let work = world.tenant_due(context, key, now)?;
         let record = Arc::clone(&world.store.tenant(key)?.record);
         let mailboxes = world.mailboxes_summed_up(key);
+        let endpoint = world.endpoint_verdict(key);
         let state = world.tenants.get_mut(key)?;
         state.memory.begin();
         Some(Self {
@@ -61,6 +64,7 @@ impl<'a> Pass<'a> {
             mailboxes,
             work,
             observed: TenantObserved::default(),
+            endpoint,
             link: state.link.clone(),
         })
     }
@@ -73,6 +77,7 @@ impl<'a> Pass<'a> {
             memory: &self.memory,
             work: self.work,
             observed: &self.observed,
+            endpoint: self.endpoint,
             mailboxes: &self.mailboxes,
             now: self.context.clock.now(),
             pace: self.context.settings.pace,

@@ -82,9 +82,24 @@ pub enum EndpointState {
     /// Nothing speaks against it.
     Usable,
     /// It does not, and another mailbox is the one that tries again.
-    LeftToAnother,
+    LeftToAnother {
+        /// Unless that one has not by then.
+        until: Timestamp,
+    },
     /// The receiver does not listen yet.
     NotListening,
+}
+
+impl EndpointState {
+    /// From when on the mailbox may try to create a subscription; `None` when nobody can say.
+    #[must_use]
+    pub const fn usable_from(self) -> Option<Timestamp> {
+        match self {
+            Self::Usable => Some(Timestamp::MIN),
+            Self::LeftToAnother { until } => Some(until),
+            Self::NotListening => None,
+        }
+    }
 }
 
 impl TenantView {

@@ -439,6 +439,23 @@ fn while_the_receiver_does_not_listen_nothing_is_created_and_then_at_once() {
 }
 
 #[test]
+fn a_mailbox_that_leaves_the_endpoint_to_another_tries_itself_when_the_other_does_not() {
+    let mut world = World::new();
+    let until = later(world.now, Duration::from_secs(40));
+    world.tenant().endpoint = EndpointState::LeftToAnother { until };
+    world.pass();
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (True, reason("Pending"))
+    );
+    assert_eq!(world.next(), Some(until));
+    world.now = until;
+    world.tenant().endpoint = EndpointState::Usable;
+    assert!(world.pass());
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
 fn the_annotation_asks_for_a_check_and_is_echoed() {
     let mut world = World::converged();
     world.record.requested_at = Some("now".to_owned());

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::checks;
 use super::snapshot::Snapshot;
 use super::subscription;
-use super::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
+use super::tenant_view::{KnownTenant, TenantView, TokenState};
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::agenda::Agenda;
@@ -272,15 +272,19 @@ fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<
                 let ours = on_our_clock(s, current.renew_at.timestamp());
                 agenda.add(ours, Class::Renewal, Work::RENEWAL_DUE);
             }
-            if let Some(turn) = subscription::plan::replacement_turn(s, current) {
-                agenda.add(turn.max(held_back(s)), Class::Renewal, Work::NONE);
+            let usable = tenant.endpoint.usable_from();
+            let turn = subscription::plan::replacement_turn(s, current).zip(usable);
+            if let Some((turn, usable)) = turn {
+                let at = turn.max(usable).max(held_back(s));
+                agenda.add(at, Class::Renewal, Work::NONE);
             }
         }
-        None if desired.subscribed && tenant.endpoint == EndpointState::Usable => {
+        None if desired.subscribed => {
             let waiting = find(s.previous(), &ConditionType::SubscriptionInactive)
                 .is_some_and(|c| c.status == ConditionStatus::True && c.reason == Reason::Pending);
-            if waiting && subscription::plan::may_create(s) {
-                agenda.add(held_back(s), Class::First, Work::NONE);
+            let usable = tenant.endpoint.usable_from();
+            if let (true, Some(usable)) = (waiting && subscription::plan::may_create(s), usable) {
+                agenda.add(usable.max(held_back(s)), Class::First, Work::NONE);
             }
         }
         None => {}

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::credential::{CredentialReading, TokenReading, denies_token};
-use super::facts::{EndpointProblem, EndpointVerdict, outage_after};
+use super::facts::outage_after;
 use super::permissions::{self, Right};
 use super::sentences;
 use super::snapshot::TenantSnapshot;
@@ -15,6 +15,7 @@ use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::{Verdict, find, with_request_id};
 use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
+use crate::domain::notification_url::{EndpointProblem, EndpointVerdict, REFUSALS};
 use crate::domain::reading::{Outage, OutageKind, Refusal};
 use crate::domain::schedule::{between, later};
 
@@ -229,11 +230,11 @@ fn endpoint_rejected(s: &TenantSnapshot<'_>) -> Verdict {
     if is_blocked_before(s) {
         return Verdict::Keep;
     }
-    match s.facts.endpoint {
+    match s.endpoint {
         EndpointVerdict::Accepted => Verdict::pass(Reason::EndpointAccepted),
         EndpointVerdict::Rejected {
             problem,
-            times: 2..,
+            times: REFUSALS..,
         } => {
             let (reason, what) = match problem {
                 EndpointProblem::Failed => (

@@ -31,8 +31,6 @@ pub struct TenantFacts {
     pub verified_domains: Option<Vec<String>>,
     /// What was seen to work lately.
     pub evidence: Evidence,
-    /// Whether Graph accepts our notification URL.
-    pub endpoint: EndpointVerdict,
     /// Since when Microsoft does not answer.
     pub outage: Option<MicrosoftOutage>,
     /// When the credential ends.
@@ -48,32 +46,6 @@ pub struct Evidence {
     pub places: Option<Timestamp>,
     /// The directory's users were read.
     pub directory: Option<Timestamp>,
-}
-
-/// Graph's verdict on our notification URL, as far as this cloud has shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EndpointVerdict {
-    /// No subscription was tried yet.
-    #[default]
-    Unknown,
-    /// It validated it.
-    Accepted,
-    /// It could not validate it.
-    Rejected {
-        /// In which way, last.
-        problem: EndpointProblem,
-        /// How often in a row.
-        times: u32,
-    },
-}
-
-/// In which way a validation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndpointProblem {
-    /// The answer was wrong.
-    Failed,
-    /// No answer in time.
-    TimedOut,
 }
 
 /// A time in which Microsoft does not answer.
@@ -191,20 +163,6 @@ impl TenantFacts {
     pub fn microsoft_unavailable(&self, now: Timestamp, pace: Pace) -> bool {
         self.outage
             .is_some_and(|outage| outage.is_established(now, pace))
-    }
-
-    /// Graph validated our notification URL, or could not.
-    pub const fn learn_endpoint(&mut self, outcome: Result<(), EndpointProblem>) {
-        self.endpoint = match (outcome, self.endpoint) {
-            (Ok(()), _) => EndpointVerdict::Accepted,
-            (Err(problem), EndpointVerdict::Rejected { times, .. }) => EndpointVerdict::Rejected {
-                problem,
-                times: times.saturating_add(1),
-            },
-            (Err(problem), EndpointVerdict::Unknown | EndpointVerdict::Accepted) => {
-                EndpointVerdict::Rejected { problem, times: 1 }
-            }
-        };
     }
 }
 

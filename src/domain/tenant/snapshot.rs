@@ -10,6 +10,7 @@ use super::work::Work;
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
+use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::records::TenantRecord;
 use crate::domain::schedule::Pace;
 
@@ -28,6 +29,8 @@ pub struct TenantSnapshot<'a> {
     pub work: Work,
     /// What was seen in this pass.
     pub observed: &'a TenantObserved,
+    /// Whether Graph accepts our notification URL, as far as its cloud has shown.
+    pub endpoint: EndpointVerdict,
     /// The mailboxes that may refer to it.
     pub mailboxes: &'a Mailboxes,
     /// Now, on our clock.

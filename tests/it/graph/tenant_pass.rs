@@ -11,6 +11,7 @@ use hybrid_calendar_operator::clock::Clock;
 use hybrid_calendar_operator::controller::tenant::observe::{Edge, Link, observe};
 use hybrid_calendar_operator::domain::conditions::find;
 use hybrid_calendar_operator::domain::endpoints::{AllowedEndpoints, Microsoft};
+use hybrid_calendar_operator::domain::notification_url::EndpointVerdict;
 use hybrid_calendar_operator::domain::records::TenantRecord;
 use hybrid_calendar_operator::domain::schedule::Pace;
 use hybrid_calendar_operator::domain::tenant::desired::TenantDesired;
@@ -73,6 +74,7 @@ async fn pass(emulator: &Emulator, more: &Value, secret: &str) -> CalendarTenant
         memory: &TenantMemory::new(now, now),
         work: Work::ALL,
         observed: &TenantObserved::default(),
+        endpoint: EndpointVerdict::default(),
         mailboxes: &Mailboxes::default(),
         now,
         pace: Pace::REAL,

@@ -107,7 +107,7 @@ fn missing_verdict(s: &Snapshot<'_>) -> Verdict {
 fn pending(s: &Snapshot<'_>) -> Verdict {
     let previous = find(s.previous(), &ConditionType::SubscriptionInactive);
     let message = match s.tenant.known().map(|tenant| tenant.endpoint) {
-        Some(EndpointState::LeftToAnother) => {
+        Some(EndpointState::LeftToAnother { until: _ }) => {
             "Graph does not accept the notification URL; another mailbox is trying it again."
         }
         Some(EndpointState::NotListening) => "The notification receiver does not listen yet.",

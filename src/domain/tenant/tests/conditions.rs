@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::credential::{CredentialProblem, RefusalCause};
-use super::super::facts::EndpointProblem;
 use super::world::{Answer, World, start};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::{ConditionType as C, Reason as R, TENANT};
+use crate::domain::notification_url::{EndpointProblem, EndpointVerdict};
 use crate::domain::reading::OutageKind;
 use crate::domain::schedule::later;
 
@@ -244,12 +244,10 @@ fn other_cases() -> Vec<Case> {
             },
         ),
         endpoint(R::ValidationFailed, "platform team", |w| {
-            w.facts.learn_endpoint(Err(EndpointProblem::Failed));
-            w.facts.learn_endpoint(Err(EndpointProblem::Failed));
+            w.endpoint = rejected(EndpointProblem::Failed, 2);
         }),
         endpoint(R::ValidationTimedOut, "within ten seconds", |w| {
-            w.facts.learn_endpoint(Err(EndpointProblem::Failed));
-            w.facts.learn_endpoint(Err(EndpointProblem::TimedOut));
+            w.endpoint = rejected(EndpointProblem::TimedOut, 3);
         }),
         case(
             C::CredentialExpiring,
@@ -426,4 +424,8 @@ fn a_tenant_that_needs_little_is_fine_with_little() {
     let permissions = world.record.status.permissions.as_ref().unwrap();
     assert_eq!(permissions.missing, ["User.Read.All"], "optional");
     assert_eq!(world.record.status.domains.len(), 2);
+}
+
+const fn rejected(problem: EndpointProblem, times: u32) -> EndpointVerdict {
+    EndpointVerdict::Rejected { problem, times }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::super::credential::CredentialProblem;
-use super::super::facts::{EndpointProblem, EndpointVerdict};
 use super::super::looks::{Freshness, TenantLook};
 use super::super::work::Work;
 use super::world::{Answer, World, start};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::{ConditionType as C, Reason as R};
 use crate::domain::mailbox::tenant_view::TokenState;
+use crate::domain::notification_url::{EndpointProblem, EndpointVerdict};
 use crate::domain::queue::Class;
 use crate::domain::reading::OutageKind;
 use crate::domain::schedule::{between, later};
@@ -305,10 +305,12 @@ fn one_failed_validation_of_the_endpoint_says_nothing_yet() {
         world.condition(&C::EndpointRejected).reason,
         R::NotApplicable
     );
-    world.facts.learn_endpoint(Err(EndpointProblem::TimedOut));
+    world.endpoint = EndpointVerdict::Rejected {
+        problem: EndpointProblem::TimedOut,
+        times: 1,
+    };
     assert_eq!(world.due(), None);
-    world.facts.learn_endpoint(Ok(()));
-    assert_eq!(world.facts.endpoint, EndpointVerdict::Accepted);
+    world.endpoint = EndpointVerdict::Accepted;
     assert_eq!(world.due(), Some(Work::NONE));
     world.pass();
     assert_eq!(world.looks, [], "what is known needs no call");

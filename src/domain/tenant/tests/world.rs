@@ -20,6 +20,7 @@ use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
 use crate::api::vocabulary::{ConditionType, Reason, TENANT};
 use crate::domain::conditions::find;
 use crate::domain::endpoints::AllowedEndpoints;
+use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::queue::Class;
 use crate::domain::reading::{Absence, Outage, OutageKind, Reading, Refusal};
 use crate::domain::records::TenantRecord;
@@ -117,6 +118,7 @@ pub(super) struct World {
     pub(super) record: TenantRecord,
     pub(super) facts: TenantFacts,
     pub(super) memory: TenantMemory,
+    pub(super) endpoint: EndpointVerdict,
     pub(super) mailboxes: Mailboxes,
     pub(super) now: Timestamp,
     /// Looks of the last pass, in order.
@@ -149,6 +151,7 @@ impl World {
             record,
             facts: TenantFacts::default(),
             memory: TenantMemory::new(start(), start()),
+            endpoint: EndpointVerdict::default(),
             mailboxes: Mailboxes::default(),
             now: start(),
             looks: Vec::new(),
@@ -191,6 +194,7 @@ impl World {
             memory: &self.memory,
             work: Work::NONE,
             observed: &TenantObserved::default(),
+            endpoint: self.endpoint,
             mailboxes: &self.mailboxes,
             now: self.now,
             pace: Pace::REAL,
@@ -218,6 +222,7 @@ impl World {
                 memory: &memory,
                 work,
                 observed: &observed,
+                endpoint: self.endpoint,
                 mailboxes: &self.mailboxes,
                 now: self.now,
                 pace: Pace::REAL,
