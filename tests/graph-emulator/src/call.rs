@@ -127,7 +127,7 @@ impl Answer {
                 Body::from(text)
             }
             Content::Json(value) => {
-                let json = HeaderValue::from_static("application/json; charset=utf-8");
+                let json = HeaderValue::from_static("application/json");
                 headers.entry(CONTENT_TYPE).or_insert(json);
                 Body::from(value.to_string())
             }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use url::form_urlencoded;
 
 use crate::clock::after;
 use crate::graph::error::{GraphError, application_throttled, too_many_requests};
@@ -73,6 +74,30 @@ impl Window {
         let until = frees.map_or(now, |(at, _)| after(*at, limit.window));
         Err(Duration::try_from(until.duration_since(now)).unwrap_or_default())
     }
+
+    /// Tenths of the limit that are used, as far as they are told: from 0.8 to 1.8.
+    fn share(&self, limit: Limit) -> Option<u64> {
+        let tenths = self.total.saturating_mul(10) / limit.units;
+        (tenths >= 8).then_some(tenths.min(18))
+    }
+}
+
+/// What a call costs of the directory's limit.
+pub(crate) fn resource_units(operation: Operation, query: &str) -> u64 {
+    let base: u64 = if operation == Operation::FindUsers {
+        2
+    } else {
+        1
+    };
+    let mut less = 0;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.trim_start_matches('$') {
+            "select" => less += 1,
+            "top" if value.parse().is_ok_and(|top: u64| top < 20) => less += 1,
+            _ => {}
+        }
+    }
+    base.saturating_sub(less).max(1)
 }
 
 /// Who calls, for counting.
@@ -92,28 +117,30 @@ pub(crate) struct QuotaState {
 }
 
 impl QuotaState {
-    /// Counts a call everywhere it counts.
+    /// Counts a call everywhere it counts. Says how much of the directory's limit is used, if that is a lot.
     pub(crate) fn count(
         &mut self,
         operation: Operation,
         cost: u64,
         account: Account<'_>,
         now: Timestamp,
-    ) -> Result<(), GraphError> {
+    ) -> Result<Option<String>, GraphError> {
         let mut refused = None;
+        let mut share = None;
         for (key, limit) in buckets(operation, account) {
             let cost = if key.bucket == "identity" { cost } else { 1 };
-            let counted = self
-                .windows
-                .entry(key.clone())
-                .or_default()
-                .count(now, cost, limit);
+            let window = self.windows.entry(key.clone()).or_default();
+            let counted = window.count(now, cost, limit);
+            if key.bucket == "identity" {
+                share = share.max(window.share(limit));
+            }
             if let Err(wait) = counted {
                 refused = refused.or(Some((key, wait)));
             }
         }
+        let share = share.map(|tenths| format!("{}.{}", tenths / 10, tenths % 10));
         let Some((key, wait)) = refused else {
-            return Ok(());
+            return Ok(share);
         };
         let seconds = wait.as_millis().div_ceil(1000).max(1);
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
@@ -131,6 +158,10 @@ impl QuotaState {
                     refused
                         .headers
                         .push(("x-ms-throttle-information", information));
+                    let share = share.into_iter();
+                    refused
+                        .headers
+                        .extend(share.map(|share| ("x-ms-throttle-limit-percentage", share)));
                 }
                 refused
             }

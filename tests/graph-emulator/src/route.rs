@@ -51,6 +51,25 @@ pub(crate) fn route(method: &Method, path: &str) -> Option<Route> {
     Some(Route { operation, target })
 }
 
+/// Whether a path of Graph has a name that is empty, which callers make of an id that they do not know.
+pub(crate) fn has_empty_segment(path: &str) -> bool {
+    path.trim_start_matches('/')
+        .split_once('/')
+        .is_some_and(|(version, rest)| {
+            let rest = rest.strip_suffix('/').unwrap_or(rest);
+            version.eq_ignore_ascii_case("v1.0")
+                && !rest.is_empty()
+                && rest.split('/').any(str::is_empty)
+        })
+}
+
+/// Whether a segment is a function, a cast or a count instead of somebody's name.
+fn is_part_of_the_language(segment: &str) -> bool {
+    let cast = segment.starts_with("graph.") || segment.starts_with("microsoft.graph.");
+    let function = segment == "delta" || segment.ends_with("()");
+    segment.starts_with('$') || function || cast && !segment.contains('@')
+}
+
 fn entra(method: &str, lower: &[&str], segments: &[String]) -> Option<(Operation, Target)> {
     let tenant = segments.first()?.clone();
     Some(match (method, lower) {
@@ -70,6 +89,10 @@ fn entra(method: &str, lower: &[&str], segments: &[String]) -> Option<(Operation
 
 fn graph(method: &str, lower: &[&str], segments: &[String]) -> Option<(Operation, Target)> {
     let at = |position: usize| segments.get(position).cloned().unwrap_or_default();
+    let mut names = lower.iter().skip(1);
+    if lower.first() != Some(&"places") && names.any(|name| is_part_of_the_language(name)) {
+        return None;
+    }
     Some(match (method, lower) {
         ("GET", ["organization"]) => (Operation::GetOrganization, Target::Organization),
         ("GET", ["domains"]) => (Operation::ListDomains, Target::Domains),
@@ -82,7 +105,9 @@ fn graph(method: &str, lower: &[&str], segments: &[String]) -> Option<(Operation
         ("GET", ["places", "microsoft.graph.room" | "graph.room"]) => {
             (Operation::ListPlaces, Target::Places)
         }
-        ("GET", ["places", _] | ["places", _, "microsoft.graph.room" | "graph.room"]) => {
+        ("GET", ["places", name] | ["places", name, "microsoft.graph.room" | "graph.room"])
+            if !is_part_of_the_language(name) =>
+        {
             (Operation::GetPlace, Target::Place { name: at(1) })
         }
         ("POST", ["$batch"]) => (Operation::Batch, Target::Batch),
@@ -188,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_name_is_seen_and_a_slash_at_either_end_is_not_one() {
+        assert!(has_empty_segment("/v1.0/users//calendar"));
+        assert!(has_empty_segment("/v1.0//calendar"));
+        assert!(has_empty_segment("//v1.0/subscriptions//"));
+        assert!(!has_empty_segment("//v1.0/subscriptions/"));
+        assert!(!has_empty_segment("/v1.0/"));
+        assert!(!has_empty_segment("/contoso//oauth2"));
+    }
+
+    #[test]
     fn event_ids_keep_their_case_and_padding() {
         let found = routed("DELETE", "/v1.0/users/u/calendar/events/AAMkAb-_%3D=").unwrap();
         assert_eq!(found.operation, Operation::DeleteEvent);
@@ -202,6 +237,10 @@ mod tests {
             ("GET", "/v1.0/me"),
             ("PUT", "/v1.0/subscriptions/1"),
             ("GET", "/v1.0/users/u/messages"),
+            ("GET", "/v1.0/users/$count"),
+            ("GET", "/v1.0/users/delta"),
+            ("GET", "/v1.0/users/u/events/delta()"),
+            ("GET", "/v1.0/places/microsoft.graph.roomList"),
             ("POST", "/t/oauth2/token"),
             ("GET", "/"),
         ] {

@@ -13,11 +13,12 @@ use crate::fault::Fired;
 use crate::graph::access::Caller;
 use crate::graph::batch::{Item, items};
 use crate::graph::error::{Refusal, error, not_imitated, unauthenticated};
+use crate::graph::query::check_preferences;
 use crate::graph::subscriptions::{Creation, Update};
 use crate::graph::validation::{VALIDATION_TIMEOUT, Validation};
 use crate::graph::{self, Reading, events, mailbox_concerned, subscriptions};
 use crate::operation::{Operation, Workload};
-use crate::quota::Account;
+use crate::quota::{Account, resource_units};
 use crate::route::{Route, Target};
 use crate::state::Data;
 use crate::world::Quotas;
@@ -82,7 +83,7 @@ impl Core {
                 users: tenant.mailboxes.len(),
             };
             let cost = resource_units(route.operation, call.query.as_deref().unwrap_or_default());
-            state.quotas.count(route.operation, cost, account, now)?;
+            trace.limit_share = state.quotas.count(route.operation, cost, account, now)?;
             if let (Workload::Outlook, Some(mailbox)) = (route.operation.workload(), mailbox) {
                 state.quotas.enter(&caller.client_id, mailbox)?;
                 seat = Some(Seat {
@@ -117,6 +118,7 @@ impl Core {
         stale: Option<Arc<Data>>,
     ) -> graph::Result {
         let Route { operation, target } = route;
+        check_preferences(call)?;
         match (operation, target) {
             (Operation::CreateSubscription, _) => self.create_subscription(call, caller).await,
             (Operation::RenewSubscription, Target::Subscription { id }) => {
@@ -290,15 +292,4 @@ fn read(data: &Data, target: &Target, call: &Call, caller: &Caller) -> graph::Re
         tenant,
     };
     graph::read(&reading, target)
-}
-
-/// What a call costs of the directory's limit.
-fn resource_units(operation: Operation, query: &str) -> u64 {
-    let base = if operation == Operation::FindUsers {
-        2
-    } else {
-        1
-    };
-    let selects = query.contains("select=");
-    if selects { (base - 1).max(1) } else { base }
 }

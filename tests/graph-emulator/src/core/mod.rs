@@ -6,7 +6,8 @@ mod token;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -16,14 +17,13 @@ use uuid::Uuid;
 
 use crate::call::{Answer, Call, ConnectionCut};
 use crate::clock::{Clock, http_date};
-use crate::entra;
 use crate::fault::FaultState;
-use crate::graph::error::{Inner, error, not_imitated};
+use crate::graph::error::{Inner, bad_request, error, not_imitated};
 use crate::ids::Ids;
 use crate::journal::{Journal, JournalEntry};
 use crate::operation::{Operation, Workload};
-use crate::quota::QuotaState;
-use crate::route::{Route, Target, route};
+use crate::quota::{QuotaState, resource_units};
+use crate::route::{Route, Target, has_empty_segment, route};
 use crate::state::directory::Directory;
 use crate::state::{Data, State};
 use crate::world::World;
@@ -54,6 +54,8 @@ pub(crate) struct Trace {
     pub(crate) request_id: String,
     pub(crate) client_request_id: String,
     pub(crate) time: Timestamp,
+    /// How much of its limit at the directory the caller has used, when that is a lot.
+    pub(crate) limit_share: Option<String>,
 }
 
 impl Trace {
@@ -130,6 +132,7 @@ impl Core {
             request_id,
             client_request_id,
             time: self.clock.now(),
+            limit_share: None,
         };
         let outcome = self.dispatch(found, &call, &mut trace).await;
         let outcome = outcome.map(|answer| self.decorated(answer, &call, &trace));
@@ -143,20 +146,20 @@ impl Core {
         call: &Call,
         trace: &mut Trace,
     ) -> Outcome {
+        if has_empty_segment(&call.path) {
+            let message = "Empty Path Segment encountered in the URL. Please specify a valid value \
+                           for the segment.";
+            return Ok(bad_request(message).into_answer(&trace.inner()));
+        }
         let Some(Route { operation, target }) = found else {
             let what = format!("{} {}", call.method, call.path);
             return Ok(not_imitated(what).into_answer(&trace.inner()));
         };
         match target {
             Target::Token { tenant } => self.token(call, &tenant, trace).await,
-            Target::OpenIdConfiguration { tenant } => Ok(entra::discovery::configuration(
-                &self.state().data,
-                call,
-                &tenant,
-                trace,
-            )),
-            Target::SigningKeys { .. } => Ok(entra::discovery::keys()),
-            Target::InstanceDiscovery => Ok(entra::discovery::instance(call)),
+            Target::OpenIdConfiguration { .. }
+            | Target::SigningKeys { .. }
+            | Target::InstanceDiscovery => self.discovery(call, &target, trace).await,
             Target::Batch if call.batched => {
                 let nested = error(
                     400,
@@ -200,6 +203,21 @@ impl Core {
                           \"ScaleUnit\":\"000\",\"RoleInstance\":\"EMULATOR000\"}}";
         answer.set("x-ms-ags-diagnostic", diagnostic);
         answer.set("odata-version", "4.0");
+        if trace.operation.workload() == Workload::Directory {
+            let units = resource_units(trace.operation, call.query.as_deref().unwrap_or_default());
+            answer.set("x-ms-resource-unit", &units.to_string());
+            if let Some(share) = &trace.limit_share {
+                answer.set("x-ms-throttle-limit-percentage", share);
+            }
+        }
+        if answer.status.is_success() {
+            let kind = "application/json;odata.metadata=minimal;odata.streaming=true;\
+                        IEEE754Compatible=false;charset=utf-8";
+            answer
+                .headers
+                .entry(CONTENT_TYPE)
+                .or_insert_with(|| HeaderValue::from_static(kind));
+        }
         answer
     }
 

@@ -4,12 +4,31 @@ use serde_json::json;
 
 use super::error::tenant_not_found;
 use super::keys::signing_key;
+use super::unknown_query;
 use crate::call::{Answer, Call};
 use crate::core::Trace;
+use crate::graph::error::not_imitated;
+use crate::route::Target;
 use crate::state::Data;
 
+const KNOWN_OPTIONS: &[&str] = &["api-version", "appid", "authorization_endpoint"];
+
+/// Answers what clients ask before they ask for a token.
+pub(crate) fn answer(data: &Data, call: &Call, target: &Target, trace: &Trace) -> Answer {
+    if let Some(name) = unknown_query(call, KNOWN_OPTIONS) {
+        return not_imitated(format!("query option {name}")).into_answer(&trace.inner());
+    }
+    if let Target::OpenIdConfiguration { tenant } = target {
+        configuration(data, call, tenant, trace)
+    } else if let Target::SigningKeys { .. } = target {
+        keys()
+    } else {
+        instance(call)
+    }
+}
+
 /// `/{tenant}/v2.0/.well-known/openid-configuration`
-pub(crate) fn configuration(data: &Data, call: &Call, tenant: &str, trace: &Trace) -> Answer {
+fn configuration(data: &Data, call: &Call, tenant: &str, trace: &Trace) -> Answer {
     let base = &call.base;
     let Some(found) = data.directory.tenant(tenant) else {
         let mut refused = tenant_not_found(tenant);
@@ -36,12 +55,12 @@ pub(crate) fn configuration(data: &Data, call: &Call, tenant: &str, trace: &Trac
 }
 
 /// `/{tenant}/discovery/v2.0/keys`
-pub(crate) fn keys() -> Answer {
+fn keys() -> Answer {
     Answer::ok(json!({"keys": [signing_key().public]}))
 }
 
 /// `/common/discovery/instance`
-pub(crate) fn instance(call: &Call) -> Answer {
+fn instance(call: &Call) -> Answer {
     let base = &call.base;
     let host = base
         .trim_end_matches('/')

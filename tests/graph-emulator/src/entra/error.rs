@@ -125,6 +125,15 @@ pub(crate) fn no_credential() -> EntraError {
     )
 }
 
+pub(crate) fn unsupported_grant(name: &str) -> EntraError {
+    refusal(
+        400,
+        "unsupported_grant_type",
+        70_003,
+        format!("The app requested an unsupported grant type '{name}'."),
+    )
+}
+
 pub(crate) fn invalid_scope(scope: &str) -> EntraError {
     refusal(
         400,

@@ -7,3 +7,15 @@ pub(crate) mod error;
 mod federation;
 mod keys;
 pub(crate) mod token;
+
+use url::form_urlencoded;
+
+use crate::call::Call;
+
+/// The first query option that is not among the known ones.
+fn unknown_query(call: &Call, known: &[&str]) -> Option<String> {
+    let query = call.query.as_deref().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes())
+        .map(|(name, _)| name.into_owned())
+        .find(|name| !known.contains(&name.as_str()))
+}

@@ -12,10 +12,10 @@ use url::form_urlencoded;
 use super::error::{
     TokenRefusal, application_disabled, application_not_found, blocked_by_policy, expired_secret,
     invalid_client, invalid_request, invalid_scope, missing_parameter, no_credential,
-    tenant_not_found, unknown_resource, wrong_secret,
+    tenant_not_found, unknown_resource, unsupported_grant, wrong_secret,
 };
 use super::keys::signing_key;
-use super::{certificate, federation};
+use super::{certificate, federation, unknown_query};
 use crate::call::{Answer, Call};
 use crate::core::Core;
 use crate::ids::Ids;
@@ -36,6 +36,21 @@ const KNOWN_FIELDS: &[&str] = &[
     "client_info",
     "client-request-id",
     "return-client-request-id",
+];
+
+/// Options that clients write into the URL.
+const KNOWN_OPTIONS: &[&str] = &["client-request-id", "return-client-request-id"];
+
+/// Grants that Entra knows.
+const OTHER_GRANTS: &[&str] = &[
+    "authorization_code",
+    "device_code",
+    "password",
+    "refresh_token",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:ietf:params:oauth:grant-type:saml1_1-bearer",
+    "urn:ietf:params:oauth:grant-type:saml2-bearer",
 ];
 
 /// The form of a token request.
@@ -61,8 +76,14 @@ impl TokenForm {
                 let (client_id, secret) = text.split_once(':')?;
                 Some((decoded(client_id), decoded(secret)))
             });
+        // Entra finds no field in a body of another kind.
+        let kind = call.header("content-type").unwrap_or_default();
+        let is_form = kind
+            .to_lowercase()
+            .starts_with("application/x-www-form-urlencoded");
+        let body = if is_form { &call.body[..] } else { &[] };
         Self {
-            fields: form_urlencoded::parse(&call.body).into_owned().collect(),
+            fields: form_urlencoded::parse(body).into_owned().collect(),
             basic,
         }
     }
@@ -111,9 +132,15 @@ pub(crate) async fn token(
             "token request field {name}"
         )));
     }
+    if let Some(name) = unknown_query(call, KNOWN_OPTIONS) {
+        return Err(TokenRefusal::NotImitated(format!("query option {name}")));
+    }
     match form.get("grant_type") {
         Some("client_credentials") => {}
-        Some(other) => return Err(TokenRefusal::NotImitated(format!("grant_type {other}"))),
+        Some(other) if OTHER_GRANTS.contains(&other) => {
+            return Err(TokenRefusal::NotImitated(format!("grant_type {other}")));
+        }
+        Some(other) => return Err(unsupported_grant(other).into()),
         None => return Err(missing_parameter("grant_type").into()),
     }
     let directory = core.state().data.directory.clone();

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Result;
-use super::error::{GraphError, error, not_imitated, unreadable_body};
+use super::error::{GraphError, error, not_imitated};
+use super::payload::object;
+use super::query::Query;
 use crate::call::{Answer, Call, Content};
 use crate::operation::Operation;
 use crate::route::route;
@@ -38,8 +40,12 @@ fn invalid(message: impl Into<String>) -> GraphError {
 
 /// The items of a valid batch.
 pub(crate) fn items(call: &Call) -> Result<Vec<Item>> {
-    let mut envelope: Value = serde_json::from_slice(&call.body).map_err(|_| unreadable_body())?;
-    let requests = envelope["requests"].take();
+    Query::read(call, &[])?;
+    let mut envelope = object(call)?;
+    let requests = envelope.remove("requests").unwrap_or_default();
+    if let Some(name) = envelope.keys().next() {
+        return Err(not_imitated(format!("property {name} of a batch")));
+    }
     let names = requests
         .as_array()
         .into_iter()
@@ -109,9 +115,10 @@ impl Item {
             let value = value
                 .as_str()
                 .and_then(|value| HeaderValue::from_str(value).ok());
-            if let (Ok(name), Some(value)) = (name, value) {
-                headers.insert(name, value);
-            }
+            let (Ok(name), Some(value)) = (name, value) else {
+                return Err(invalid("The headers of the request are not valid."));
+            };
+            headers.insert(name, value);
         }
         if self.body.is_some() && !headers.contains_key("content-type") {
             let message = "Write request must specify the Content-Type header.";

@@ -6,8 +6,9 @@ mod directory;
 pub(crate) mod error;
 pub(crate) mod events;
 mod filter;
+pub(crate) mod payload;
 mod places;
-mod query;
+pub(crate) mod query;
 pub(crate) mod subscriptions;
 pub(crate) mod validation;
 

@@ -8,6 +8,25 @@ use url::form_urlencoded;
 use super::error::{Refusal, bad_request, not_imitated};
 use crate::call::Call;
 
+/// Options that OData defines: Graph might take them where the emulator does not.
+const SYSTEM_OPTIONS: &[&str] = &[
+    "apply",
+    "compute",
+    "count",
+    "deltatoken",
+    "expand",
+    "filter",
+    "format",
+    "index",
+    "orderby",
+    "schemaversion",
+    "search",
+    "select",
+    "skip",
+    "skiptoken",
+    "top",
+];
+
 /// The query options of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
@@ -20,7 +39,12 @@ impl Query {
         let mut options: Vec<(String, String)> = Vec::new();
         let raw = call.query.as_deref().unwrap_or_default();
         for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
+            let system = name.starts_with('$');
             let name = name.trim_start_matches('$').to_lowercase();
+            if system && !SYSTEM_OPTIONS.contains(&name.as_str()) {
+                let message = format!("The query parameter '${name}' is not supported.");
+                return Err(bad_request(message).into());
+            }
             if !taken.contains(&name.as_str()) {
                 return Err(not_imitated(format!("query option ${name}")));
             }
@@ -87,6 +111,25 @@ impl Query {
             .and_then(|text| text.strip_prefix("from ")?.parse().ok());
         position.ok_or_else(|| bad_request("Skip token is not valid.").into())
     }
+}
+
+/// Refuses wishes in `Prefer` that would change the answer and that are not imitated. Ids never change, so
+/// that they are immutable whether or not a caller asks for that.
+pub(crate) fn check_preferences(call: &Call) -> Result<(), Refusal> {
+    const WITHOUT_EFFECT: &[&str] = &[
+        "idtype=\"immutableid\"",
+        "include-unknown-enum-members",
+        "outlook.timezone=\"utc\"",
+    ];
+    let values = call.headers.get_all("prefer").iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    for wish in values.flat_map(|value| value.split(',')) {
+        let plain = wish.replace(' ', "").to_lowercase();
+        if !WITHOUT_EFFECT.contains(&plain.as_str()) {
+            return Err(not_imitated(format!("Prefer: {}", wish.trim())));
+        }
+    }
+    Ok(())
 }
 
 /// One page of a list.

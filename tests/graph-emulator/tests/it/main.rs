@@ -11,6 +11,7 @@ mod faults;
 mod ports;
 mod receiver;
 mod refusals;
+mod requests;
 mod subscriptions;
 mod walk;
 mod worlds;

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::graph::Result;
-use crate::graph::error::{GraphError, error, not_imitated, unreadable_body};
+use crate::graph::error::{GraphError, error, not_imitated};
+use crate::graph::payload::object;
 
 /// Fields that a caller may set and that are kept as they are.
 const KEPT: &[&str] = &[
@@ -37,9 +38,6 @@ pub(super) struct Fields {
 }
 
 pub(super) fn fields(call: &Call) -> Result<Fields> {
-    let Ok(Value::Object(body)) = serde_json::from_slice(&call.body) else {
-        return Err(unreadable_body().into());
-    };
     let mut fields = Fields {
         kept: Map::new(),
         start: None,
@@ -47,7 +45,7 @@ pub(super) fn fields(call: &Call) -> Result<Fields> {
         transaction_id: None,
         extended: None,
     };
-    for (name, value) in body {
+    for (name, value) in object(call)? {
         match name.as_str() {
             "@odata.type" => {}
             "start" => fields.start = Some(date_time(&value)?),

@@ -67,14 +67,6 @@ fn account<'a>(
     Ok((tenant, account))
 }
 
-fn check_prefer(call: &Call) -> Result<()> {
-    let prefer = call.header("prefer").unwrap_or_default().to_lowercase();
-    if prefer.contains("outlook.timezone") && !prefer.contains("\"utc\"") {
-        return Err(not_imitated(format!("Prefer: {prefer}")));
-    }
-    Ok(())
-}
-
 /// `POST /users/{id}/events`
 pub(crate) fn create(
     data: &mut Data,
@@ -83,7 +75,6 @@ pub(crate) fn create(
     user: &str,
     (ids, now): Making<'_>,
 ) -> Result<Written> {
-    check_prefer(call)?;
     Query::read(call, &[])?;
     let directory = data.directory.clone();
     let (_, account) = account(data, caller, user, Need::WriteCalendar)?;
@@ -223,7 +214,6 @@ fn with_annotations(event: &StoredEvent, call: &Call, mailbox_id: &str) -> Value
 
 /// `GET /users/{id}/events/{id}`
 pub(super) fn get(reading: &Reading<'_>, user: &str, id: &str) -> Result {
-    check_prefer(reading.call)?;
     let (_, account) = account(reading.data, reading.caller, user, Need::ReadCalendar)?;
     let query = Query::read(reading.call, &["select", "expand"])?;
     let event = reading
@@ -281,7 +271,6 @@ pub(crate) fn update(
     (user, id): (&str, &str),
     (ids, now): Making<'_>,
 ) -> Result<Written> {
-    check_prefer(call)?;
     Query::read(call, &[])?;
     let (_, account) = account(data, caller, user, Need::WriteCalendar)?;
     let mailbox_id = account.id.clone();

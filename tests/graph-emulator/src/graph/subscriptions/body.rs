@@ -3,20 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::call::Call;
 use crate::graph::Result;
-use crate::graph::error::{GraphError, error, not_imitated, unreadable_body};
+use crate::graph::error::{GraphError, error, not_imitated};
 use crate::route::decoded;
 
 pub(super) fn invalid(message: impl Into<String>) -> GraphError {
     error(400, "InvalidRequest", message)
-}
-
-pub(super) fn object(call: &Call) -> Result<Map<String, Value>> {
-    match serde_json::from_slice(&call.body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) | Err(_) => Err(unreadable_body().into()),
-    }
 }
 
 pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>> {

@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::body::{
-    check_fields, check_resource, check_url, instant, invalid, object, required, text,
-};
+use super::body::{check_fields, check_resource, check_url, instant, invalid, required, text};
 use super::{granted, refused, subscription_json, tenant_of};
 use crate::call::{Answer, Call};
 use crate::graph::Result;
 use crate::graph::access::{self, Need};
 use crate::graph::error::{error, relayed};
+use crate::graph::payload::object;
 use crate::graph::query::{Query, context_url};
 use crate::ids::Ids;
 use crate::state::Data;

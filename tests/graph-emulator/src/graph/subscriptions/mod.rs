@@ -17,6 +17,7 @@ pub(crate) use update::Update;
 
 use super::access::{self, Need, Obstacle};
 use super::error::{GraphError, Refusal, error, relayed};
+use super::payload;
 use super::query::{Query, context_url, page};
 use super::{Reading, Result};
 use crate::call::{Answer, Call};
@@ -84,6 +85,7 @@ fn granted(asked: Timestamp, data: &Data, now: Timestamp) -> Result<Timestamp> {
 /// `POST /subscriptions/{id}/reauthorize`
 pub(crate) fn reauthorize(data: &Data, caller: &access::Caller, call: &Call, id: &str) -> Result {
     Query::read(call, &[])?;
+    payload::none(call)?;
     authorized("Update", id, data, caller)?;
     Ok(Answer::no_content())
 }

@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::body::{check_url, instant, invalid, object, text};
+use super::body::{check_url, instant, invalid, text};
 use super::{authorized, granted, missing, subscription_json};
 use crate::call::{Answer, Call};
 use crate::graph::Result;
 use crate::graph::access;
 use crate::graph::error::not_imitated;
+use crate::graph::payload::object;
 use crate::graph::query::{Query, context_url};
 use crate::state::Data;
 
