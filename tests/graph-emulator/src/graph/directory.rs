@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::access::{Caller, directory_role};
 use super::error::{Refusal, insufficient_privileges, resource_not_found};
-use super::filter::Filter;
+use super::filter::{Filter, Queries};
 use super::query::{Query, context_url, page, project};
 use super::{Reading, Result};
 use crate::call::Answer;
@@ -63,7 +63,7 @@ pub(super) fn domains(reading: &Reading<'_>) -> Result {
     let usual = reading.page_size(DIRECTORY_PAGE);
     let page = page(reading.tenant.domains.iter(), &query, usual, LARGEST_PAGE)?;
     let body = page.into_json(reading.call, "domains", |domain| {
-        project(domain_json(domain), select.as_deref(), &[])
+        project(domain_json(domain, reading.tenant), select.as_deref(), &[])
     })?;
     Ok(Answer::ok(body))
 }
@@ -77,12 +77,19 @@ pub(super) fn domain(reading: &Reading<'_>, name: &str) -> Result {
         .iter()
         .find(|domain| domain.name.eq_ignore_ascii_case(name))
         .ok_or_else(|| resource_not_found(name))?;
-    let mut body = project(domain_json(domain), query.select().as_deref(), &[])?;
+    let domain = domain_json(domain, reading.tenant);
+    let mut body = project(domain, query.select().as_deref(), &[])?;
     body["@odata.context"] = context_url(reading.call, "domains/$entity").into();
     Ok(Answer::ok(body))
 }
 
-fn domain_json(domain: &Domain) -> Value {
+fn domain_json(domain: &Domain, tenant: &TenantIndex) -> Value {
+    let name = domain.name.to_lowercase();
+    let is_below = |root: &Domain| name.ends_with(&format!(".{}", root.name.to_lowercase()));
+    let is_root = !tenant
+        .domains
+        .iter()
+        .any(|root| root.verified && is_below(root));
     json!({
         "authenticationType": "Managed",
         "availabilityStatus": null,
@@ -90,7 +97,7 @@ fn domain_json(domain: &Domain) -> Value {
         "isAdminManaged": true,
         "isDefault": domain.default,
         "isInitial": domain.initial,
-        "isRoot": true,
+        "isRoot": is_root,
         "isVerified": domain.verified,
         "supportedServices": if domain.verified { json!(["Email", "OfficeCommunicationsOnline"]) } else { json!([]) },
         "passwordValidityPeriodInDays": null,
@@ -136,7 +143,7 @@ pub(super) fn users(reading: &Reading<'_>) -> Result {
     )?;
     let found: Vec<&Account> = match query.get("filter") {
         Some(_) if profile == Profile::Basic => return Err(insufficient_privileges().into()),
-        Some(filter) => Filter::parse(filter)?.select(reading.tenant),
+        Some(filter) => Filter::parse(filter, queries(reading, &query))?.select(reading.tenant),
         None => reading.tenant.mailboxes.iter().collect(),
     };
     let usual = reading.page_size(DIRECTORY_PAGE);
@@ -146,6 +153,16 @@ pub(super) fn users(reading: &Reading<'_>) -> Result {
         user_json(account, select.as_deref(), profile)
     })?;
     Ok(Answer::ok(body))
+}
+
+fn queries(reading: &Reading<'_>, query: &Query) -> Queries {
+    let level = reading.call.header("consistencylevel");
+    let eventual = level.is_some_and(|level| level.eq_ignore_ascii_case("eventual"));
+    if eventual && query.get("count") == Some("true") {
+        Queries::Advanced
+    } else {
+        Queries::Simple
+    }
 }
 
 pub(super) fn user(reading: &Reading<'_>, name: &str) -> Result {
@@ -180,24 +197,27 @@ fn user_json(
         "userPrincipalName": account.principal_name,
         "id": account.id,
     });
-    if profile == Profile::Full {
-        user["accountEnabled"] = (!is_room && spec.location != Location::SoftDeleted).into();
-        user["assignedPlans"] = json!([]);
-        user["assignedLicenses"] = json!([]);
-        user["mailNickname"] = spec.address.split('@').next().into();
-        user["onPremisesSyncEnabled"] = (spec.location == Location::OnPremises)
-            .then_some(true)
-            .into();
-        user["otherMails"] = json!([]);
-        user["proxyAddresses"] = account.proxy_addresses.clone().into();
-        user["userType"] = if spec.guest { "Guest" } else { "Member" }.into();
+    user["accountEnabled"] = (!is_room && spec.location != Location::SoftDeleted).into();
+    user["assignedPlans"] = json!([]);
+    user["assignedLicenses"] = json!([]);
+    user["mailNickname"] = spec.address.split('@').next().into();
+    user["onPremisesSyncEnabled"] = (spec.location == Location::OnPremises)
+        .then_some(true)
+        .into();
+    user["otherMails"] = json!([]);
+    user["proxyAddresses"] = account.proxy_addresses.clone().into();
+    user["userType"] = if spec.guest { "Guest" } else { "Member" }.into();
+    let mut user = project(user, Some(select.unwrap_or(DEFAULT_PROPERTIES)), &[])?;
+    if let (Profile::Basic, Value::Object(user)) = (profile, &mut user) {
+        // What the basic profile does not have stays away, even if it was asked for.
+        user.retain(|name, _| DEFAULT_PROPERTIES.contains(&name.as_str()));
     }
-    project(user, Some(select.unwrap_or(DEFAULT_PROPERTIES)), &[])
+    Ok(user)
 }
 
 /// The account that a filter is about, for the journal.
 pub(super) fn subject_of_filter<'a>(tenant: &'a TenantIndex, filter: &str) -> Option<&'a Account> {
-    let filter = Filter::parse(filter).ok()?;
+    let filter = Filter::parse(filter, Queries::Simple).ok()?;
     let subject = filter.subject()?;
     let address = subject
         .split_once(':')

@@ -1,6 +1,7 @@
 //! The part of `$filter` that finds users: comparisons of addresses and names, joined by `or` and `and`.
 //!
-//! Other functions and properties that Graph knows are not imitated.
+//! Other functions and properties that Graph knows are not imitated. Those that belong to advanced queries
+//! are refused, as Graph does, unless the caller asks for an advanced query.
 
 use super::error::{Refusal, error, not_imitated};
 use crate::state::directory::{Account, TenantIndex, proxy_key};
@@ -24,12 +25,21 @@ pub(crate) enum Property {
     DisplayName,
 }
 
+/// Which queries a caller asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queries {
+    Simple,
+    /// With `ConsistencyLevel: eventual` and `$count=true`.
+    Advanced,
+}
+
 impl Filter {
     /// Reads a filter.
-    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str, queries: Queries) -> Result<Self, Refusal> {
         let mut reader = Reader {
             tokens: tokens(text)?,
             position: 0,
+            queries,
         };
         let filter = reader.alternatives()?;
         match reader.peek() {
@@ -192,6 +202,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
 struct Reader {
     tokens: Vec<Token>,
     position: usize,
+    queries: Queries,
 }
 
 impl Reader {
@@ -251,7 +262,31 @@ impl Reader {
         Ok(single(parts, Filter::All))
     }
 
+    /// The refusal of something that only advanced queries have.
+    fn advanced(&self, what: &str) -> Refusal {
+        match self.queries {
+            Queries::Simple => {
+                let message = format!("Unsupported or invalid query filter clause: '{what}'.");
+                error(400, "Request_UnsupportedQuery", message).into()
+            }
+            Queries::Advanced => not_imitated(format!("{what} in $filter")),
+        }
+    }
+
+    fn operator(&self, name: &str) -> Refusal {
+        match name {
+            "ne" => self.advanced(name),
+            "eq" | "ge" | "gt" | "has" | "in" | "le" | "lt" => {
+                not_imitated(format!("operator {name} in $filter"))
+            }
+            _ => malformed(),
+        }
+    }
+
     fn comparison(&mut self) -> Result<Filter, Refusal> {
+        if self.takes("not") {
+            return Err(self.advanced("not"));
+        }
         if self.peek() == Some(&Token::Sign('(')) {
             self.position += 1;
             let inner = self.alternatives()?;
@@ -269,12 +304,13 @@ impl Reader {
                 Ok(Filter::StartsWith(property, text))
             }
             ("proxyaddresses", Some(Token::Sign('/'))) => self.any_proxy_address(),
+            ("endswith", Some(Token::Sign('('))) => Err(self.advanced("endsWith")),
             (_, Some(Token::Sign('('))) => Err(not_imitated(format!("{name}() in $filter"))),
             _ => {
                 let property = Property::named(&name)?;
                 match self.word()?.as_str() {
                     "eq" => Ok(Filter::Equals(property, self.text()?)),
-                    other => Err(not_imitated(format!("operator {other} in $filter"))),
+                    other => Err(self.operator(other)),
                 }
             }
         }
@@ -299,10 +335,12 @@ impl Reader {
             let text = self.text()?;
             self.sign(')')?;
             Filter::StartsWith(Property::ProxyAddress, text)
+        } else if start.eq_ignore_ascii_case("endswith") {
+            return Err(self.advanced("endsWith"));
         } else if start == variable {
             match self.word()?.as_str() {
                 "eq" => Filter::Equals(Property::ProxyAddress, self.text()?),
-                other => return Err(not_imitated(format!("operator {other} in $filter"))),
+                other => return Err(self.operator(other)),
             }
         } else {
             return Err(malformed());
@@ -336,6 +374,7 @@ mod tests {
     fn quotes_are_doubled_and_alternatives_joined() {
         let filter = Filter::parse(
             "proxyAddresses/any(p:p eq 'smtp:o''brien@contoso.example') or mail eq 'x@y.example'",
+            Queries::Simple,
         )
         .unwrap();
         let expected = Filter::Any(vec![
@@ -358,14 +397,38 @@ mod tests {
             "(mail eq 'x'",
         ] {
             assert!(
-                matches!(Filter::parse(text), Err(Refusal::Graph(_))),
+                matches!(
+                    Filter::parse(text, Queries::Advanced),
+                    Err(Refusal::Graph(_))
+                ),
                 "{text}"
             );
         }
         for text in ["city eq 'Kiel'", "mail ne 'x'", "endsWith(mail,'x')"] {
             assert!(
-                matches!(Filter::parse(text), Err(Refusal::NotImitated(_))),
+                matches!(
+                    Filter::parse(text, Queries::Advanced),
+                    Err(Refusal::NotImitated(_))
+                ),
                 "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_advanced_queries_have_is_refused_without_them() {
+        for text in [
+            "mail ne 'x'",
+            "not (mail eq 'x')",
+            "endsWith(mail,'x')",
+            "proxyAddresses/any(p:endsWith(p,'x'))",
+        ] {
+            let Err(Refusal::Graph(refused)) = Filter::parse(text, Queries::Simple) else {
+                panic!("{text}");
+            };
+            assert_eq!(
+                (refused.status, refused.code.as_str()),
+                (400, "Request_UnsupportedQuery")
             );
         }
     }

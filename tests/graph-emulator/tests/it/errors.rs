@@ -180,6 +180,11 @@ async fn graph_refuses_with_the_code_that_names_the_cause() {
         ("me", 501, "NotImplemented"),
         ("users?$orderby=mail", 501, "NotImplemented"),
         ("users?$filter=city%20eq%20'x'", 501, "NotImplemented"),
+        (
+            "users?$filter=endsWith(mail,'x')",
+            400,
+            "Request_UnsupportedQuery",
+        ),
     ];
     for (path, status, code) in rows {
         let reply = client.get(path).await;
@@ -203,6 +208,57 @@ async fn graph_refuses_with_the_code_that_names_the_cause() {
         .into_iter()
         .filter_map(|entry| entry.note);
     assert_eq!(notes.count(), 3);
+}
+
+#[tokio::test]
+async fn an_advanced_query_is_not_imitated_but_only_if_it_is_asked_for_as_one() {
+    let client = Client::new().await;
+    let path = "users?$count=true&$filter=mail%20ne%20'x'";
+    let mut request = client.request("GET", path, None);
+    let eventual = "eventual".parse().unwrap();
+    request.headers_mut().insert("consistencylevel", eventual);
+    assert_eq!(client.send(request).await.status, 501);
+    assert_eq!(
+        client.get(path).await.code(),
+        (400, "Request_UnsupportedQuery")
+    );
+}
+
+#[tokio::test]
+async fn the_basic_profile_has_no_proxy_addresses_and_finds_nobody_by_them() {
+    let client = Client::with(|world| {
+        world.tenants[0].applications[0].roles = vec!["User.ReadBasic.All".to_owned()];
+    })
+    .await;
+    let path = "users/room-a@contoso.example?$select=mail,proxyAddresses,assignedPlans";
+    let reply = client.get(path).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.body["mail"], "room-a@contoso.example");
+    assert!(reply.body.get("proxyAddresses").is_none());
+    let path = "users?$filter=proxyAddresses/any(p:p%20eq%20'smtp:a@contoso.example')";
+    assert_eq!(
+        client.get(path).await.code(),
+        (403, "Authorization_RequestDenied")
+    );
+}
+
+#[tokio::test]
+async fn a_domain_below_a_verified_one_is_not_a_root() {
+    let client = Client::with(|world| {
+        let mut below = world.tenants[0].domains[0].clone();
+        below.name = "Lab.contoso.example".to_owned();
+        below.default = false;
+        world.tenants[0].domains.push(below);
+    })
+    .await;
+    let domains = client.get("domains?$select=id,isRoot").await;
+    let roots: Vec<_> = domains.body["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|domain| domain["isRoot"].as_bool().unwrap())
+        .collect();
+    assert_eq!(roots, [true, true, true, false]);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ async fn events_that_make_no_sense_are_refused() {
         event[name] = value;
         event
     };
+    let time_with =
+        |member: &str| json!({"dateTime": "2030-01-01T09:00:00", "timeZone": "UTC", member: "x"});
     let noon = json!({"dateTime": "2030-01-01T08:00:00", "timeZone": "UTC"});
     let rows = [
         (
@@ -76,6 +78,26 @@ async fn events_that_make_no_sense_are_refused() {
             "ErrorCalendarEndDateIsEarlierThanStartDate",
         ),
         (changed("recurrence", json!({})), 501, "NotImplemented"),
+        (
+            changed("isAllDay", json!(true)),
+            400,
+            "ErrorPropertyValidationFailure",
+        ),
+        (changed("isAllDay", json!("yes")), 400, "RequestBodyRead"),
+        (changed("showAs", json!("away")), 400, "RequestBodyRead"),
+        (changed("subject", json!(["x"])), 400, "RequestBodyRead"),
+        (
+            changed("body", json!({"contentType": "markdown"})),
+            400,
+            "RequestBodyRead",
+        ),
+        (changed("body", json!({"text": "x"})), 501, "NotImplemented"),
+        (
+            changed("location", json!({"address": {}})),
+            501,
+            "NotImplemented",
+        ),
+        (changed("start", time_with("zone")), 501, "NotImplemented"),
         (Value::String("x".into()), 400, "BadRequest"),
     ];
     for (body, status, code) in rows {
@@ -84,6 +106,30 @@ async fn events_that_make_no_sense_are_refused() {
             (status, code),
             "{body}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_property_of_an_event_is_replaced_alone_and_a_transaction_shown_only_if_there_is_one() {
+    let client = Client::new().await;
+    let mut event = event();
+    event.as_object_mut().unwrap().remove("transactionId");
+    event["body"] = json!({"contentType": "HTML", "content": "x"});
+    let created = client.post(EVENTS, &event).await;
+    assert_eq!(created.status, 201, "{}", created.body);
+    assert!(created.body.get("transactionId").is_none());
+    let path = format!("{EVENTS}/{}", created.body["id"].as_str().unwrap());
+    let other = json!([{"id": "String {g} Name Other", "value": "2"}]);
+    let change = json!({"singleValueExtendedProperties": other});
+    let changed = client.patch(&path, &change).await;
+    assert!(changed.body.get("transactionId").is_none());
+    for name in ["Mark", "Other"] {
+        let filter = format!("id%20eq%20'String%20%7Bg%7D%20Name%20{name}'");
+        let expand = format!("$expand=singleValueExtendedProperties($filter={filter})");
+        let read = client.get(&format!("{path}?{expand}")).await;
+        let found = read.body["singleValueExtendedProperties"].as_array();
+        assert_eq!(found.unwrap().len(), 1, "{name}");
+        assert!(read.body.get("transactionId").is_none());
     }
 }
 

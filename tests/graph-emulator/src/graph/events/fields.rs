@@ -8,22 +8,93 @@ use crate::graph::Result;
 use crate::graph::error::{GraphError, error, not_imitated};
 use crate::graph::payload::object;
 
-/// Fields that a caller may set and that are kept as they are.
-const KEPT: &[&str] = &[
-    "subject",
-    "body",
-    "location",
-    "isAllDay",
-    "showAs",
-    "sensitivity",
-    "importance",
-    "categories",
-    "isReminderOn",
-    "reminderMinutesBeforeStart",
-    "responseRequested",
-    "allowNewTimeProposals",
-    "hideAttendees",
+/// What a field may hold.
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Flag,
+    Number,
+    Texts,
+    OneOf(&'static [&'static str]),
+    Object(&'static [(&'static str, Kind)]),
+}
+
+const BODY: &[(&str, Kind)] = &[
+    ("contentType", Kind::OneOf(&["text", "html"])),
+    ("content", Kind::Text),
 ];
+
+const LOCATION: &[(&str, Kind)] = &[
+    ("displayName", Kind::Text),
+    ("locationType", Kind::Text),
+    ("uniqueId", Kind::Text),
+    ("uniqueIdType", Kind::Text),
+];
+
+const SHOW_AS: &[&str] = &[
+    "free",
+    "tentative",
+    "busy",
+    "oof",
+    "workingElsewhere",
+    "unknown",
+];
+
+/// Fields that a caller may set and that are kept as they are.
+const KEPT: &[(&str, Kind)] = &[
+    ("subject", Kind::Text),
+    ("body", Kind::Object(BODY)),
+    ("location", Kind::Object(LOCATION)),
+    ("isAllDay", Kind::Flag),
+    ("showAs", Kind::OneOf(SHOW_AS)),
+    (
+        "sensitivity",
+        Kind::OneOf(&["normal", "personal", "private", "confidential"]),
+    ),
+    ("importance", Kind::OneOf(&["low", "normal", "high"])),
+    ("categories", Kind::Texts),
+    ("isReminderOn", Kind::Flag),
+    ("reminderMinutesBeforeStart", Kind::Number),
+    ("responseRequested", Kind::Flag),
+    ("allowNewTimeProposals", Kind::Flag),
+    ("hideAttendees", Kind::Flag),
+];
+
+impl Kind {
+    /// Refuses a value that Graph cannot read, and members that are not imitated.
+    fn check(self, name: &str, value: &Value) -> Result<()> {
+        let readable = match (self, value) {
+            (Self::Text, Value::String(_) | Value::Null) | (Self::Flag, Value::Bool(_)) => true,
+            (Self::Number, value) => value.is_i64(),
+            (Self::Texts, Value::Array(all)) => all.iter().all(Value::is_string),
+            (Self::OneOf(names), Value::String(text)) => {
+                names.iter().any(|one| one.eq_ignore_ascii_case(text))
+            }
+            (Self::Object(members), Value::Object(object)) => {
+                for (member, value) in object {
+                    let path = format!("{name}/{member}");
+                    known(members, member, &path)?.check(&path, value)?;
+                }
+                true
+            }
+            _ => false,
+        };
+        if readable {
+            return Ok(());
+        }
+        let message = format!("The value of property '{name}' cannot be read.");
+        Err(invalid("RequestBodyRead", &message).into())
+    }
+}
+
+fn known(members: &[(&str, Kind)], name: &str, path: &str) -> Result<Kind> {
+    if name == "@odata.type" {
+        return Ok(Kind::Text);
+    }
+    let found = members.iter().find(|(member, _)| *member == name);
+    let unknown = || not_imitated(format!("property {path} of an event"));
+    Ok(found.ok_or_else(unknown)?.1)
+}
 
 pub(super) fn invalid(code: &str, message: &str) -> GraphError {
     error(400, code, message)
@@ -50,19 +121,26 @@ pub(super) fn fields(call: &Call) -> Result<Fields> {
             "@odata.type" => {}
             "start" => fields.start = Some(date_time(&value)?),
             "end" => fields.end = Some(date_time(&value)?),
-            "transactionId" => fields.transaction_id = value.as_str().map(str::to_owned),
+            "transactionId" => {
+                Kind::Text.check(&name, &value)?;
+                fields.transaction_id = value.as_str().map(str::to_owned);
+            }
             "singleValueExtendedProperties" => fields.extended = Some(extended(&value)?),
             "attendees" if value.as_array().is_some_and(Vec::is_empty) => {}
-            known if KEPT.contains(&known) => {
+            _ => {
+                known(KEPT, &name, &name)?.check(&name, &value)?;
                 fields.kept.insert(name, value);
             }
-            _ => return Err(not_imitated(format!("property {name} of an event"))),
         }
     }
     Ok(fields)
 }
 
 pub(super) fn date_time(value: &Value) -> Result<DateTime> {
+    const MEMBERS: &[(&str, Kind)] = &[("dateTime", Kind::Text), ("timeZone", Kind::Text)];
+    if value.is_object() {
+        Kind::Object(MEMBERS).check("start or end", value)?;
+    }
     let zone = value["timeZone"].as_str().unwrap_or("UTC");
     if !["UTC", "Etc/UTC", "GMT", "tzone://Microsoft/Utc"].contains(&zone) {
         return Err(not_imitated(format!("time zone {zone}")));
@@ -87,6 +165,8 @@ pub(super) fn extended(value: &Value) -> Result<Vec<(String, String)>> {
     let list = value.as_array().ok_or_else(malformed)?;
     list.iter()
         .map(|one| {
+            const MEMBERS: &[(&str, Kind)] = &[("id", Kind::Text), ("value", Kind::Text)];
+            Kind::Object(MEMBERS).check("singleValueExtendedProperties", one)?;
             let pair = (one["id"].as_str(), one["value"].as_str());
             let (Some(id), Some(value)) = pair else {
                 return Err(malformed().into());
@@ -96,7 +176,13 @@ pub(super) fn extended(value: &Value) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-pub(super) fn check_order(start: DateTime, end: DateTime) -> Result<()> {
+/// Refuses an end before the start, and an all-day event that does not last from midnight to midnight.
+pub(super) fn check_times(start: DateTime, end: DateTime, is_all_day: &Value) -> Result<()> {
+    let midnight = |at: DateTime| at.time() == jiff::civil::Time::midnight();
+    if *is_all_day == Value::Bool(true) && !(midnight(start) && midnight(end)) {
+        let message = "The start and the end of an all-day event must be midnight.";
+        return Err(invalid("ErrorPropertyValidationFailure", message).into());
+    }
     if end < start {
         let message = "The end date is earlier than the start date.";
         return Err(invalid("ErrorCalendarEndDateIsEarlierThanStartDate", message).into());

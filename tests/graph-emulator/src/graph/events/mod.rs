@@ -20,7 +20,7 @@ use crate::ids::Ids;
 use crate::state::Data;
 use crate::state::directory::{Account, TenantIndex};
 use crate::state::events::StoredEvent;
-use fields::{check_order, fields, invalid, shown};
+use fields::{check_times, fields, invalid, shown};
 
 /// A meeting that someone books.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,8 @@ pub(crate) fn create(
         let message = "At least one property failed validation.";
         return Err(invalid("ErrorPropertyValidationFailure", message).into());
     };
-    check_order(start, end)?;
+    let is_all_day = fields.kept.get("isAllDay").unwrap_or(&Value::Null);
+    check_times(start, end, is_all_day)?;
     let events = data.events.entry(mailbox_id.clone()).or_default();
     check_transaction(
         events,
@@ -113,7 +114,7 @@ pub(crate) fn create(
         extended: fields.extended.unwrap_or_default(),
     };
     let change = change(&mailbox_id, &id, &event, "created");
-    let body = with_annotations(&event, call, &mailbox_id);
+    let body = without_empty_transaction(with_annotations(&event, call, &mailbox_id));
     events.insert(id, event);
     Ok(Written {
         answer: Answer::created(body),
@@ -212,6 +213,16 @@ fn with_annotations(event: &StoredEvent, call: &Call, mailbox_id: &str) -> Value
     body
 }
 
+/// A `transactionId` is shown only if there is one.
+fn without_empty_transaction(mut event: Value) -> Value {
+    if let Value::Object(event) = &mut event
+        && event.get("transactionId") == Some(&Value::Null)
+    {
+        event.remove("transactionId");
+    }
+    event
+}
+
 /// `GET /users/{id}/events/{id}`
 pub(super) fn get(reading: &Reading<'_>, user: &str, id: &str) -> Result {
     let (_, account) = account(reading.data, reading.caller, user, Need::ReadCalendar)?;
@@ -223,7 +234,8 @@ pub(super) fn get(reading: &Reading<'_>, user: &str, id: &str) -> Result {
         .and_then(|events| events.get(id))
         .ok_or_else(item_not_found)?;
     let body = with_annotations(event, reading.call, &account.id);
-    let mut body = project(body, query.select().as_deref(), &["id"])?;
+    let body = project(body, query.select().as_deref(), &["id"])?;
+    let mut body = without_empty_transaction(body);
     if let Some(expand) = query.get("expand") {
         let wanted = expanded(expand)?;
         let found = event.extended.iter().filter(|(id, _)| *id == wanted);
@@ -288,20 +300,26 @@ pub(crate) fn update(
     };
     let start = fields.start.unwrap_or_else(|| stored("start"));
     let end = fields.end.unwrap_or_else(|| stored("end"));
-    check_order(start, end)?;
+    let is_all_day = fields.kept.get("isAllDay");
+    check_times(start, end, is_all_day.unwrap_or(&event.body["isAllDay"]))?;
     event.body["start"] = shown(start);
     event.body["end"] = shown(end);
     for (name, value) in fields.kept {
         event.body[name] = value;
     }
-    if let Some(extended) = fields.extended {
-        event.extended = extended;
+    for (id, value) in fields.extended.unwrap_or_default() {
+        event.extended.retain(|(known, _)| *known != id);
+        event.extended.push((id, value));
     }
     let modified = now.strftime("%Y-%m-%dT%H:%M:%S.%7fZ").to_string();
     event.body["lastModifiedDateTime"] = modified.into();
     event.change_key = ids.fresh_change_key();
     Ok(Written {
-        answer: Answer::ok(with_annotations(event, call, &mailbox_id)),
+        answer: Answer::ok(without_empty_transaction(with_annotations(
+            event,
+            call,
+            &mailbox_id,
+        ))),
         change: change(&mailbox_id, id, event, "updated"),
     })
 }
