@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -11,11 +11,14 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::control::{Control, Removal};
+use crate::control::{Control, ControlError, Removal};
 use crate::fault::Faults;
 use crate::graph::events::Booking;
 use crate::notify::LifecycleEvent;
 use crate::world::World;
+
+/// Enough for a world that names every mailbox of a large organization.
+const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
 /// A refusal with its reason.
 fn refused(status: StatusCode, reason: impl std::fmt::Display) -> Response {
@@ -37,6 +40,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/subscriptions", get(subscriptions))
         .route("/subscriptions/{id}/remove", post(remove))
         .route("/subscriptions/{id}/lifecycle", post(lifecycle))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(control)
 }
 
@@ -57,10 +61,13 @@ async fn journal(State(control): State<Control>, Query(query): Query<Since>) -> 
 
 async fn set_faults(State(control): State<Control>, text: String) -> Response {
     match body::<Faults>(&text) {
-        Ok(faults) => {
-            control.set_faults(faults);
-            StatusCode::NO_CONTENT.into_response()
-        }
+        Ok(faults) => match faults.check() {
+            Ok(()) => {
+                control.set_faults(faults);
+                StatusCode::NO_CONTENT.into_response()
+            }
+            Err(reason) => refused(StatusCode::BAD_REQUEST, reason),
+        },
         Err(response) => *response,
     }
 }
@@ -107,7 +114,7 @@ async fn book(
     match body::<Booking>(&text) {
         Ok(booking) => match control.book(&address, &booking) {
             Ok(id) => (StatusCode::CREATED, Json(json!({"id": id}))).into_response(),
-            Err(error) => refused(StatusCode::NOT_FOUND, error),
+            Err(error) => refused(status(&error), error),
         },
         Err(response) => *response,
     }
@@ -155,9 +162,17 @@ async fn lifecycle(
     }
 }
 
-fn answered(result: Result<(), crate::control::ControlError>) -> Response {
+fn answered(result: Result<(), ControlError>) -> Response {
     match result {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => refused(StatusCode::NOT_FOUND, error),
+        Err(error) => refused(status(&error), error),
+    }
+}
+
+const fn status(error: &ControlError) -> StatusCode {
+    match error {
+        ControlError::NoMailbox(_) | ControlError::NoSubscription(_) => StatusCode::NOT_FOUND,
+        ControlError::EndsBeforeItStarts => StatusCode::BAD_REQUEST,
+        ControlError::NoLifecycleUrl(_) => StatusCode::CONFLICT,
     }
 }

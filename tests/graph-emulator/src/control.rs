@@ -23,6 +23,12 @@ pub enum ControlError {
     /// No subscription has this id.
     #[error("no subscription has the id {0}")]
     NoSubscription(String),
+    /// The subscription was created without a lifecycle URL, so that Graph could tell nobody.
+    #[error("subscription {0} has no lifecycleNotificationUrl; create it with one")]
+    NoLifecycleUrl(String),
+    /// A booking that is impossible.
+    #[error("end is before start; a meeting ends when it starts or later")]
+    EndsBeforeItStarts,
 }
 
 /// How a subscription disappears.
@@ -85,7 +91,10 @@ impl Control {
     }
 
     pub(crate) fn book(&self, address: &str, booking: &Booking) -> Result<String, ControlError> {
-        let change = {
+        if booking.end < booking.start {
+            return Err(ControlError::EndsBeforeItStarts);
+        }
+        let changes = {
             let data = &mut self.0.state().data;
             let directory = Arc::clone(&data.directory);
             let (_, account) = directory
@@ -93,8 +102,9 @@ impl Control {
                 .ok_or_else(|| ControlError::NoMailbox(address.to_owned()))?;
             events::book(data, account, booking, (&self.0.ids, self.0.clock.now()))
         };
-        self.0.notify_booking(&change);
-        Ok(change.event_id)
+        self.0.notify_changes(&changes);
+        let id = changes.into_iter().next().map(|first| first.event_id);
+        Ok(id.unwrap_or_default())
     }
 
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
@@ -131,6 +141,9 @@ impl Control {
     ) -> Result<(), ControlError> {
         let found = self.0.state().data.subscriptions.get(id).cloned();
         let found = found.ok_or_else(|| ControlError::NoSubscription(id.to_owned()))?;
+        if found.lifecycle_notification_url.is_none() {
+            return Err(ControlError::NoLifecycleUrl(id.to_owned()));
+        }
         self.0.notify_lifecycle(&found, event);
         Ok(())
     }

@@ -144,6 +144,51 @@ impl<'de> Deserialize<'de> for Faults {
     }
 }
 
+impl Faults {
+    /// What would never have an effect, in a sentence that names the field.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (position, rule) in self.rules.iter().enumerate() {
+            rule.check()
+                .map_err(|reason| format!("rules[{position}].{reason}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl FaultRule {
+    fn check(&self) -> Result<(), &'static str> {
+        let delayed = self.delay.is_some() || self.delay_after.is_some();
+        let changes = self.status.is_some() || self.cut.is_some() || delayed || self.stale;
+        if !changes {
+            return Err("status is missing: a rule needs status, cut, delay, delayAfter or stale");
+        }
+        if self.status.is_none() && self.retry_after.is_some() {
+            return Err("retryAfter needs a status, whose answer has the header");
+        }
+        if self.status.is_none() && self.body.is_some() {
+            return Err("body needs a status, whose answer has the body");
+        }
+        if self.status.is_some() && self.stale {
+            return Err(
+                "stale reads are executed, and status is answered without executing: use one",
+            );
+        }
+        if self
+            .status
+            .is_some_and(|status| !(200..600).contains(&status))
+        {
+            return Err("status is not an HTTP status: use 200 to 599");
+        }
+        if self.nth.contains(&0) {
+            return Err("nth counts from 1");
+        }
+        if self.rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+            return Err("rate is a share: use 0 to 1");
+        }
+        Ok(())
+    }
+}
+
 /// A rule that fired for one call.
 #[derive(Clone, Debug)]
 pub(crate) struct Fired {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Core, Outcome, Trace};
 use crate::call::{Answer, ConnectionCut, Content};
 use crate::clock::{after, http_date, pause};
+use crate::entra::error::EntraError;
 use crate::fault::{Cut, FaultRule, Fired, RetryAfter};
 use crate::graph::error::{
     GraphError, access_denied, application_throttled, bad_request, error, insufficient_privileges,
@@ -20,7 +21,7 @@ impl Core {
     /// Executes a call as the rule that fired for it says; without one, simply.
     pub(super) async fn with_fault(
         &self,
-        trace: &Trace,
+        (base, trace): (&str, &Trace),
         fired: Option<Fired>,
         execute: impl AsyncFnOnce(Option<Arc<Data>>) -> Answer,
     ) -> Outcome {
@@ -34,7 +35,7 @@ impl Core {
             return Err(ConnectionCut);
         }
         let answer = match rule.status {
-            Some(status) => self.faulty(&rule, status, trace),
+            Some(status) => self.faulty(&rule, status, (base, trace)),
             None => execute(stale).await,
         };
         if let Some(delay) = rule.delay_after {
@@ -46,9 +47,9 @@ impl Core {
         }
     }
 
-    fn faulty(&self, rule: &FaultRule, status: u16, trace: &Trace) -> Answer {
+    fn faulty(&self, rule: &FaultRule, status: u16, (base, trace): (&str, &Trace)) -> Answer {
         let mut answer = if trace.operation.workload() == Workload::Entra {
-            entra(status)
+            entra(status, base, trace)
         } else {
             usual(trace.operation, status).into_answer(&trace.inner())
         };
@@ -72,25 +73,33 @@ impl Core {
     }
 }
 
-fn entra(status: u16) -> Answer {
-    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+fn entra(status: u16, base: &str, trace: &Trace) -> Answer {
     if status == 429 {
+        let code = StatusCode::TOO_MANY_REQUESTS;
         let text = "Too Many Requests".to_owned();
         return Answer::new(code, Content::Text(text)).with_header("retry-after", "60");
     }
-    let (error, description) = if status >= 500 {
-        let text = "AADSTS90033: A transient error has occurred. Please try again.";
-        ("temporarily_unavailable", text)
-    } else {
-        (
+    let (error, code, text) = match status {
+        500.. => (
+            "temporarily_unavailable",
+            90_033,
+            "A transient error has occurred. Please try again.",
+        ),
+        401 => ("invalid_client", 50_012, "Authentication failed."),
+        _ => (
             "invalid_request",
-            "AADSTS90013: Invalid input received from the user.",
-        )
+            90_013,
+            "Invalid input received from the user.",
+        ),
     };
-    Answer::new(
+    let text = text.to_owned();
+    let refused = EntraError {
+        status,
+        error,
         code,
-        Content::Json(json!({"error": error, "error_description": description})),
-    )
+        text,
+    };
+    refused.into_answer(base, trace)
 }
 
 /// The error that the service behind this operation usually gives with this status.

@@ -54,7 +54,7 @@ impl Core {
         };
         let caller = &admitted.caller;
         let trace = &*trace;
-        self.with_fault(trace, admitted.fired, async |stale| {
+        self.with_fault((&call.base, trace), admitted.fired, async |stale| {
             let executed = self.execute(route, call, caller, stale).await;
             executed.unwrap_or_else(|refusal| refusal.into_answer(&trace.inner()))
         })
@@ -217,7 +217,7 @@ impl Core {
                 .fire(Operation::Batch, tenant, None, share)
         };
         let trace = &*trace;
-        self.with_fault(trace, fired, async |_| match items(call) {
+        self.with_fault((&call.base, trace), fired, async |_| match items(call) {
             Err(refused) => refused.into_answer(&trace.inner()),
             Ok(items) => {
                 Answer::ok(json!({"responses": self.responses(&items, call, trace).await}))

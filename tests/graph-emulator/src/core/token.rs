@@ -13,7 +13,7 @@ impl Core {
         trace.client_id = form.client_id().map(str::to_owned);
         let fired = self.fault_at(tenant, trace);
         let trace = &*trace;
-        self.with_fault(trace, fired, async |_| {
+        self.with_fault((&call.base, trace), fired, async |_| {
             match token(self, call, tenant, &form).await {
                 Ok(answer) => answer,
                 Err(refusal) => refusal.into_answer(&call.base, trace),
@@ -37,7 +37,7 @@ impl Core {
             self.fire(trace)
         };
         let trace = &*trace;
-        self.with_fault(trace, fired, async |_| {
+        self.with_fault((&call.base, trace), fired, async |_| {
             discovery::answer(&self.state().data, call, target, trace)
         })
         .await

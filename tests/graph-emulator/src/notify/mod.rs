@@ -1,7 +1,8 @@
 //! Notifications to receivers: what changed, and what happened to a subscription.
 //!
 //! One answer in 2xx within three seconds is a delivery. Otherwise the notification is tried again, with
-//! growing pauses, for four hours; then it is dropped. The slow and drop states of the real service for
+//! growing pauses, for four hours; then it is dropped, and the lifecycle URL hears that something was missed.
+//! Nothing is tried again for a subscription that is over. The slow and drop states of the real service for
 //! endpoints that answer slowly all the time are not imitated.
 
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 use crate::clock::{after, pause};
 use crate::core::Core;
 use crate::graph::events::Change;
+use crate::state::directory::Account;
 use crate::state::subscriptions::Subscription;
-use crate::world::BookingNotifications;
 
 const FIRST_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,8 +49,18 @@ impl LifecycleEvent {
 /// One POST that a receiver should get.
 #[derive(Clone, Debug)]
 struct Delivery {
+    /// Id of the subscription.
+    subscription: String,
+    kind: Kind,
     url: String,
     body: Value,
+}
+
+/// What a delivery tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Change,
+    Lifecycle(LifecycleEvent),
 }
 
 fn zulu(instant: Timestamp) -> String {
@@ -74,6 +85,8 @@ fn change_delivery(subscription: &Subscription, change: &Change, id: &str) -> De
         },
     });
     Delivery {
+        subscription: subscription.id.clone(),
+        kind: Kind::Change,
         url: subscription.notification_url.clone(),
         body: json!({"value": [item]}),
     }
@@ -88,6 +101,8 @@ fn lifecycle_delivery(subscription: &Subscription, event: LifecycleEvent) -> Opt
         "lifecycleEvent": event.as_str(),
     });
     Some(Delivery {
+        subscription: subscription.id.clone(),
+        kind: Kind::Lifecycle(event),
         url: subscription.lifecycle_notification_url.clone()?,
         body: json!({"value": [item]}),
     })
@@ -104,7 +119,18 @@ impl Core {
         let mut deliveries = Vec::new();
         {
             let state = self.state();
-            for subscription in state.data.subscriptions.values() {
+            // Exchange Online hears nothing of a mailbox that is somewhere else.
+            let in_cloud = |subscription: &&Subscription| {
+                let tenant = state.data.directory.tenant(&subscription.tenant);
+                let account = tenant.and_then(|tenant| tenant.user(&subscription.mailbox_id));
+                account.is_some_and(Account::has_cloud_mailbox)
+            };
+            let concerned = |subscription: &&Subscription| {
+                let mut mailboxes = changes.iter().map(|change| &change.mailbox_id);
+                mailboxes.any(|mailbox| *mailbox == subscription.mailbox_id)
+            };
+            let subscriptions = state.data.subscriptions.values();
+            for subscription in subscriptions.filter(concerned).filter(in_cloud) {
                 for change in changes {
                     if subscription.mailbox_id == change.mailbox_id
                         && subscription.wants(change.kind)
@@ -116,21 +142,6 @@ impl Core {
             }
         }
         self.send(deliveries);
-    }
-
-    /// What a booking makes subscriptions hear.
-    pub(crate) fn notify_booking(&self, change: &Change) {
-        let behaviour = self.state().data.directory.world.behaviour.booking;
-        let updated = Change {
-            kind: "updated",
-            ..change.clone()
-        };
-        match behaviour {
-            BookingNotifications::Exact => self.notify_change(change),
-            BookingNotifications::Room => {
-                self.notify_changes(&[change.clone(), updated.clone(), updated]);
-            }
-        }
     }
 
     /// Tells a subscription's owner what happened to it.
@@ -204,14 +215,45 @@ impl Core {
         let mut wait = FIRST_PAUSE;
         loop {
             self.clock.sleep_until(after(self.clock.now(), wait)).await;
+            if !self.is_wanted(delivery) {
+                self.give_up(delivery);
+                return;
+            }
             if self.attempt(delivery, RETRY_TIMEOUT).await {
                 return;
             }
             if self.clock.now() >= end {
-                self.state().journal.counts.notifications.dropped += 1;
+                self.give_up(delivery);
                 return;
             }
             wait = (wait * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Whether the subscription still exists, except for the news that it does not.
+    fn is_wanted(&self, delivery: &Delivery) -> bool {
+        let removed = Kind::Lifecycle(LifecycleEvent::SubscriptionRemoved);
+        delivery.kind == removed
+            || self
+                .state()
+                .data
+                .subscriptions
+                .contains_key(&delivery.subscription)
+    }
+
+    /// Drops a notification; if it was about a change, the lifecycle URL hears that one was missed.
+    fn give_up(&self, delivery: &Delivery) {
+        let subscription = {
+            let state = &mut *self.state();
+            state.journal.counts.notifications.dropped += 1;
+            state
+                .data
+                .subscriptions
+                .get(&delivery.subscription)
+                .cloned()
+        };
+        if let (Kind::Change, Some(subscription)) = (delivery.kind, subscription) {
+            self.notify_lifecycle(&subscription, LifecycleEvent::Missed);
         }
     }
 }

@@ -56,15 +56,20 @@ impl Data {
         self.soonest = self.soonest.min(end);
     }
 
-    /// Replaces the world; subscriptions and events of what remains are kept.
+    /// Replaces the world; subscriptions and events of what remains are kept. A subscription remains with its
+    /// mailbox and its application.
     pub(crate) fn replace_directory(&mut self, directory: Directory) {
-        let exists = |tenant: &str, mailbox: &str| {
-            directory
-                .tenant(tenant)
-                .is_some_and(|tenant| tenant.user(mailbox).is_some())
-        };
-        self.subscriptions
-            .retain(|_, one| exists(&one.tenant, &one.mailbox_id));
+        self.subscriptions.retain(|_, one| {
+            let Some(tenant) = directory.tenant(&one.tenant) else {
+                return false;
+            };
+            let Some(account) = tenant.user(&one.mailbox_id) else {
+                return false;
+            };
+            // The mailbox may have got another address.
+            one.mailbox.clone_from(&account.spec.address);
+            tenant.application(&one.client_id).is_some()
+        });
         self.events.retain(|mailbox, _| {
             directory
                 .tenants

@@ -89,6 +89,11 @@ async fn without_a_body_503_is_an_unknown_error_with_an_empty_message() {
     let token = client.token_with(&[]).await;
     assert_eq!(token.body, "Too Many Requests");
     assert_eq!(token.headers["retry-after"], "60");
+    client.emulator.set_faults(rule(status(503)));
+    let token = client.token_with(&[]).await;
+    assert_eq!(token.body["error"], "temporarily_unavailable");
+    assert_eq!(token.body["error_codes"], json!([90_033]));
+    assert!(token.body["correlation_id"].is_string());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod client;
 mod errors;
 mod events;
 mod faults;
+mod notifications;
 mod ports;
 mod receiver;
 mod refusals;

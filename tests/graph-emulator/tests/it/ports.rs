@@ -121,6 +121,11 @@ async fn bookings_and_subscriptions_are_steered_through_the_admin_port() {
     let path = "mailboxes/room-a@contoso.example/events";
     assert_eq!(ports.admin("POST", path, &booking.to_string()).await.0, 201);
     receiver.wait_for(1).await;
+    let mut impossible = booking.clone();
+    impossible["end"] = "2020-01-01T00:00:00Z".into();
+    let (status, reason) = ports.admin("POST", path, &impossible.to_string()).await;
+    assert_eq!(status, 400);
+    assert!(reason.contains("end is before start"), "{reason}");
     let lifecycle = format!("subscriptions/{id}/lifecycle");
     assert_eq!(
         ports
@@ -160,8 +165,27 @@ async fn faults_clock_and_world_are_set_through_the_admin_port() {
     let ports = Ports::open(Options::default()).await;
     let faults = r#"{"rules": [{"operation": "listDomains", "status": 503, "retryAfter": 7, "delay": "1ms"}]}"#;
     assert_eq!(ports.admin("PUT", "faults", faults).await.0, 204);
-    let wrong = r#"[{"operation": "lstDomains"}]"#;
-    assert_eq!(ports.admin("PUT", "faults", wrong).await.0, 400);
+    for (wrong, reason) in [
+        (
+            r#"{"operation": "lstDomains"}"#,
+            "unknown variant `lstDomains`",
+        ),
+        (r#"{"operation": "token"}"#, "rules[0].status is missing"),
+        (
+            r#"{"retryAfter": 3, "delay": "1s"}"#,
+            "rules[0].retryAfter needs",
+        ),
+        (r#"{"body": {}, "cut": "before"}"#, "rules[0].body needs"),
+        (r#"{"status": 503, "stale": true}"#, "rules[0].stale"),
+        (r#"{"status": 42}"#, "rules[0].status is not"),
+        (r#"{"status": 503, "nth": [0]}"#, "rules[0].nth"),
+        (r#"{"status": 503, "rate": 10}"#, "rules[0].rate"),
+        (r#"{"status": 503, "tmes": 1}"#, "unknown field `tmes`"),
+    ] {
+        let (status, text) = ports.admin("PUT", "faults", &format!("[{wrong}]")).await;
+        assert_eq!(status, 400, "{wrong}");
+        assert!(text.contains(reason), "{wrong}: {text}");
+    }
     assert_eq!(ports.admin("PUT", "faults", "[]").await.0, 204);
     let before = ports.emulator.now();
     assert_eq!(

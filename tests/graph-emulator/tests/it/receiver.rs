@@ -23,6 +23,8 @@ pub(crate) enum Manner {
     LifecycleNotFound,
     /// Validates well and refuses the first notification.
     RefusesOnce,
+    /// Validates well and takes lifecycle notifications only.
+    RefusesChanges,
 }
 
 #[derive(Clone)]
@@ -87,7 +89,10 @@ async fn receive(
     let path = uri.path().to_owned();
     let Some(token) = query.get("validationToken") else {
         let first = !std::mem::replace(&mut *shared.refused.lock().unwrap(), true);
-        if shared.manner == Manner::RefusesOnce && first {
+        let is_change = !path.ends_with("lifecycle");
+        if shared.manner == Manner::RefusesOnce && first
+            || shared.manner == Manner::RefusesChanges && is_change
+        {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
         let body = serde_json::from_str(&body).unwrap();
@@ -103,7 +108,7 @@ async fn receive(
         Manner::NotFound => StatusCode::NOT_FOUND.into_response(),
         Manner::Silent => std::future::pending().await,
         Manner::LifecycleNotFound if lifecycle => StatusCode::NOT_FOUND.into_response(),
-        Manner::Good | Manner::RefusesOnce | Manner::LifecycleNotFound => {
+        Manner::Good | Manner::RefusesOnce | Manner::RefusesChanges | Manner::LifecycleNotFound => {
             token.clone().into_response()
         }
     }

@@ -114,6 +114,11 @@ async fn a_booking_in_a_room_is_told_three_times_with_the_client_state() {
         .map(|(_, body)| body["value"][0]["changeType"].as_str().unwrap())
         .collect();
     assert_eq!(kinds, ["created", "updated", "updated"]);
+    let etags: std::collections::HashSet<String> = told
+        .iter()
+        .map(|(_, body)| body["value"][0]["resourceData"]["@odata.etag"].to_string())
+        .collect();
+    assert_eq!(etags.len(), 3);
     let (path, first) = &told[0];
     assert_eq!(path, "/notifications");
     assert_eq!(first["value"][0]["clientState"], "state");
@@ -241,4 +246,35 @@ async fn others_subscriptions_are_invisible_and_a_policy_stops_renewals() {
         (403, "ExtensionError")
     );
     assert_eq!(client.delete(&path).await.status, 204);
+}
+
+#[tokio::test]
+async fn the_1001st_subscription_of_a_mailbox_is_one_too_many_unless_quotas_are_off() {
+    let mut client = Client::with(|world| {
+        world.behaviour.allow_duplicates = true;
+    })
+    .await;
+    let receiver = Receiver::start(Manner::Good).await;
+    let mut body = client.subscription(ROOM, &receiver.url, 600);
+    body["lifecycleNotificationUrl"] = serde_json::Value::Null;
+    for number in 0..1000 {
+        if number % 400 == 0 {
+            client.emulator.advance(Duration::from_secs(21));
+        }
+        let created = client.post("subscriptions", &body).await;
+        assert_eq!(created.status, 201, "{number}: {}", created.body);
+    }
+    let refused = client.post("subscriptions", &body).await;
+    assert_eq!(refused.code(), (403, "ExtensionError"));
+    assert!(
+        refused.message().contains("Maximum number"),
+        "{}",
+        refused.body
+    );
+    let off = |world: &mut graph_emulator::World| {
+        world.quotas = graph_emulator::world::Quotas::Off;
+    };
+    client.emulator.update_world(off).unwrap();
+    client.sign_in().await;
+    assert_eq!(client.post("subscriptions", &body).await.status, 201);
 }

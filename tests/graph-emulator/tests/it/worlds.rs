@@ -80,9 +80,24 @@ async fn a_new_world_keeps_the_subscriptions_of_what_remains() {
     let left = client.emulator.subscriptions();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].mailbox, "room-a@contoso.example");
+    client
+        .emulator
+        .update_world(|world| {
+            let room = world.mailbox_mut("room-a@contoso.example").unwrap();
+            room.id = Some(left[0].mailbox_id.clone());
+            room.address = "hall@contoso.example".to_owned();
+        })
+        .unwrap();
+    assert_eq!(
+        client.emulator.subscriptions()[0].mailbox,
+        "hall@contoso.example"
+    );
     let broken = client
         .emulator
         .update_world(|world| world.tenants[0].id = "x".to_owned());
     assert!(broken.is_err());
     assert_eq!(client.get("organization").await.status, 200);
+    let without_application = |world: &mut World| world.tenants[0].applications.clear();
+    client.emulator.update_world(without_application).unwrap();
+    assert!(client.emulator.subscriptions().is_empty());
 }

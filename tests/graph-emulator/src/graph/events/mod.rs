@@ -20,6 +20,7 @@ use crate::ids::Ids;
 use crate::state::Data;
 use crate::state::directory::{Account, TenantIndex};
 use crate::state::events::StoredEvent;
+use crate::world::BookingNotifications;
 use fields::{check_times, fields, invalid, shown};
 
 /// A meeting that someone books.
@@ -343,13 +344,15 @@ pub(crate) fn delete(
     })
 }
 
-/// Puts a booking into a mailbox, as Exchange does when an invitation arrives.
+/// Puts a booking into a mailbox, as Exchange does when an invitation arrives; the changes that are heard.
+///
+/// A room writes its copy, accepts and writes it twice more, each time with a new change key.
 pub(crate) fn book(
     data: &mut Data,
     account: &Account,
     booking: &Booking,
     (ids, now): Making<'_>,
-) -> Change {
+) -> Vec<Change> {
     let id = ids.fresh_item();
     let civil = |instant: Timestamp| instant.to_zoned(jiff::tz::TimeZone::UTC).datetime();
     let organizer = json!({"name": booking.organizer, "address": booking.organizer});
@@ -374,16 +377,23 @@ pub(crate) fn book(
         .to_string()
         .to_uppercase()
         .into();
-    let event = StoredEvent {
+    let mut event = StoredEvent {
         body,
         change_key: ids.fresh_change_key(),
         transaction_id: None,
         extended: Vec::new(),
     };
-    let change = change(&account.id, &id, &event, "created");
+    let mut changes = vec![change(&account.id, &id, &event, "created")];
+    let exact = data.directory.world.behaviour.booking == BookingNotifications::Exact;
+    if is_room && !exact {
+        for _ in 0..2 {
+            event.change_key = ids.fresh_change_key();
+            changes.push(change(&account.id, &id, &event, "updated"));
+        }
+    }
     data.events
         .entry(account.id.clone())
         .or_default()
         .insert(id, event);
-    change
+    changes
 }

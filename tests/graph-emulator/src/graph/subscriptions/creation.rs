@@ -13,6 +13,7 @@ use crate::graph::query::{Query, context_url};
 use crate::ids::Ids;
 use crate::state::Data;
 use crate::state::subscriptions::{Subscription, change_types};
+use crate::world::Quotas;
 
 const MOST_PER_MAILBOX: usize = 1000;
 const LONGEST_CLIENT_STATE: usize = 128;
@@ -111,7 +112,8 @@ impl Creation {
             );
             return Err(error(409, "ObjectIdentifierInUse", message).into());
         }
-        if of_mailbox().count() >= MOST_PER_MAILBOX {
+        let limited = data.directory.world.quotas == Quotas::Documented;
+        if limited && of_mailbox().count() >= MOST_PER_MAILBOX {
             let reason = "Maximum number of subscriptions has been reached";
             return Err(relayed("Create", 403, "Forbidden", reason).into());
         }
