@@ -30,7 +30,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where the admin port listens.
     pub admin: SocketAddr,
-    /// Serve HTTPS with the files in this directory, made if missing.
+    /// Serve HTTPS with the files in this directory, made if there are none.
     pub tls_dir: Option<PathBuf>,
     /// Certificates in PEM that HTTPS receivers may show besides publicly trusted ones.
     pub trust_ca: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub enum StartError {
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     /// The files of the TLS directory were refused.
-    #[error("the TLS files were refused: {0}")]
+    #[error("tls.crt and tls.key of the TLS directory were refused: {0}; do they belong together?")]
     TlsFiles(std::io::Error),
     /// An address is not free.
     #[error("{address}: {source}")]
@@ -278,6 +278,9 @@ fn client(trust_ca: Option<&PathBuf>) -> Result<reqwest::Client, StartError> {
         let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)
             .map_err(|error| wrong(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong("it has no certificate in PEM".to_owned()));
+        }
         builder = builder.tls_certs_merge(certificates);
     }
     Ok(builder.build()?)

@@ -25,7 +25,7 @@ struct Arguments {
     /// Where the admin port listens.
     #[arg(long, env = "GRAPH_EMULATOR_ADMIN", default_value = "127.0.0.1:8601")]
     admin: SocketAddr,
-    /// Serve HTTPS with ca.crt, tls.crt and tls.key of this directory, made if missing.
+    /// Serve HTTPS with ca.crt, tls.crt and tls.key of this directory, made if there are none.
     #[arg(long, env = "GRAPH_EMULATOR_TLS_DIR")]
     tls_dir: Option<PathBuf>,
     /// Certificates that HTTPS receivers of notifications may show besides publicly trusted ones.
@@ -53,9 +53,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let text = std::fs::read_to_string(&arguments.world)
+    let world = World::from_file(&arguments.world)
         .map_err(|error| format!("{}: {error}", arguments.world.display()))?;
-    let world = World::from_yaml(&text)?;
     let options = Options {
         listen: arguments.listen,
         admin: arguments.admin,

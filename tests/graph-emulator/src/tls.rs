@@ -1,6 +1,9 @@
 //! A certificate authority of the emulator's own, so that clients can be configured for HTTPS.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -19,6 +22,14 @@ pub enum TlsError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// Some of the files are there: writing the others would make a pair that does not fit.
+    #[error(
+        "{path} is missing beside other TLS files; add it, or remove the others so that all three are made"
+    )]
+    Incomplete {
+        /// The missing file.
+        path: PathBuf,
+    },
     /// A certificate could not be made.
     #[error("the certificate was not made: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -33,7 +44,7 @@ pub(crate) struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Reads `ca.crt`, `tls.crt` and `tls.key`, or makes them if one is missing.
+    /// Reads `ca.crt`, `tls.crt` and `tls.key`, or makes them if there are none.
     pub(crate) fn load_or_make(directory: &Path) -> Result<Self, TlsError> {
         let paths = ["ca.crt", "tls.crt", "tls.key"].map(|name| directory.join(name));
         if paths.iter().all(|path| path.is_file()) {
@@ -44,6 +55,11 @@ impl TlsFiles {
                 key: read(&key)?,
             });
         }
+        if paths.iter().any(|path| path.exists()) {
+            let mut missing = paths.into_iter().filter(|path| !path.is_file());
+            let path = missing.next().unwrap_or_default();
+            return Err(TlsError::Incomplete { path });
+        }
         let made = Self::make()?;
         let wrong = |source| TlsError::File {
             path: directory.to_owned(),
@@ -51,9 +67,9 @@ impl TlsFiles {
         };
         std::fs::create_dir_all(directory).map_err(wrong)?;
         let [authority, certificate, key] = paths;
-        write(&authority, &made.authority)?;
-        write(&certificate, &made.certificate)?;
-        write(&key, &made.key)?;
+        write(&authority, &made.authority, 0o644)?;
+        write(&certificate, &made.certificate, 0o644)?;
+        write(&key, &made.key, 0o600)?;
         Ok(made)
     }
 
@@ -92,8 +108,13 @@ fn read(path: &Path) -> Result<String, TlsError> {
     })
 }
 
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    std::fs::write(path, text).map_err(|source| TlsError::File {
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(mode);
+    let written = options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| TlsError::File {
         path: path.to_owned(),
         source,
     })

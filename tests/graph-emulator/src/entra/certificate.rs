@@ -97,15 +97,17 @@ impl Claims {
     }
 }
 
-/// A certificate as assertions name it.
-pub(crate) struct Thumbprints {
+/// A certificate as assertions name it, and what checks them.
+pub(crate) struct KnownCertificate {
     sha1: [u8; 20],
     sha256: [u8; 32],
+    /// Seconds since 1970.
+    valid_until: i64,
     modulus: Vec<u8>,
     exponent: Vec<u8>,
 }
 
-impl Thumbprints {
+impl KnownCertificate {
     /// Reads a certificate with an RSA key.
     pub(crate) fn of_pem(pem: &str) -> Result<Self, String> {
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
@@ -117,6 +119,7 @@ impl Thumbprints {
             Ok(PublicKey::RSA(key)) => Ok(Self {
                 sha1: Sha1::digest(&pem.contents).into(),
                 sha256: Sha256::digest(&pem.contents).into(),
+                valid_until: certificate.validity().not_after.timestamp(),
                 modulus: without_leading_zeros(key.modulus),
                 exponent: without_leading_zeros(key.exponent),
             }),
@@ -158,7 +161,7 @@ pub(super) fn check(
     let certificate = application
         .certificates
         .iter()
-        .filter_map(|certificate| Thumbprints::of_pem(&certificate.pem).ok())
+        .filter_map(|certificate| KnownCertificate::of_pem(&certificate.pem).ok())
         .find(|known| named == known.sha256 || named == known.sha1)
         .ok_or_else(|| not_registered("The key was not found.", &named, application))?;
     let key = DecodingKey::from_rsa_raw_components(&certificate.modulus, &certificate.exponent);
@@ -166,6 +169,13 @@ pub(super) fn check(
         let reason = "Key was found, but use of the key to verify the signature failed.";
         not_registered(reason, &named, application)
     })?;
+    if now.as_second() > certificate.valid_until {
+        return Err(not_registered(
+            "The key used is expired.",
+            &named,
+            application,
+        ));
+    }
     if claims.iss != application.client_id || claims.sub != application.client_id {
         return Err(invalid_client(
             700_021,

@@ -109,24 +109,35 @@ fn unmatched(code: u32, what: &str, presented: &str) -> EntraError {
     )
 }
 
+/// An issuer's keys, from the JSON of a JWKS.
+pub(crate) fn key_set(keys: Value) -> Result<JwkSet, String> {
+    serde_json::from_value(keys).map_err(|error| format!("it is not a JWKS: {error}"))
+}
+
+/// An issuer's keys, from the text of a JWKS.
+pub(crate) fn key_set_of_text(text: &str) -> Result<JwkSet, String> {
+    serde_json::from_str(text).map_err(|error| format!("it is not a JWKS: {error}"))
+}
+
 async fn keys(
     client: &reqwest::Client,
     credential: &FederatedCredential,
 ) -> Result<JwkSet, EntraError> {
     let found = match (&credential.jwks, &credential.jwks_file) {
-        (Some(keys), _) => Ok(keys.clone()),
-        (None, Some(file)) => tokio::fs::read(file)
+        (Some(keys), _) => key_set(keys.clone()),
+        (None, Some(file)) => tokio::fs::read_to_string(file)
             .await
             .map_err(|error| error.to_string())
-            .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string())),
-        (None, None) => discovered(client, &credential.issuer).await,
+            .and_then(|text| key_set_of_text(&text)),
+        (None, None) => {
+            let keys = discovered(client, &credential.issuer).await;
+            keys.and_then(key_set)
+        }
     };
-    found
-        .and_then(|keys| serde_json::from_value(keys).map_err(|error| error.to_string()))
-        .map_err(|error| {
-            tracing::warn!(issuer = credential.issuer, %error, "the issuer's keys are not readable");
-            invalid_request(90_061, "Request to External OIDC endpoint failed.")
-        })
+    found.map_err(|error| {
+        tracing::warn!(issuer = credential.issuer, %error, "the issuer's keys are not readable");
+        invalid_request(90_061, "Request to External OIDC endpoint failed.")
+    })
 }
 
 async fn discovered(client: &reqwest::Client, issuer: &str) -> Result<Value, String> {

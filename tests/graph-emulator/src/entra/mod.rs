@@ -4,7 +4,7 @@ pub(crate) mod bearer;
 pub(crate) mod certificate;
 pub(crate) mod discovery;
 pub(crate) mod error;
-mod federation;
+pub(crate) mod federation;
 mod keys;
 pub(crate) mod token;
 

@@ -163,7 +163,8 @@ pub(crate) async fn token(
         by_assertion,
     };
     let lifetime = directory.world.limits.token_lifetime;
-    let lifetime = lifetime.map(|lifetime| i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
+    let lifetime =
+        lifetime.map(|lifetime| i64::try_from(lifetime.as_secs().max(1)).unwrap_or(i64::MAX));
     issue(&grant, lifetime, &core.ids, now).map_err(Into::into)
 }
 

@@ -6,6 +6,7 @@
 mod behaviour;
 mod check;
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ pub use behaviour::{
 /// Why a world was refused: every problem at once.
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
+    /// There is no such file, or it is not text.
+    #[error("the world file is not readable: {0}")]
+    File(#[source] std::io::Error),
     /// It is not YAML, or has a field that does not exist.
     #[error("the world is not readable: {0}")]
     Unreadable(#[from] serde_yaml_ng::Error),
@@ -167,7 +171,7 @@ pub struct ClientSecret {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A certificate of an application. Its own validity period is not checked, as at Entra.
+/// A certificate of an application; one that has expired proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Certificate {
@@ -185,7 +189,7 @@ pub struct FederatedCredential {
     pub subject: String,
     /// Its audience.
     pub audience: String,
-    /// File with the issuer's JWKS.
+    /// File with the issuer's JWKS; relative to the world file, or else to where the emulator runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<String>,
     /// The issuer's JWKS itself. Without either it is fetched by OIDC discovery.
@@ -318,6 +322,23 @@ impl World {
     /// Reads and checks a world; JSON is YAML too.
     pub fn from_yaml(text: &str) -> Result<Self, WorldError> {
         let world: Self = serde_yaml_ng::from_str(text)?;
+        world.check()?;
+        Ok(world)
+    }
+
+    /// Reads and checks a world file; `jwksFile` in it is relative to its directory.
+    pub fn from_file(path: &Path) -> Result<Self, WorldError> {
+        let text = std::fs::read_to_string(path).map_err(WorldError::File)?;
+        let mut world: Self = serde_yaml_ng::from_str(&text)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let applications = world
+            .tenants
+            .iter_mut()
+            .flat_map(|one| &mut one.applications);
+        let credentials = applications.flat_map(|application| &mut application.federated);
+        for file in credentials.filter_map(|credential| credential.jwks_file.as_mut()) {
+            *file = directory.join(&*file).to_string_lossy().into_owned();
+        }
         world.check()?;
         Ok(world)
     }

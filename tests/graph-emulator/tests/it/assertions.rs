@@ -93,6 +93,24 @@ async fn a_certificate_signs_in_by_either_thumbprint() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_is_refused_on_the_emulators_clock() {
+    let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let mut certificate = CertificateParams::new(Vec::new()).unwrap();
+    certificate.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let certificate = certificate.self_signed(&pair).unwrap();
+    let signer = Signer {
+        key: EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).unwrap(),
+        pem: certificate.pem(),
+        der: certificate.der().to_vec(),
+    };
+    let pem = signer.pem.clone();
+    let client =
+        client_with(|application| application.certificates = vec![Certificate { pem }]).await;
+    let assertion = signer.sign(&signer.sha256(), &own_claims(&client));
+    assert_eq!(answer(&client, &assertion).await, (401, 700_027));
+}
+
+#[tokio::test]
 async fn a_wrong_assertion_is_refused_by_what_is_wrong_with_it() {
     let (signer, other) = (Signer::new(), Signer::new());
     let pem = signer.pem.clone();

@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod notifications;
 mod ports;
+mod program;
 mod receiver;
 mod refusals;
 mod requests;

@@ -87,6 +87,36 @@ async fn https_is_served_with_an_authority_that_is_made_once() {
 }
 
 #[tokio::test]
+async fn tls_files_are_never_overwritten_and_the_key_is_for_its_owner() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Options {
+        tls_dir: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    let start = async |options| {
+        let world = World::from_yaml(WORLD).unwrap();
+        Emulator::start(world, options).await
+    };
+    start(options()).await.unwrap().stop().await;
+    let key = directory.path().join("tls.key");
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = std::fs::read(&key).unwrap();
+    std::fs::remove_file(directory.path().join("ca.crt")).unwrap();
+    let refused = start(options()).await.unwrap_err().to_string();
+    assert!(refused.contains("ca.crt is missing"), "{refused}");
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+    let trusting = Options {
+        trust_ca: Some(key),
+        ..Options::default()
+    };
+    let refused = start(trusting).await.unwrap_err().to_string();
+    assert!(refused.contains("no certificate"), "{refused}");
+}
+
+#[tokio::test]
 async fn bookings_and_subscriptions_are_steered_through_the_admin_port() {
     let ports = Ports::open(Options::default()).await;
     let token = ports.token().await;
