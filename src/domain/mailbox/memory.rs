@@ -35,7 +35,12 @@ pub fn after(s: &Snapshot<'_>, stalls_at: Option<Timestamp>) -> Memory {
     let tries = s.memory.failures.tries.saturating_add(1);
     let wait = backoff::transient(tries, s.record.uid, s.pace);
     let asked = asked_to_wait(s).map_or(s.now, |wait| later(s.now, wait));
-    let renewing = matches!(s.progress.failure, Some((Change::Renew { .. }, _)));
+    let renewing = match &s.progress.failure {
+        Some((Change::Renew { .. }, _)) => true,
+        // The place of the renewal was taken by a replacement.
+        Some((Change::Create { .. }, _)) => s.work.renewal_due && s.progress.current.is_some(),
+        Some((Change::Delete { .. }, _)) | None => false,
+    };
     let again = match (&s.progress.current, renewing) {
         (Some(current), true) => {
             let ahead: SignedDuration = s.graph_now.duration_since(s.now);

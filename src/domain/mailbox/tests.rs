@@ -303,6 +303,54 @@ fn a_rotated_key_replaces_nothing_before_the_renewal() {
 }
 
 #[test]
+fn a_rotated_key_does_not_keep_a_subscription_from_being_renewed_while_checks_fail() {
+    let mut world = World::converged();
+    world.endpoint.keys.push(KeyId(2));
+    world.tenant().domains.as_mut().unwrap().verified.clear();
+    let end = later(world.now, 24 * 14 * HOUR);
+    world.run_until(end);
+    assert_eq!(world.says(&C::Ready), (False, reason("DomainMismatch")));
+    assert_eq!(world.graph.created, 1);
+    assert!(world.subscribed(), "{:?}", world.graph.changes);
+}
+
+#[test]
+fn a_subscription_whose_replacement_graph_refuses_is_renewed_meanwhile() {
+    let until = jiff::Timestamp::MAX;
+    for endpoint in [
+        EndpointState::Usable,
+        EndpointState::LeftToAnother { until },
+    ] {
+        let mut world = World::converged();
+        world.endpoint.hash = "there".to_owned();
+        world.tenant().endpoint = endpoint;
+        world.graph.creates = Some(Failure::EndpointInvalid);
+        let end = later(world.now, 24 * 7 * HOUR);
+        world.run_until(end);
+        assert_eq!(world.graph.created, 1);
+        assert!(world.subscribed(), "{endpoint:?}");
+    }
+}
+
+#[test]
+fn a_replacement_that_fails_when_the_renewal_is_due_is_not_tried_every_second() {
+    let mut world = World::converged();
+    world.endpoint.keys.push(KeyId(2));
+    world.graph.writes = Some(Failure::Unavailable(outage()));
+    let due = world
+        .record
+        .status
+        .subscription
+        .as_ref()
+        .unwrap()
+        .renew_at
+        .timestamp();
+    world.run_until(later(due, Duration::from_mins(10)));
+    let tries = world.graph.changes.len();
+    assert!((3..30).contains(&tries), "{tries} tries in ten minutes");
+}
+
+#[test]
 fn a_lost_key_replaces_the_subscription() {
     let mut world = World::converged();
     world.endpoint.keys = vec![KeyId(9)];

@@ -274,7 +274,9 @@ fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<
             }
             let usable = tenant.endpoint.usable_from();
             let turn = subscription::plan::replacement_turn(s, current).zip(usable);
-            if let Some((turn, usable)) = turn {
+            if let Some((turn, usable)) = turn
+                && subscription::plan::may_create(s)
+            {
                 let at = turn.max(usable).max(held_back(s));
                 agenda.add(at, Class::Renewal, Work::NONE);
             }

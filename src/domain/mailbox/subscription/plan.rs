@@ -88,10 +88,16 @@ fn keep(
     if moved && is_inherited(s, current) && current.owner_uid == s.record.uid {
         return Some(delete(&current.id));
     }
-    if must_replace(s, current) {
-        return create(s, desired, tenant);
+    let renewal = s.work.renew || s.graph_now >= current.renew_at.timestamp() && s.work.renewal_due;
+    // Neither a check nor a replacement that failed stands between a subscription and its renewal.
+    let failed_before = s.memory.failures.tries > 0;
+    if must_replace(s, current)
+        && !(renewal && failed_before)
+        && let Some(step) = create(s, desired, tenant)
+    {
+        return Some(step);
     }
-    if s.work.renew || s.graph_now >= current.renew_at.timestamp() && s.work.renewal_due {
+    if renewal {
         let life = life(s, desired, tenant);
         return Some(Step::Change(Change::Renew {
             id: current.id.clone(),

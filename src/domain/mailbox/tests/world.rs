@@ -36,6 +36,8 @@ pub(super) struct Graph {
     pub(super) subscriptions: BTreeMap<SubscriptionId, (Timestamp, bool)>,
     /// Every write fails like this.
     pub(super) writes: Option<Failure>,
+    /// Every create fails like this.
+    pub(super) creates: Option<Failure>,
     pub(super) longest: Duration,
     pub(super) created: u32,
     pub(super) changes: Vec<Change>,
@@ -129,6 +131,7 @@ impl World {
                 place: Reading::Present(()),
                 subscriptions: BTreeMap::new(),
                 writes: None,
+                creates: None,
                 longest: Duration::from_mins(10_070),
                 created: 0,
                 changes: Vec::new(),
@@ -167,6 +170,12 @@ impl World {
     pub(super) fn says(&self, type_: &ConditionType) -> (ConditionStatus, String) {
         let condition = self.condition(type_);
         (condition.status, condition.reason.to_string())
+    }
+
+    /// Whether Graph has a subscription that lives.
+    pub(super) fn subscribed(&self) -> bool {
+        let mut ends = self.graph.subscriptions.values().map(|(ends, _)| *ends);
+        ends.any(|ends| ends > self.now)
     }
 
     pub(super) fn advance(&mut self, by: Duration) {
@@ -308,6 +317,9 @@ impl World {
         }
         graph.subscriptions.retain(|_, (ends, _)| *ends > now);
         match change {
+            Change::Create { .. } if let Some(failure) = graph.creates.clone() => {
+                Outcome::Failed(failure)
+            }
             Change::Create { life, .. } | Change::Renew { life, .. } if *life > graph.longest => {
                 Outcome::Failed(Failure::LifetimeTooLong {
                     longest: Some(graph.longest),
