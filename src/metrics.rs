@@ -78,7 +78,7 @@ impl Metrics {
             subscription_operations: counters(
                 on,
                 "subscription_operations_total",
-                "Subscription operations that Graph carried out.",
+                "Subscription operations that Graph carried out; `vanished` counts subscriptions that somebody else removed.",
                 &["operation", "tenant"],
             )?,
             lifecycle_events: counters(

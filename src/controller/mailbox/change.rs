@@ -15,6 +15,9 @@ use crate::graph::gateway::TenantGateway;
 use crate::graph::model::{Granted, NewSubscription};
 use crate::ids::{MailboxId, SubscriptionId, Uid};
 
+/// Counts subscriptions that somebody else removed.
+pub(super) const VANISHED: &str = "vanished";
+
 impl Pass<'_> {
     /// One idempotent write to Graph.
     pub(super) async fn apply(&mut self, change: &Change) -> Outcome {
@@ -135,11 +138,16 @@ impl Pass<'_> {
     fn count(&self, change: &Change, outcome: &Outcome) {
         let operation = match (change, outcome) {
             (_, Outcome::Failed(_) | Outcome::Duplicate { .. }) => return,
-            (Change::Renew { .. }, Outcome::Gone) => "vanished",
+            (Change::Renew { .. }, Outcome::Gone) => VANISHED,
             (Change::Create { .. }, _) => "createSubscription",
             (Change::Renew { .. }, _) => "renewSubscription",
             (Change::Delete { .. }, _) => "deleteSubscription",
         };
+        self.count_operation(operation);
+    }
+
+    /// A subscription of ours was found gone, or something was done about one.
+    pub(super) fn count_operation(&self, operation: &str) {
         if let Some(known) = self.start.tenant.known() {
             let labels = [operation, &known.key.to_string()];
             self.context

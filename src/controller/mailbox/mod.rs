@@ -92,7 +92,11 @@ impl<'a> Pass<'a> {
         while let Some(next) = plan_look::next(&self.snapshot()) {
             self.look(next).await;
         }
-        self.progress = subscription::outcome::noticed(&self.snapshot());
+        let noticed = subscription::outcome::noticed(&self.snapshot());
+        if noticed.current.is_none() && self.progress.current.is_some() {
+            self.count_operation(change::VANISHED);
+        }
+        self.progress = noticed;
     }
 
     async fn change(&mut self) {
