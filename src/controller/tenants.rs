@@ -13,19 +13,11 @@ use crate::domain::mailbox::tenant_view::{EndpointState, KnownTenant, TenantView
 use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::queue::Class;
 use crate::domain::records::TenantRecord;
-use crate::domain::tenant::facts::TenantFacts;
+use crate::domain::tenant::facts::{MailboxProof, News, Proof, TenantFacts};
 use crate::domain::tenant::observed::TenantObserved;
 use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
 use crate::domain::tenant::work::{Work, agenda};
 use crate::ids::{AppTenant, ObjectKey};
-
-/// What a mailbox's pass saw to work.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Works {
-    pub(super) calendars: bool,
-    pub(super) places: bool,
-    pub(super) directory: bool,
-}
 
 impl World {
     /// The decision's view of a tenant, with what was seen in a pass.
@@ -201,33 +193,26 @@ impl World {
         }
     }
 
-    /// A mailbox's pass saw that permissions work. The first time is news to the tenant.
+    /// A mailbox's pass saw permissions at work, or refused. What is new about that the tenant looks at itself.
     pub(super) fn prove(
         &mut self,
         shared: &Inner,
         tenant: &ObjectKey,
-        works: Works,
+        proof: MailboxProof,
         now: Timestamp,
     ) {
         let Some(state) = self.tenants.get_mut(tenant) else {
             return;
         };
-        let evidence = &mut state.facts.evidence;
-        let news = works.calendars && evidence.calendars.is_none();
-        for (works, seen) in [
-            (works.calendars, &mut evidence.calendars),
-            (works.places, &mut evidence.places),
-            (works.directory, &mut evidence.directory),
-        ] {
-            if works {
-                *seen = Some(now);
-            }
-        }
-        if let Some(entry) = self.store.tenant_mut(tenant).filter(|_| works.calendars) {
+        let news = state.facts.evidence.prove(proof, now);
+        let readable = proof.calendar == Proof::Works;
+        if let Some(entry) = self.store.tenant_mut(tenant).filter(|_| readable) {
             entry.known.calendars_readable = true;
         }
-        if news {
-            self.refresh_tenant(shared, tenant, now);
+        match news {
+            News::None => {}
+            News::CalendarsWork => self.refresh_tenant(shared, tenant, now),
+            News::Revoked => self.suspect(shared, tenant, now),
         }
     }
 

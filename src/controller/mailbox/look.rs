@@ -2,11 +2,11 @@
 
 use super::Pass;
 use crate::controller::removal;
-use crate::controller::tenants::Works;
 use crate::controller::translate::{person, reading};
 use crate::domain::mailbox::look::Look;
 use crate::domain::mailbox::memory;
 use crate::domain::reading::{Outage, OutageKind, Reading};
+use crate::domain::tenant::facts::MailboxProof;
 
 impl Pass<'_> {
     /// Looks where the plan says, and nowhere else.
@@ -72,21 +72,21 @@ impl Pass<'_> {
         }
     }
 
-    /// What worked proves permissions to the tenant.
+    /// What worked or was refused tells the tenant about its permissions.
     fn note_evidence(&self) {
         let Ok(desired) = self.start.entry.desired.as_ref() else {
             return;
         };
         let observed = &self.observed;
-        let works = Works {
-            calendars: observed.calendar.present().is_some(),
-            places: observed.place.present().is_some(),
-            directory: observed.directory.present().is_some(),
+        let proof = MailboxProof {
+            calendar: (&observed.calendar).into(),
+            places: (&observed.place).into(),
+            directory: (&observed.directory).into(),
         };
         let now = self.context.clock.now();
         self.context
             .world()
-            .prove(self.context, &desired.tenant, works, now);
+            .prove(self.context, &desired.tenant, proof, now);
     }
 
     /// What only the tenant can explain makes it look.

@@ -166,7 +166,76 @@ impl TenantFacts {
     }
 }
 
+/// What a mailbox's pass shows of permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailboxProof {
+    /// Its calendar. Refused, it says nothing of other mailboxes.
+    pub calendar: Proof,
+    /// Its place.
+    pub places: Proof,
+    /// Its directory entry.
+    pub directory: Proof,
+}
+
+/// Whether a call worked that needs a permission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// Not made, or without an answer that says anything.
+    #[default]
+    None,
+    /// It worked.
+    Works,
+    /// It was refused.
+    Refused,
+}
+
+impl<T> From<&Reading<T>> for Proof {
+    fn from(reading: &Reading<T>) -> Self {
+        match reading {
+            Reading::Present(_) => Self::Works,
+            Reading::Forbidden(_) => Self::Refused,
+            Reading::NotLooked | Reading::Absent(_) | Reading::Unavailable(_) => Self::None,
+        }
+    }
+}
+
+/// What a proof changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing that anybody would decide differently for.
+    None,
+    /// For the first time a calendar was readable.
+    CalendarsWork,
+    /// What worked lately is refused now.
+    Revoked,
+}
+
 impl Evidence {
+    /// Takes over what a mailbox's pass shows.
+    pub fn prove(&mut self, proof: MailboxProof, now: Timestamp) -> News {
+        let MailboxProof {
+            calendar,
+            places,
+            directory,
+        } = proof;
+        let mut news = News::None;
+        if calendar == Proof::Works && self.calendars.replace(now).is_none() {
+            news = News::CalendarsWork;
+        }
+        for (proof, seen) in [(places, &mut self.places), (directory, &mut self.directory)] {
+            match proof {
+                Proof::None => {}
+                Proof::Works => *seen = Some(now),
+                Proof::Refused => {
+                    if seen.take().is_some() {
+                        news = News::Revoked;
+                    }
+                }
+            }
+        }
+        news
+    }
+
     fn learn(seen: &mut Option<Timestamp>, reading: &Reading<()>, now: Timestamp) {
         match reading {
             Reading::Present(()) => *seen = Some(now),
@@ -205,5 +274,36 @@ pub(super) fn outage_after(s: &TenantSnapshot<'_>) -> Option<MicrosoftOutage> {
         }),
         None if s.observed.microsoft_asked() => None,
         None => before,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_that_mailboxes_are_refused_is_not_believed_in_any_more() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut evidence = Evidence::default();
+        let works = MailboxProof {
+            calendar: Proof::Works,
+            places: Proof::Works,
+            directory: Proof::None,
+        };
+        assert_eq!(evidence.prove(works, now), News::CalendarsWork);
+        assert_eq!(evidence.prove(works, now), News::None);
+        let refused = MailboxProof {
+            calendar: Proof::Refused,
+            places: Proof::Refused,
+            directory: Proof::Refused,
+        };
+        assert_eq!(evidence.prove(refused, now), News::Revoked);
+        assert_eq!(evidence.places, None);
+        assert_eq!(
+            evidence.calendars,
+            Some(now),
+            "one mailbox does not speak for all"
+        );
+        assert_eq!(evidence.prove(refused, now), News::None, "no news twice");
     }
 }

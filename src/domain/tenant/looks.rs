@@ -134,12 +134,14 @@ fn access_look(s: &TenantSnapshot<'_>, desired: &TenantDesired) -> Option<Tenant
     }
     let recent = |at| Evidence::is_recent(at, s.now, desired.interval);
     let evidence = s.evidence();
-    if desired.places && seen.places == Reading::NotLooked && !recent(evidence.places) {
+    // Who asks for a fresh look gets one: what worked lately may have been revoked.
+    let enough = |at| recent(at) && !s.work.fresh;
+    if desired.places && seen.places == Reading::NotLooked && !enough(evidence.places) {
         return Some(TenantLook::Places);
     }
     let has_role = |role: &str| roles.iter().any(|r| r == role);
     let mailbox = s.probe_mailbox()?.to_owned();
-    let directory = has_role(USERS_READ) || has_role(DIRECTORY_READ) || recent(evidence.directory);
+    let directory = has_role(USERS_READ) || has_role(DIRECTORY_READ) || enough(evidence.directory);
     if seen.directory == Reading::NotLooked && !directory {
         return Some(TenantLook::Directory { address: mailbox });
     }

@@ -414,6 +414,17 @@ fn the_first_readable_mailbox_clears_a_missing_calendar_permission() {
 }
 
 #[test]
+fn a_right_that_was_revoked_is_seen_when_somebody_asks_although_it_worked_lately() {
+    let mut world = World::new();
+    world.settle();
+    world.facts.evidence.places = Some(world.now);
+    world.microsoft.places = Answer::Refused;
+    world.record.requested_at = Some("now".to_owned());
+    world.settle();
+    assert_eq!(world.problems(), [(C::Unauthorized, R::PermissionMissing)]);
+}
+
+#[test]
 fn a_tenant_that_needs_little_is_fine_with_little() {
     let mut world = World::with_spec("features: []");
     world.microsoft.roles = vec!["Calendars.Read", "Organization.Read.All"];
