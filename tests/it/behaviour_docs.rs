@@ -6,10 +6,6 @@ use crate::repository::{files, read};
 
 /// Rows, by the beginning of their situation, that no test proves on the real API server yet.
 const STILL_TO_PROVE: &[&str] = &[
-    "The tenant's domain loses",
-    "429 with `Retry-After: 30`",
-    "A subscription is removed behind our back",
-    "Renewal fails for 90 %",
     "Restart with 200",
     "200 objects deleted",
     "The notification URL is changed",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use graph_emulator::{JournalEntry, World};
+use graph_emulator::{FaultRule, Faults, JournalEntry, SubscriptionView, World};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -247,4 +247,55 @@ pub(super) async fn warning(bed: &Testbed, name: &str, reason: &str) -> String {
     .await
     .unwrap();
     note
+}
+
+/// The id of another organization than contoso.
+pub(super) fn organization_id(number: u8) -> String {
+    format!("5f1d7a9c-1111-4000-8000-{number:012}")
+}
+
+/// An organization like contoso, with the same application, whose domain is `{name}.example`.
+pub(super) fn company(name: &str, number: u8) -> Value {
+    let text = contoso()["tenants"][0]
+        .to_string()
+        .replace(TENANT, &organization_id(number))
+        .replace("contoso.example", &format!("{name}.example"));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Its tenant, which has its name.
+pub(super) fn company_tenant(name: &str, number: u8) -> Value {
+    let spec = json!({"tenantId": organization_id(number)});
+    with(tenant(name), json!({"spec": spec}))
+}
+
+/// The room `{company}-a` for `room-a@{company}.example`.
+pub(super) fn company_room(company: &str, letter: &str) -> Value {
+    let address = format!("room-{letter}@{company}.example");
+    with(
+        room(&format!("{company}-{letter}"), &address),
+        json!({"spec": {"tenantRef": {"name": company}}}),
+    )
+}
+
+/// The one subscription that Graph has for a mailbox; a test fails where there are more, or none.
+pub(super) fn only_subscription(bed: &Testbed, address: &str) -> SubscriptionView {
+    let mut found = subscriptions(bed, address);
+    assert_eq!(found.len(), 1, "subscriptions of {address}: {found:#?}");
+    found.remove(0)
+}
+
+/// What Graph has for a mailbox.
+pub(super) fn subscriptions(bed: &Testbed, address: &str) -> Vec<SubscriptionView> {
+    let mut all = bed.emulator.subscriptions();
+    all.retain(|subscription| subscription.mailbox == address);
+    all
+}
+
+/// One rule of what goes wrong, and nothing else.
+pub(super) fn fault(rule: FaultRule) -> Faults {
+    Faults {
+        rules: vec![rule],
+        ..Faults::default()
+    }
 }
