@@ -9,16 +9,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use prometheus::process_collector::ProcessCollector;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
-use super::terms::Terms;
+use super::terms::{Ended, Terms};
 use super::{FAILED, complain, misused};
 use crate::admin::{Admin, Readiness, Requirement};
 use crate::clock::{Clock, sleep};
 use crate::config::flags::Flags;
-use crate::config::{self, Config, Election, NAMESPACE_FILE, own_namespace};
+use crate::config::{self, Config, Election, MetricsDetail, NAMESPACE_FILE, own_namespace};
 use crate::controller::collector::WorldCollector;
 use crate::controller::lead::Surroundings;
 use crate::controller::world::Labels;
@@ -103,10 +106,7 @@ async fn operate(config: Config) -> Result<(), Failure> {
     let wakes = WakeQueue::new(wake::CAPACITY, metrics.wake_lost.clone());
     let slot = IdentitySlot::default();
     let labels = Labels::default();
-    let collector = WorldCollector::new(labels.clone(), config.metrics_detail);
-    metrics.registry.register(Box::new(collector))?;
-    let process = ProcessCollector::for_self();
-    metrics.registry.register(Box::new(process))?;
+    register(&metrics, labels.clone(), config.metrics_detail)?;
     let known = Arc::new(KnownTenants(labels.clone()));
     let state = ReceiverState::new(
         Arc::clone(&slot),
@@ -145,19 +145,42 @@ async fn operate(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let terms = Terms::new(&config, as_flag(receiver.listening()));
     let serving = tokio::spawn(terms.serve(elector.leadership(), around, stopped));
-    let ended = until_stop(&mut signals, &receiver).await;
+    let (ended, serving) = until_end(&mut signals, &receiver, serving.map(served).boxed()).await;
     tracing::info!("stopping");
     readiness.unmet(Requirement::Receiver, "stopping");
     stop.send_replace(true);
     // The last write comes before the Lease is released; the receiver serves a while longer.
     let release = async {
-        if serving.await.is_err() {
-            tracing::error!("the controllers panicked");
-        }
+        let served = serving.await;
         elector.release().await;
+        served
     };
-    tokio::join!(release, receiver.drain(config.pace.of(DRAIN)));
-    ended
+    let (served, ()) = tokio::join!(release, receiver.drain(config.pace.of(DRAIN)));
+    ended.and(served)
+}
+
+/// Metrics that are computed when somebody scrapes.
+fn register(metrics: &Metrics, labels: Labels, detail: MetricsDetail) -> Result<(), Failure> {
+    let collector = WorldCollector::new(labels, detail);
+    metrics.registry.register(Box::new(collector))?;
+    let process = ProcessCollector::for_self();
+    metrics.registry.register(Box::new(process))?;
+    Ok(())
+}
+
+type Serving = BoxFuture<'static, Result<(), Failure>>;
+
+/// Until somebody asks for the end, or something that cannot be replaced is gone; also what is left to wait for.
+async fn until_end(
+    signals: &mut Signals,
+    receiver: &Server,
+    mut serving: Serving,
+) -> (Result<(), Failure>, Serving) {
+    tokio::select! {
+        ended = until_stop(signals, receiver) => (ended, serving),
+        // Whoever holds the Lease and does nothing keeps everybody else from working.
+        ended = &mut serving => (ended, ready(Ok(())).boxed()),
+    }
 }
 
 async fn until_stop(signals: &mut Signals, receiver: &Server) -> Result<(), Failure> {
@@ -165,6 +188,14 @@ async fn until_stop(signals: &mut Signals, receiver: &Server) -> Result<(), Fail
     tokio::select! {
         () = signals.stop_requested() => Ok(()),
         _ = listening.wait_for(|now| *now == Listening::No) => Err("the receiver stopped".into()),
+    }
+}
+
+/// How leading ended.
+fn served(outcome: Result<Result<(), Ended>, JoinError>) -> Result<(), Failure> {
+    match outcome {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err("the controllers panicked".into()),
     }
 }
 

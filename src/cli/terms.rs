@@ -3,15 +3,34 @@
 
 use std::sync::Arc;
 
+use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::config::{Config, Scope};
-use crate::controller::lead::{Settings, Surroundings, lead};
+use crate::controller::lead::{Broken, Settings, Surroundings, lead};
 use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::identity::{Identity, NotificationUrls};
 use crate::domain::schedule::Pace;
 use crate::ids::InstanceId;
 use crate::leader::{Leadership, Term};
+
+/// Why nobody leads any more, though nobody asked for that.
+#[derive(Debug, Error)]
+pub(super) enum Ended {
+    /// The election is gone.
+    #[error("nobody takes part in the election any more")]
+    Election,
+    /// The keys are gone.
+    #[error("nobody follows the key Secret any more")]
+    Keys,
+    /// The controllers are.
+    #[error("the controllers ended: {source}")]
+    Broken {
+        /// Why.
+        #[source]
+        source: Broken,
+    },
+}
 
 /// What stays the same from term to term.
 pub(super) struct Terms {
@@ -53,28 +72,32 @@ impl Terms {
     }
 
     /// Leads whenever this process may, until `stop`.
+    ///
+    /// # Errors
+    /// Something that this needs is gone for good: the process has to end, so that it is started anew.
     pub(super) async fn serve(
         self,
         mut leadership: watch::Receiver<Leadership>,
         around: Surroundings,
         mut stop: watch::Receiver<bool>,
-    ) {
+    ) -> Result<(), Ended> {
         loop {
             let term = tokio::select! {
                 term = begun(&mut leadership) => term,
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
-            let Some(term) = term else { return };
+            let term = term.ok_or(Ended::Election)?;
             let serving = async {
-                if let Some(identity) = known(around.identity.clone()).await {
-                    tracing::info!("this copy leads");
-                    lead(self.settings(term, &identity), around.clone(), stop.clone()).await;
-                }
+                let identity = known(around.identity.clone()).await.ok_or(Ended::Keys)?;
+                tracing::info!("this copy leads");
+                let settings = self.settings(term, &identity);
+                let led = lead(settings, around.clone(), stop.clone()).await;
+                led.map_err(|source| Ended::Broken { source })
             };
             tokio::select! {
                 // Dropping what runs is what losing the Lease demands.
                 () = over(&mut leadership, term) => tracing::warn!("this copy leads no longer"),
-                () = serving => return,
+                ended = serving => return ended,
             }
         }
     }

@@ -11,14 +11,11 @@ use tokio::time::Instant;
 
 use super::item::Item;
 use super::mailbox::{self, Passed};
-use super::world::Context;
+use super::world::{Context, PANIC_BACKOFF};
 use super::{removal, tenant};
 use crate::clock::sleep;
 use crate::domain::queue::Class;
 use crate::domain::schedule::{between, later};
-
-/// A pass that panicked is tried again after this long.
-const PANIC_BACKOFF: Duration = Duration::from_mins(5);
 
 /// An object whose pass changed nothing is not looked at again before this: no plan can keep the operator spinning.
 const BREATH: Duration = Duration::from_secs(1);

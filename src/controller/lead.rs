@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
+use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -105,20 +106,42 @@ impl std::fmt::Debug for Surroundings {
     }
 }
 
+/// Why leading ended before anybody asked for it. What is left of the work would stand still, so that it has to end
+/// with the rest of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Broken {
+    /// A mistake of ours, which the log shows.
+    #[error("a task of the controllers panicked")]
+    Panicked,
+    /// What feeds it is gone.
+    #[error("a task of the controllers ended by itself")]
+    Ended,
+}
+
 /// Works until `stop`. Dropping the future abandons everything at once, as losing the lease demands.
-pub async fn lead(settings: Settings, around: Surroundings, stop: watch::Receiver<bool>) {
+///
+/// # Errors
+/// One of the tasks that feed the work is gone.
+pub async fn lead(
+    settings: Settings,
+    around: Surroundings,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Broken> {
     let context = context(settings, &around);
     around.labels.follow(Some(context.clone()));
     let forget = Forget(around.labels.clone());
     let mut tasks = JoinSet::new();
     let (synced, mut all_synced) = mpsc::channel(1);
     let watches = watches::start(&context, &mut tasks, &synced);
-    for _ in 0..watches {
-        let mut stopped = stop.clone();
-        tokio::select! {
-            _ = all_synced.recv() => {}
-            _ = stopped.wait_for(|stop| *stop) => return,
+    let known = async {
+        for _ in 0..watches {
+            all_synced.recv().await;
         }
+    };
+    tokio::select! {
+        () = known => {}
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        broken = broken(&mut tasks) => return Err(broken),
     }
     // Known before the first pass, so that its status need not say that a subscription is about to be created.
     note_identity(&context, around.identity.borrow().clone());
@@ -130,8 +153,20 @@ pub async fn lead(settings: Settings, around: Surroundings, stop: watch::Receive
         mailboxes = context.world().store.mailboxes().count(),
         "the cluster's objects are known; work begins"
     );
-    dispatch::run(&context, stop).await;
+    let outcome = tokio::select! {
+        () = dispatch::run(&context, stop) => Ok(()),
+        broken = broken(&mut tasks) => Err(broken),
+    };
     drop(forget);
+    outcome
+}
+
+/// None of these tasks ends before it is dropped.
+async fn broken(tasks: &mut JoinSet<()>) -> Broken {
+    match tasks.join_next().await {
+        Some(Err(error)) if error.is_panic() => Broken::Panicked,
+        Some(Ok(()) | Err(_)) | None => Broken::Ended,
+    }
 }
 
 /// The receiver must not hold on to a store that nobody fills any more.
@@ -143,7 +178,7 @@ impl Drop for Forget {
     }
 }
 
-fn context(settings: Settings, around: &Surroundings) -> Context {
+pub(super) fn context(settings: Settings, around: &Surroundings) -> Context {
     let now = around.clock.now();
     let world = World::new(&settings, now, settings.served_until);
     Context(Arc::new(Inner {
@@ -206,5 +241,49 @@ async fn tell_used_keys(context: Context, used_keys: watch::Sender<BTreeSet<KeyI
             named.map(|subscription| subscription.key_id).collect()
         };
         used_keys.send_replace(used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use super::*;
+
+    /// Far more than it takes, on a clock that does not pass.
+    const DEADLINE: Duration = Duration::from_mins(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_when_what_feeds_it_is_gone() {
+        for missing in ["keys", "receiver"] {
+            let mut stage = Stage::new();
+            match missing {
+                "keys" => stage.identity = None,
+                _ => stage.listening = None,
+            }
+            let (_stop, stopped) = watch::channel(false);
+            let leading = lead(stage.settings.clone(), stage.around.clone(), stopped);
+            let ended = tokio::time::timeout(DEADLINE, leading).await;
+            assert_eq!(ended, Ok(Err(Broken::Ended)), "{missing}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_task_is_told() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { panic!("a mistake") });
+        assert_eq!(broken(&mut tasks).await, Broken::Panicked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_when_it_is_asked_to() {
+        let stage = Stage::new();
+        let (stop, stopped) = watch::channel(false);
+        let leading = lead(stage.settings.clone(), stage.around.clone(), stopped);
+        let stopping = async {
+            sleep(Duration::from_secs(5)).await;
+            stop.send_replace(true);
+        };
+        let (ended, ()) = tokio::join!(leading, stopping);
+        assert_eq!(ended, Ok(()));
     }
 }

@@ -14,6 +14,9 @@ pub mod lead;
 mod mailbox;
 mod objects;
 mod removal;
+#[cfg(test)]
+#[allow(dead_code, reason = "tmp")]
+mod stage;
 mod status;
 pub mod tenant;
 mod tenants;

@@ -37,7 +37,9 @@ impl World {
         key: &ObjectKey,
         now: Timestamp,
     ) -> Option<(Timestamp, Class)> {
-        self.with_tenant(shared, key, now, |s| agenda(s).next(now))?
+        shared.contained(&Item::Tenant(key.clone()), now, || {
+            self.with_tenant(shared, key, now, |s| agenda(s).next(now))?
+        })
     }
 
     fn with_tenant<R>(

@@ -2,7 +2,9 @@
 //! to Microsoft. Locked for moments only, never across a wait.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -24,7 +26,7 @@ use crate::domain::mailbox::work::{Work, agenda};
 use crate::domain::notification_url::EndpointVerdicts;
 use crate::domain::queue::{Class, Queue};
 use crate::domain::records::MailboxRecord;
-use crate::domain::schedule::smear;
+use crate::domain::schedule::{later, smear};
 use crate::domain::store::{MailboxEntry, Store};
 use crate::domain::sweep::Strays;
 use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
@@ -36,6 +38,9 @@ use crate::metrics::Metrics;
 
 /// So many subscriptions a second are replaced because the endpoint or the keys changed.
 const REPLACEMENTS_PER_SECOND: u32 = 5;
+
+/// What panicked is tried again after this long.
+pub(super) const PANIC_BACKOFF: Duration = Duration::from_mins(5);
 
 /// Everything that a pass works with. Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +79,25 @@ pub struct Inner {
 impl Inner {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When an object is due, as `decide` says. One that makes it panic is looked at again slowly: this is asked in
+    /// the midst of work for everybody, which a mistake about one object must not end.
+    pub(super) fn contained(
+        &self,
+        item: &Item,
+        now: Timestamp,
+        decide: impl FnOnce() -> Option<(Timestamp, Class)>,
+    ) -> Option<(Timestamp, Class)> {
+        // What decides only reads, so that nothing is left half changed.
+        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| {
+            self.metrics.reconcile_panics.inc();
+            tracing::error!(
+                ?item,
+                "when it is due could not be computed; it is tried again later"
+            );
+            Some((later(now, PANIC_BACKOFF), Class::Routine))
+        })
     }
 }
 
@@ -177,7 +201,7 @@ impl World {
                 hash: String::new(),
                 keys: Vec::new(),
                 since: now,
-                replace_within: std::time::Duration::ZERO,
+                replace_within: Duration::ZERO,
             },
             served_until,
         }
@@ -227,12 +251,14 @@ impl World {
         key: &ObjectKey,
         now: Timestamp,
     ) -> Option<(Timestamp, Class)> {
-        self.start(shared, key)?.agenda(shared).next(now)
+        shared.contained(&Item::Mailbox(key.clone()), now, || {
+            self.start(shared, key)?.agenda(shared).next(now)
+        })
     }
 
     /// Puts a mailbox into the queue by what is coming for it.
     pub(super) fn refresh(&mut self, shared: &Inner, key: &ObjectKey, now: Timestamp) {
-        self.refresh_after(shared, key, (now, std::time::Duration::ZERO));
+        self.refresh_after(shared, key, (now, Duration::ZERO));
     }
 
     /// As [`World::refresh`], but what is due at once waits a little: spreads what concerns many.
@@ -240,14 +266,14 @@ impl World {
         &mut self,
         shared: &Inner,
         key: &ObjectKey,
-        when: (Timestamp, std::time::Duration),
+        when: (Timestamp, Duration),
     ) {
         let (now, wait) = when;
         let Some(lane) = self.lane_of(key) else {
             return;
         };
         if let Some((at, class)) = self.next(shared, key, now) {
-            let at = at.max(crate::domain::schedule::later(now, wait));
+            let at = at.max(later(now, wait));
             self.queue.wake(Item::Mailbox(key.clone()), lane, at, class);
         }
     }
@@ -370,5 +396,23 @@ impl Labels {
         let entry = world.store.mailbox(world.store.key_of(*uid)?)?;
         let desired = entry.desired.as_ref().as_ref().ok()?;
         Some(desired.tenant.to_string().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, start, tenant};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mistake_about_one_object_ends_nothing_and_is_tried_again_later() {
+        let stage = Stage::new();
+        let context = stage.context();
+        let item = Item::Tenant(tenant(1).key);
+        let next = context.contained(&item, start(), || panic!("a mistake"));
+        assert_eq!(next, Some((later(start(), PANIC_BACKOFF), Class::Routine)));
+        assert_eq!(context.metrics.reconcile_panics.get(), 1);
+        let due = Some((start(), Class::User));
+        assert_eq!(context.contained(&item, start(), || due), due);
     }
 }
