@@ -12,7 +12,7 @@ use crate::entra::error::EntraError;
 use crate::fault::{Cut, FaultRule, Fired, RetryAfter};
 use crate::graph::error::{
     GraphError, access_denied, application_throttled, bad_request, error, insufficient_privileges,
-    invalid_user, relayed, resource_not_found, too_many_requests, unauthenticated,
+    invalid_user, item_not_found, relayed, resource_not_found, too_many_requests, unauthenticated,
 };
 use crate::operation::{Operation, Workload};
 use crate::state::Data;
@@ -113,7 +113,7 @@ fn usual(operation: Operation, status: u16) -> GraphError {
         }
         (403, _) => access_denied(),
         (404, Workload::Directory) => resource_not_found("unknown"),
-        (404, Workload::Outlook) => invalid_user("unknown"),
+        (404, Workload::Outlook) => not_found(operation),
         (404, _) => error(404, "ResourceNotFound", "The object was not found."),
         (429, Workload::Outlook) => application_throttled("request", 10),
         (429, _) => too_many_requests(10),
@@ -129,6 +129,16 @@ fn usual(operation: Operation, status: u16) -> GraphError {
             "generalException",
             "General exception while processing.",
         ),
+    }
+}
+
+fn not_found(operation: Operation) -> GraphError {
+    if matches!(operation, Operation::GetPlace | Operation::ListPlaces) {
+        error(404, "UnknownError", "")
+    } else if matches!(operation, Operation::GetCalendar | Operation::CreateEvent) {
+        invalid_user("unknown")
+    } else {
+        item_not_found()
     }
 }
 

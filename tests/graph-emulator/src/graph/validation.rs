@@ -11,8 +11,6 @@ use crate::world::{Behaviour, ValidationFailureCode};
 /// How long a URL may take to answer.
 pub(crate) const VALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-const LONGEST_ANSWER: usize = 64 * 1024;
-
 /// How a validation is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validation<'a> {
@@ -67,7 +65,7 @@ impl Validation<'_> {
             .post(url)
             .header("content-type", "text/plain; charset=utf-8")
             .header("content-length", "0");
-        let answer = request.send().await.map_err(|_| NOT_200)?;
+        let mut answer = request.send().await.map_err(|_| NOT_200)?;
         if answer.status() != StatusCode::OK {
             return Err(NOT_200);
         }
@@ -75,13 +73,20 @@ impl Validation<'_> {
             .headers()
             .get("content-type")
             .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.to_lowercase().starts_with("text/plain"));
-        let length = answer.content_length().unwrap_or_default();
-        if !plain || usize::try_from(length).is_ok_and(|length| length > LONGEST_ANSWER) {
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/plain"));
+        if !plain {
             return Err(NOT_ECHOED);
         }
-        let body = answer.text().await.map_err(|_| NOT_200)?;
-        if body == token {
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|_| NOT_200)? {
+            body.extend_from_slice(&chunk);
+            // More than the token is never the token, however much there is.
+            if body.len() > token.len() {
+                return Err(NOT_ECHOED);
+            }
+        }
+        if body == token.as_bytes() {
             Ok(())
         } else {
             Err(NOT_ECHOED)

@@ -15,5 +15,6 @@ mod receiver;
 mod refusals;
 mod requests;
 mod subscriptions;
+mod switches;
 mod walk;
 mod worlds;

@@ -1,5 +1,8 @@
 //! The real ports: HTTPS with the emulator's own authority, and the admin port.
 
+use std::collections::HashMap;
+
+use axum::extract::Query;
 use graph_emulator::{Emulator, Options, World};
 use serde_json::{Value, json};
 
@@ -114,6 +117,52 @@ async fn tls_files_are_never_overwritten_and_the_key_is_for_its_owner() {
     };
     let refused = start(trusting).await.unwrap_err().to_string();
     assert!(refused.contains("no certificate"), "{refused}");
+}
+
+/// The receiver shows the certificate that the emulator itself would show.
+#[tokio::test]
+async fn a_receiver_behind_https_must_be_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        tls_dir: Some(directory.path().to_owned()),
+        ..Options::default()
+    };
+    Ports::open(options).await.emulator.stop().await;
+    let path = |name: &str| directory.path().join(name);
+    let config =
+        axum_server::tls_rustls::RustlsConfig::from_pem_file(path("tls.crt"), path("tls.key"));
+    let config = config.await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let receiver = format!(
+        "https://localhost:{}/",
+        listener.local_addr().unwrap().port()
+    );
+    let echo = async |Query(query): Query<HashMap<String, String>>| {
+        query.get("validationToken").cloned().unwrap_or_default()
+    };
+    let router = axum::Router::new().fallback(echo).into_make_service();
+    let server = axum_server::from_tcp_rustls(listener, config).unwrap();
+    tokio::spawn(server.serve(router));
+
+    for (trust_ca, expected) in [(None, 400), (Some(path("ca.crt")), 201)] {
+        let options = Options {
+            trust_ca,
+            ..Options::default()
+        };
+        let ports = Ports::open(options).await;
+        let until = ports.emulator.now() + jiff::SignedDuration::from_hours(1);
+        let body = json!({
+            "changeType": "created",
+            "notificationUrl": receiver,
+            "resource": "users/room-a@contoso.example/events",
+            "expirationDateTime": until.to_string(),
+        });
+        let url = format!("{}v1.0/subscriptions", ports.emulator.base_url());
+        let token = ports.token().await;
+        let request = ports.http.post(url).bearer_auth(token).json(&body);
+        assert_eq!(request.send().await.unwrap().status(), expected);
+    }
 }
 
 #[tokio::test]
