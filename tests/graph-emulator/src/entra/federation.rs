@@ -13,6 +13,14 @@ use crate::world::{Application, FederatedCredential};
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Tokens of Entra itself are no proof for Entra.
+const ENTRA_ISSUERS: &[&str] = &[
+    "https://sts.windows.net/",
+    "https://login.microsoftonline.com/",
+    "https://login.microsoftonline.us/",
+    "https://login.chinacloudapi.cn/",
+];
+
 /// Entra keeps no more of an issuer's keys.
 const KEYS_KEPT: usize = 100;
 
@@ -27,6 +35,10 @@ pub(super) async fn check(
     let header = jsonwebtoken::decode_header(assertion).map_err(|_| malformed_assertion())?;
     if header.alg != Algorithm::RS256 {
         return Err(malformed_assertion());
+    }
+    if ENTRA_ISSUERS.iter().any(|own| claims.iss.starts_with(own)) {
+        let text = "AAD-issued tokens may not be used for federated identity flows.";
+        return Err(invalid_request(700_222, text));
     }
     let credential = matching(claims, &application.federated)?;
     let keys = keys(client, credential).await?;

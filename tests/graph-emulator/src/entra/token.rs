@@ -69,7 +69,9 @@ impl TokenForm {
         };
         let basic = call
             .header("authorization")
-            .and_then(|header| header.strip_prefix("Basic "))
+            .and_then(|header| header.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+            .map(|(_, text)| text.trim())
             .and_then(|text| STANDARD.decode(text).ok())
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .and_then(|text| {

@@ -209,6 +209,14 @@ async fn a_federated_token_must_match_byte_for_byte_and_be_signed_by_the_issuer(
     for (assertion, expected) in &rows {
         assert_eq!(answer(&client, assertion).await, *expected);
     }
+    let own = claims("https://sts.windows.net/x/", subject, audience);
+    let own = signer.sign(&header, &own);
+    assert_eq!(answer(&client, &own).await, (400, 700_222));
+    let late = json!({
+        "iss": issuer, "sub": subject, "aud": audience, "iat": now - 4000, "exp": now - 400,
+    });
+    let late = signer.sign(&header, &late);
+    assert_eq!(answer(&client, &late).await, (401, 700_024));
     let remove = |world: &mut graph_emulator::World| {
         world.tenants[0].applications[0].federated.clear();
     };

@@ -137,6 +137,27 @@ async fn the_token_endpoint_takes_a_form_and_no_query() {
 }
 
 #[tokio::test]
+async fn a_secret_may_be_in_the_header_and_claims_may_be_asked_for() {
+    let client = Client::new().await;
+    // 5f1d7a9c-2222-4000-8000-000000000001:demo%2Dsecret
+    let basic = "NWYxZDdhOWMtMjIyMi00MDAwLTgwMDAtMDAwMDAwMDAwMDAxOmRlbW8lMkRzZWNyZXQ=";
+    let scope = "https%3A%2F%2Fgraph.microsoft.com%2F.default";
+    let claims = "%7B%22access_token%22%3A%7B%7D%7D";
+    let form = format!("grant_type=client_credentials&scope={scope}&claims={claims}");
+    let request = Request::post("/contoso.example/oauth2/v2.0/token?client-request-id=x")
+        .header(
+            "content-type",
+            "application/x-www-form-urlencoded;charset=utf-8",
+        )
+        .header("authorization", format!("basic {basic}"));
+    let reply = client.send(request.body(Body::from(form)).unwrap()).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    for name in ["token_type", "expires_in", "ext_expires_in", "access_token"] {
+        assert!(!reply.body[name].is_null(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn successful_answers_carry_the_headers_of_graph() {
     let client = Client::new().await;
     let mut request = client.request("GET", "users?$top=5", None);
