@@ -131,7 +131,8 @@ async fn operate(config: Config) -> Result<(), Failure> {
     );
     let (used_keys, used) = watch::channel(BTreeSet::new());
     let around = Surroundings {
-        gateway: gateway(&config, fence, clock.clone(), metrics.clone())?,
+        gateway: gateway(&config, Arc::clone(&fence), clock.clone(), metrics.clone())?,
+        fence,
         clock,
         metrics,
         client,

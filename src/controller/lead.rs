@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::events::Publisher;
+use super::status::StatusWriter;
 use super::world::{Context, Inner, Labels, World};
 use super::{dispatch, watch as watches};
 use crate::clock::{Clock, sleep};
@@ -19,7 +20,7 @@ use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::identity::{Identity, NotificationUrls};
 use crate::domain::queue::Limits;
 use crate::domain::schedule::Pace;
-use crate::graph::gateway::Gateway;
+use crate::graph::gateway::{Fence, Gateway};
 use crate::ids::{InstanceId, KeyId};
 use crate::metrics::Metrics;
 use crate::notification::wake::WakeQueue;
@@ -90,6 +91,8 @@ pub struct Surroundings {
     pub client: Client,
     /// Microsoft.
     pub gateway: Gateway,
+    /// Whether this copy still leads, asked right before a write.
+    pub fence: Arc<dyn Fence>,
     /// Who we are, and our keys.
     pub identity: watch::Receiver<Option<Arc<Identity>>>,
     /// Told which keys subscriptions need.
@@ -185,6 +188,7 @@ pub(super) fn context(settings: Settings, around: &Surroundings) -> Context {
         clock: around.clock.clone(),
         metrics: around.metrics.clone(),
         client: around.client.clone(),
+        statuses: StatusWriter::new(around.client.clone(), Arc::clone(&around.fence)),
         gateway: around.gateway.clone(),
         publisher: Publisher::new(around.client.clone(), settings.name.clone()),
         world: Mutex::new(world),

@@ -1,5 +1,7 @@
-//! Writing a status: one server-side apply that holds only for the very object and version it was decided for.
+//! Writing a status: one server-side apply that holds only for the very object and version it was decided for, and
+//! only begins while this copy leads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{Api, Patch, PatchParams};
@@ -13,6 +15,7 @@ use super::objects::{self, Malformed};
 use crate::api::v1alpha1::mailbox::WorkspaceMailbox;
 use crate::api::v1alpha1::tenant::CalendarTenant;
 use crate::domain::records::{MailboxRecord, Record, TenantRecord};
+use crate::graph::gateway::Fence;
 use crate::ids::Kind;
 
 /// Owner of the fields of a status.
@@ -42,6 +45,9 @@ pub(super) enum WriteError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// A copy that stood still must not overwrite what the next leader found.
+    #[error("this copy leads no longer")]
+    NotLeading,
     /// It took too long.
     #[error("the API server did not take the status within {} seconds", WRITE_TIMEOUT.as_secs())]
     TimedOut,
@@ -62,26 +68,75 @@ pub(super) fn resource(kind: Kind) -> ApiResource {
     }
 }
 
-pub(super) async fn write_mailbox(
-    client: &Client,
-    record: &MailboxRecord,
-    status: &impl Serialize,
-) -> Result<Written<MailboxRecord>, WriteError> {
-    let version = (WorkspaceMailbox::api_version(&()), Kind::WorkspaceMailbox);
-    write(client, &version.0, version.1, record, status)
-        .await?
-        .read(objects::mailbox)
+/// Writes statuses while this copy leads.
+#[derive(Clone)]
+pub(super) struct StatusWriter {
+    client: Client,
+    fence: Arc<dyn Fence>,
 }
 
-pub(super) async fn write_tenant(
-    client: &Client,
-    record: &TenantRecord,
-    status: &impl Serialize,
-) -> Result<Written<TenantRecord>, WriteError> {
-    let version = (CalendarTenant::api_version(&()), Kind::CalendarTenant);
-    write(client, &version.0, version.1, record, status)
-        .await?
-        .read(objects::tenant)
+impl StatusWriter {
+    pub(super) fn new(client: Client, fence: Arc<dyn Fence>) -> Self {
+        Self { client, fence }
+    }
+
+    pub(super) async fn write_mailbox(
+        &self,
+        record: &MailboxRecord,
+        status: &impl Serialize,
+    ) -> Result<Written<MailboxRecord>, WriteError> {
+        let version = (WorkspaceMailbox::api_version(&()), Kind::WorkspaceMailbox);
+        self.write(&version.0, version.1, record, status)
+            .await?
+            .read(objects::mailbox)
+    }
+
+    pub(super) async fn write_tenant(
+        &self,
+        record: &TenantRecord,
+        status: &impl Serialize,
+    ) -> Result<Written<TenantRecord>, WriteError> {
+        let version = (CalendarTenant::api_version(&()), Kind::CalendarTenant);
+        self.write(&version.0, version.1, record, status)
+            .await?
+            .read(objects::tenant)
+    }
+
+    async fn write<Spec, Status>(
+        &self,
+        api_version: &str,
+        kind: Kind,
+        record: &Record<Spec, Status>,
+        status: &impl Serialize,
+    ) -> Result<Written<DynamicObject>, WriteError> {
+        if !self.fence.may_write() {
+            return Err(WriteError::NotLeading);
+        }
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &record.key.namespace, &resource(kind));
+        let patch = Patch::Apply(json!({
+            "apiVersion": api_version,
+            "kind": kind.as_str(),
+            "metadata": {
+                "name": record.key.name,
+                "namespace": record.key.namespace,
+                "uid": record.uid,
+                "resourceVersion": record.resource_version,
+            },
+            "status": status,
+        }));
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let call = api.patch_status(&record.key.name, &parameters, &patch);
+        match tokio::time::timeout(WRITE_TIMEOUT, call).await {
+            Ok(Ok(object)) => Ok(Written::Done(object)),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Written::Gone),
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(Written::Conflict),
+            Ok(Err(source)) => Err(WriteError::Cluster {
+                source: Box::new(source),
+            }),
+            Err(_) => Err(WriteError::TimedOut),
+        }
+    }
 }
 
 impl Written<DynamicObject> {
@@ -99,35 +154,42 @@ impl Written<DynamicObject> {
     }
 }
 
-async fn write<Spec, Status>(
-    client: &Client,
-    api_version: &str,
-    kind: Kind,
-    record: &Record<Spec, Status>,
-    status: &impl Serialize,
-) -> Result<Written<DynamicObject>, WriteError> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), &record.key.namespace, &resource(kind));
-    let patch = Patch::Apply(json!({
-        "apiVersion": api_version,
-        "kind": kind.as_str(),
-        "metadata": {
-            "name": record.key.name,
-            "namespace": record.key.namespace,
-            "uid": record.uid,
-            "resourceVersion": record.resource_version,
-        },
-        "status": status,
-    }));
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let call = api.patch_status(&record.key.name, &parameters, &patch);
-    match tokio::time::timeout(WRITE_TIMEOUT, call).await {
-        Ok(Ok(object)) => Ok(Written::Done(object)),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Written::Gone),
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(Written::Conflict),
-        Ok(Err(source)) => Err(WriteError::Cluster {
-            source: Box::new(source),
-        }),
-        Err(_) => Err(WriteError::TimedOut),
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::Response;
+    use jiff::Timestamp;
+    use kube::client::Body;
+
+    use super::*;
+    use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
+    use crate::ids::{ObjectKey, Uid};
+
+    #[tokio::test]
+    async fn a_copy_that_leads_no_longer_writes_no_status() {
+        let refused = tower::service_fn(async |_| {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = http::StatusCode::NOT_FOUND;
+            Ok::<_, Infallible>(answer)
+        });
+        let spec = json!({"tenantRef": {"name": "contoso"}, "address": "room-a@contoso.example"});
+        let record = MailboxRecord {
+            key: ObjectKey::new("rooms", "room-a"),
+            uid: Uid::from_bytes([1; 16]),
+            generation: 1,
+            resource_version: "1".to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+            requested_at: None,
+            spec: serde_json::from_value(spec).unwrap(),
+            status: WorkspaceMailboxStatus::default(),
+        };
+        let client = Client::new(refused, "rooms");
+        let write = async |leads: bool| {
+            let writer = StatusWriter::new(client.clone(), Arc::new(move || leads));
+            writer.write_mailbox(&record, &record.status).await
+        };
+        assert!(matches!(write(true).await, Ok(Written::Gone)));
+        assert!(matches!(write(false).await, Err(WriteError::NotLeading)));
     }
 }

@@ -14,6 +14,7 @@ use super::events::Publisher;
 use super::item::{Item, Lane};
 use super::lead::Settings;
 use super::removal::Removal;
+use super::status::StatusWriter;
 use super::tenant::observe::Link;
 use crate::clock::Clock;
 use crate::domain::agenda::Agenda;
@@ -69,6 +70,7 @@ pub struct Inner {
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) client: Client,
+    pub(super) statuses: StatusWriter,
     pub(super) gateway: Gateway,
     pub(super) settings: Settings,
     pub(super) publisher: Publisher,

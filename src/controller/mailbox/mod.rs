@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::status::{self, Written};
+use super::status::{WriteError, Written};
 use super::world::{Context, Start};
 use crate::domain::announce::announcements;
 use crate::domain::mailbox::look::{self as plan_look, Observed};
@@ -133,12 +133,11 @@ impl<'a> Pass<'a> {
         }
         let assessed = status(&self.snapshot());
         if assessed.status != self.start.entry.record.status
-            && let Ok(Written::Done(record)) = status::write_mailbox(
-                &self.context.client,
-                &self.start.entry.record,
-                &assessed.status,
-            )
-            .await
+            && let Ok(Written::Done(record)) = self
+                .context
+                .statuses
+                .write_mailbox(&self.start.entry.record, &assessed.status)
+                .await
         {
             self.announce(&assessed);
             self.start.entry.record = Arc::new(record.clone());
@@ -158,7 +157,12 @@ impl<'a> Pass<'a> {
                     Passed::Unchanged
                 };
             }
-            match status::write_mailbox(&self.context.client, &record, &assessed.status).await {
+            match self
+                .context
+                .statuses
+                .write_mailbox(&record, &assessed.status)
+                .await
+            {
                 Ok(Written::Done(written)) => {
                     self.announce(&assessed);
                     self.remember(&assessed);
@@ -175,6 +179,8 @@ impl<'a> Pass<'a> {
                         return Passed::Unchanged;
                     }
                 }
+                // The next leader does it all again.
+                Err(WriteError::NotLeading) => return Passed::Failed,
                 Err(error) => {
                     tracing::warn!(mailbox = %record.key, %error, "the status could not be written; it is tried again");
                     self.retry_later(&assessed);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use observe::{Edge, Link};
 
 use super::mailbox::Passed;
-use super::status::{self, Written};
+use super::status::{WriteError, Written};
 use super::world::Context;
 use crate::domain::announce::announcements;
 use crate::domain::notification_url::EndpointVerdict;
@@ -116,7 +116,12 @@ impl<'a> Pass<'a> {
             self.remember(&assessed);
             return Passed::Unchanged;
         }
-        match status::write_tenant(&self.context.client, &self.record, &assessed.status).await {
+        match self
+            .context
+            .statuses
+            .write_tenant(&self.record, &assessed.status)
+            .await
+        {
             Ok(Written::Done(written)) => {
                 let before = &self.record.status.conditions;
                 let news = announcements(Kind::CalendarTenant, before, &assessed.status.conditions);
@@ -133,6 +138,8 @@ impl<'a> Pass<'a> {
                 self.fail();
                 Passed::Failed
             }
+            // The next leader does it all again.
+            Err(WriteError::NotLeading) => Passed::Failed,
             Err(error) => {
                 tracing::warn!(tenant = %self.record.key, %error, "the status could not be written; it is tried again");
                 self.fail();
