@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
@@ -64,28 +65,47 @@ pub(super) async fn named_subscriptions(
     scope: &Scope,
 ) -> Result<BTreeSet<SubscriptionId>, ReadError> {
     let resource = resource(Kind::WorkspaceMailbox);
-    let apis: Vec<Api<DynamicObject>> = match scope {
-        Scope::All => vec![Api::all_with(client.clone(), &resource)],
-        Scope::Namespaces(names) => names
-            .iter()
-            .map(|name| Api::namespaced_with(client.clone(), name, &resource))
-            .collect(),
-    };
-    let mut named = BTreeSet::new();
-    for api in apis {
-        let mut parameters = ListParams::default().limit(PAGE);
-        loop {
-            let page = api.list(&parameters).await.map_err(refused)?;
-            named.extend(page.items.iter().filter_map(subscription_of));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => {
-                    parameters = ListParams::default().limit(PAGE).continue_token(&token);
+    let mut seen = BTreeSet::new();
+    match scope {
+        Scope::All => {
+            let api = Api::all_with(client.clone(), &resource);
+            add_named(&api, &mut seen).await.map_err(refused)?;
+        }
+        Scope::Namespaces(names) => {
+            for name in names {
+                let api = Api::namespaced_with(client.clone(), name, &resource);
+                match add_named(&api, &mut seen).await {
+                    Err(error) if !is_gone(client, name, &error).await => {
+                        return Err(refused(error));
+                    }
+                    Ok(()) | Err(_) => {}
                 }
-                None => break,
             }
         }
     }
-    Ok(named)
+    Ok(seen)
+}
+
+async fn add_named(
+    api: &Api<DynamicObject>,
+    named: &mut BTreeSet<SubscriptionId>,
+) -> kube::Result<()> {
+    let mut parameters = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&parameters).await?;
+        named.extend(page.items.iter().filter_map(subscription_of));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = ListParams::default().limit(PAGE).continue_token(&token),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Whether a call was refused because its namespace is gone: what grants us rights in it went with it.
+pub(super) async fn is_gone(client: &Client, namespace: &str, error: &kube::Error) -> bool {
+    let refused = matches!(error, kube::Error::Api(status) if status.code == 403);
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    refused && matches!(namespaces.get_metadata_opt(namespace).await, Ok(None))
 }
 
 fn subscription_of(object: &DynamicObject) -> Option<SubscriptionId> {

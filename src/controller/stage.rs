@@ -77,6 +77,7 @@ impl Stage {
                 gateway: Gateway::new(options, clock.clone(), metrics.clone()).unwrap(),
                 clock,
                 client: client(answer),
+                fence: Arc::new(|| true),
                 identity: held,
                 used_keys: watch::Sender::default(),
                 wakes: WakeQueue::new(8, metrics.wake_lost.clone()),

@@ -12,6 +12,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::cluster;
 use super::objects;
 use super::status::resource;
 use super::world::Context;
@@ -56,37 +57,34 @@ pub(super) fn start(
                 None => Api::all_with(client.clone(), &resource),
             };
             let stream = watcher(api, config()).default_backoff();
-            tasks.spawn(follow(
-                context.clone(),
-                Objects(kind),
-                stream,
-                synced.clone(),
-            ));
+            let around = (context.clone(), namespace.clone(), synced.clone());
+            tasks.spawn(follow(around, Objects(kind), stream));
         }
         let secrets: Api<PartialObjectMeta<Secret>> = match namespace {
             Some(name) => Api::namespaced(client.clone(), name),
             None => Api::all(client.clone()),
         };
         let stream = watcher(secrets, config().labels(OFFERED)).default_backoff();
-        tasks.spawn(follow(context.clone(), Secrets, stream, synced.clone()));
+        let around = (context.clone(), namespace.clone(), synced.clone());
+        tasks.spawn(follow(around, Secrets, stream));
         let namespaces = match namespace {
             Some(name) => config().fields(&format!("metadata.name={name}")),
             None => config(),
         };
         let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
         let stream = watcher(api, namespaces).default_backoff();
-        tasks.spawn(follow(context.clone(), Namespaces, stream, synced.clone()));
+        let around = (context.clone(), None, synced.clone());
+        tasks.spawn(follow(around, Namespaces, stream));
         count += 4;
     }
     count
 }
 
-/// Keeps the store in step with a stream; what only a new list shows as gone is gone.
+/// Keeps the store in step with a stream of one namespace or of all; what only a new list shows as gone is gone.
 async fn follow<W: Watched>(
-    context: Context,
+    (context, namespace, synced): (Context, Option<Arc<str>>, mpsc::Sender<()>),
     watched: W,
     stream: impl futures::Stream<Item = watcher::Result<Event<W::Object>>>,
-    synced: mpsc::Sender<()>,
 ) {
     let mut stream = std::pin::pin!(stream.map_err(Box::new));
     let mut known: BTreeSet<ObjectKey> = BTreeSet::new();
@@ -123,9 +121,31 @@ async fn follow<W: Watched>(
                     watched.gone(&context, &key);
                 }
             }
+            Err(error) if is_empty(&context, namespace.as_deref(), &error).await => {
+                for key in std::mem::take(&mut known) {
+                    watched.gone(&context, &key);
+                }
+                if std::mem::take(&mut first) {
+                    let _ = synced.send(()).await;
+                }
+            }
             Err(error) => tracing::warn!(%error, "a watch was interrupted; it goes on by itself"),
         }
         context.changed.notify_one();
+    }
+}
+
+/// Whether a watch is refused because its namespace is gone, and our rights in it with it: then there is nothing to
+/// see, and the other namespaces must not wait for it.
+async fn is_empty(context: &Context, namespace: Option<&str>, error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) =
+        error
+    else {
+        return false;
+    };
+    match namespace {
+        Some(name) => cluster::is_gone(&context.client, name, cause).await,
+        None => false,
     }
 }
 

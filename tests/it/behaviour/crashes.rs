@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use graph_emulator::{FaultRule, Faults, LifecycleEvent, Operation, SubscriptionView};
-use serde_json::Value;
+use hybrid_calendar_operator::domain::schedule::slots::Slot;
+use hybrid_calendar_operator::ids::Uid;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use testbed::objects::{self, Kind};
 use testbed::testbed::Testbed;
 
 use super::neighbour::Neighbour;
-use super::scene::{DEADLINE, apply, contoso, good, mailbox_is, start, world};
+use super::scene::{
+    DEADLINE, SECRET, all_ready, apply, contoso, contoso_with, good, mailbox_is, nothing_panicked,
+    rooms, secret, start, status_writes, tenant, with, world,
+};
 
 const ROOM: &str = "room-a@contoso.example";
 
@@ -58,12 +65,6 @@ async fn the_only_one(bed: &Testbed, neighbour: &Neighbour) -> (Value, Subscript
 /// A status knows whole seconds.
 fn second(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().unwrap().as_second()
-}
-
-async fn nothing_panicked(bed: &Testbed) {
-    let metrics = bed.operator.metrics().await.unwrap();
-    let panics = metrics.sum("hybridcalendar_reconcile_panics_total", &[]);
-    assert_eq!(panics, Some(0.0), "{}", bed.situation().await);
 }
 
 #[tokio::test]
@@ -140,5 +141,69 @@ async fn a_crash_between_the_two_calls_of_a_replacement_leaves_exactly_one_subsc
     assert!(after.notification_url.starts_with("http://localhost:"));
     let room = mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
     assert_eq!(room["status"]["subscription"]["id"], after.id.as_str());
+    nothing_panicked(&bed).await;
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Addresses of the rooms whose routine check was due between two instants.
+async fn checked_between(bed: &Testbed, from: Timestamp, until: Timestamp) -> Vec<String> {
+    let tenant = bed.get_tenant("contoso").await.unwrap();
+    let uid = |object: &Value| Uid::parse(object["metadata"]["uid"].as_str().unwrap()).unwrap();
+    let listed = objects::list(&bed.client, Kind::Mailbox, &bed.namespace).await;
+    let rooms = listed.unwrap();
+    let due = |room: &&Value| {
+        let slot = Slot::new(DAY, uid(&tenant), uid(room), rooms.len());
+        slot.last_between(from, until).is_some()
+    };
+    let address = |room: &Value| room["spec"]["address"].as_str().unwrap().to_owned();
+    rooms.iter().filter(due).map(address).collect()
+}
+
+/// Starts the operator again, lets a quarter of an hour of its time pass, and sees that nobody noticed.
+async fn restart_unnoticed(bed: &mut Testbed) {
+    let mark = bed.control_plane.audit_mark().await.unwrap();
+    let seen = bed.emulator.journal(0).last().unwrap().seq;
+    let stopped = bed.emulator.now();
+    bed.operator.restart().await.unwrap();
+    let listed = Operation::ListSubscriptions.to_string();
+    bed.wait_until("the new process has swept", DEADLINE, async || {
+        let calls = bed.emulator.journal(seen);
+        calls.iter().any(|call| call.operation == listed)
+    })
+    .await
+    .unwrap();
+    let entries = bed.control_plane.audit_since(mark).await.unwrap();
+    let writes = status_writes(bed, &entries, "");
+    assert!(writes.is_empty(), "{writes:#?}");
+    let lease = stopped.checked_sub(Duration::from_secs(20)).unwrap();
+    let due = checked_between(bed, lease, bed.emulator.now()).await;
+    for call in bed.emulator.journal(seen) {
+        if let Some(mailbox) = &call.mailbox {
+            assert!(due.contains(mailbox), "{call:?}");
+        }
+        assert!(!call.path.contains("/subscriptions/"), "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_with_200_converged_mailboxes_is_noticed_by_nobody() {
+    let daily = json!({"spec": {"checkInterval": "24h"}});
+    let owner = [
+        secret("credential", SECRET),
+        with(tenant("contoso"), daily.clone()),
+    ];
+    let mut bed = start(&contoso_with(200), &owner).await;
+    let rooms: Vec<Value> = rooms(200)
+        .into_iter()
+        .map(|room| with(room, daily.clone()))
+        .collect();
+    apply(&bed, &rooms).await;
+    all_ready(&bed, 200).await;
+    bed.operator.terminate().await.unwrap();
+    restart_unnoticed(&mut bed).await;
+    bed.operator.kill();
+    restart_unnoticed(&mut bed).await;
+    assert_eq!(bed.emulator.subscriptions().len(), 200);
     nothing_panicked(&bed).await;
 }

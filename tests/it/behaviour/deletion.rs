@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use graph_emulator::{FaultRule, Faults, Operation};
-use kube::api::DeleteParams;
-use serde_json::Value;
-use testbed::objects::Kind;
+use graph_emulator::{FaultRule, Faults, Operation, SubscriptionView};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, ListParams};
+use serde_json::{Value, json};
+use testbed::control_plane::ControlPlane;
+use testbed::objects::{self, Kind};
 use testbed::testbed::Testbed;
 
 use super::activation::versions;
-use super::scene::{DEADLINE, SOON, apply, contoso, good, mailbox_is, room, start, state};
+use super::neighbour::{NOBODY, Neighbour, installation};
+use super::scene::{
+    DEADLINE, SECRET, SOON, SWEEPING, all_ready, apply, contoso, contoso_with, good, mailbox_is,
+    nothing_panicked, room, rooms, secret, start, state, tenant, with, world,
+};
 
 const ROOM: &str = "room-a@contoso.example";
 
@@ -110,4 +116,215 @@ async fn an_object_created_again_during_a_slow_call_inherits_nothing() {
         .await
         .unwrap();
     }
+}
+
+/// Another application in the same organization.
+const OTHER_CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000002";
+
+fn within(namespace: &str, objects: impl IntoIterator<Item = Value>) -> Vec<Value> {
+    let there = json!({"metadata": {"namespace": namespace}});
+    let objects = objects.into_iter();
+    objects.map(|object| with(object, there.clone())).collect()
+}
+
+/// The objects of a namespace whose tenant has another application.
+fn elsewhere(namespace: &str) -> Vec<Value> {
+    let other = json!({"spec": {"clientId": OTHER_CLIENT}});
+    let owner = [secret("credential", SECRET), with(tenant("contoso"), other)];
+    within(namespace, owner.into_iter().chain(rooms(6).split_off(4)))
+}
+
+fn organization() -> Value {
+    let mut organization = with(
+        contoso_with(6),
+        json!({"behaviour": {"allowDuplicates": true}}),
+    );
+    let applications = organization["tenants"][0]["applications"].as_array_mut();
+    let applications = applications.unwrap();
+    let other = with(applications[0].clone(), json!({"clientId": OTHER_CLIENT}));
+    applications.push(other);
+    organization
+}
+
+/// The subscriptions at Graph whose URL has this in it.
+fn with_url(bed: &Testbed, part: &str) -> Vec<SubscriptionView> {
+    let mut all = bed.emulator.subscriptions();
+    all.retain(|subscription| subscription.notification_url.contains(part));
+    all
+}
+
+fn with_mailbox(bed: &Testbed, address: &str) -> Vec<SubscriptionView> {
+    let mut all = bed.emulator.subscriptions();
+    all.retain(|subscription| subscription.mailbox == address);
+    all
+}
+
+async fn is_gone(bed: &Testbed, namespace: &str) -> bool {
+    let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+    namespaces.get_opt(namespace).await.unwrap().is_none()
+}
+
+async fn delete_rooms(bed: &Testbed, labelled: &str) {
+    let rooms = Kind::Mailbox.api(&bed.client, &bed.namespace);
+    let which = ListParams::default().labels(labelled);
+    rooms
+        .delete_collection(&DeleteParams::default(), &which)
+        .await
+        .unwrap();
+}
+
+async fn rooms_left(bed: &Testbed) -> usize {
+    let left = objects::list(&bed.client, Kind::Mailbox, &bed.namespace).await;
+    left.unwrap().len()
+}
+
+#[tokio::test]
+async fn what_200_deleted_objects_left_is_removed_when_graph_answers_again() {
+    let owner = [secret("credential", SECRET), tenant("contoso")];
+    let bed = start(&contoso_with(200), &owner).await;
+    let neighbour = Neighbour::of(&bed.emulator, ROOM).await;
+    apply(&bed, &rooms(200)).await;
+    all_ready(&bed, 200).await;
+    assert_eq!(neighbour.others(&bed.emulator).len(), 200);
+    bed.emulator.set_faults(Faults {
+        rules: vec![FaultRule {
+            status: Some(503),
+            ..FaultRule::default()
+        }],
+        ..Faults::default()
+    });
+    delete_rooms(&bed, "").await;
+    assert_eq!(rooms_left(&bed).await, 0);
+    let removal = Operation::DeleteSubscription;
+    bed.wait_until("every removal was tried", DEADLINE, async || {
+        bed.emulator.counts().with_status(removal, 503) >= 200
+    })
+    .await
+    .unwrap();
+    assert_eq!(neighbour.others(&bed.emulator).len(), 200);
+
+    bed.emulator.set_faults(Faults::default());
+    bed.wait_until("Graph has none of them any more", DEADLINE, async || {
+        neighbour.others(&bed.emulator).is_empty()
+    })
+    .await
+    .unwrap();
+    nothing_panicked(&bed).await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_the_operator_was_down_is_swept_and_nothing_else() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let (other, copied) = (
+        plane.namespace().await.unwrap(),
+        plane.namespace().await.unwrap(),
+    );
+    let mut bed = Testbed::start_with(world(&organization()), |options| {
+        options.namespaces.push(other.clone());
+        options.rehearsal_pace = Some(SWEEPING);
+    })
+    .await
+    .unwrap();
+    let owner = || [secret("credential", SECRET), tenant("contoso")];
+    let here = rooms(4).into_iter().map(|room| {
+        let doomed = room["metadata"]["name"] != "room-000001";
+        with(
+            room,
+            json!({"metadata": {"labels": {"doomed": doomed.to_string()}}}),
+        )
+    });
+    let neighbour = Neighbour::of(&bed.emulator, ROOM).await;
+    let copy = bed
+        .other_operator("copy", |options| {
+            options.namespaces = vec![copied.clone()];
+            options.lease_name = Some("copy".to_owned());
+            options.key_secret = Some(format!("{}/copy", bed.namespace));
+        })
+        .await
+        .unwrap();
+    for objects in [
+        owner().into_iter().chain(here).collect(),
+        elsewhere(&other),
+        within(&copied, owner().into_iter().chain(rooms(4))),
+    ] {
+        apply(&bed, &objects).await;
+    }
+    bed.wait_until("Graph has all", DEADLINE, async || {
+        neighbour.others(&bed.emulator).len() == 10
+    })
+    .await
+    .unwrap();
+    let theirs = installation(&with_mailbox(&bed, "room-000005@contoso.example"));
+    let ours = theirs.rsplit_once('/').unwrap().0;
+    let of_the_copy = with_url(&bed, &copy.receiver_url());
+    assert_eq!((of_the_copy.len(), with_url(&bed, ours).len()), (4, 6));
+    all_ready(&bed, 4).await;
+
+    bed.operator.terminate().await.unwrap();
+    delete_rooms(&bed, "doomed=true").await;
+    plane.delete_namespace(&other).await.unwrap();
+    assert_eq!(
+        (rooms_left(&bed).await, is_gone(&bed, &other).await),
+        (1, true)
+    );
+    bed.operator.restart().await.unwrap();
+    bed.wait_until("what is left over is swept", DEADLINE, async || {
+        with_url(&bed, ours).len() == 3
+    })
+    .await
+    .unwrap();
+    assert_eq!(with_url(&bed, &theirs).len(), 2, "without a credential");
+
+    let other = json!({"metadata": {"name": "other"}, "spec": {"clientId": OTHER_CLIENT}});
+    apply(&bed, &[with(tenant("other"), other)]).await;
+    bed.wait_until("there is a credential now", DEADLINE, async || {
+        with_url(&bed, ours).len() == 1
+    })
+    .await
+    .unwrap();
+    mailbox_is(&bed, "room-000001", "Ready=True/Activated").await;
+    assert_eq!(with_url(&bed, &copy.receiver_url()), of_the_copy);
+    assert_eq!(neighbour.others(&bed.emulator).len(), 5);
+    nothing_panicked(&bed).await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_together_with_its_tenant_and_secret_is_removed_at_once() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let other = plane.namespace().await.unwrap();
+    let bed = Testbed::start_with(world(&organization()), |options| {
+        options.namespaces.push(other.clone());
+        options.rehearsal_pace = Some(SWEEPING);
+    })
+    .await
+    .unwrap();
+    apply(&bed, &elsewhere(&other)).await;
+    apply(&bed, &good()).await;
+    mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    bed.wait_until("Graph has all", DEADLINE, async || {
+        bed.emulator.subscriptions().len() == 3
+    })
+    .await
+    .unwrap();
+    plane.delete_namespace(&other).await.unwrap();
+    assert!(is_gone(&bed, &other).await);
+    bed.wait_until("only the other one is left", SOON, async || {
+        bed.emulator.subscriptions().len() == 1
+    })
+    .await
+    .unwrap();
+
+    // What is left of the operator's scope is served and swept as before.
+    let stray = format!("{}/{NOBODY}", installation(&bed.emulator.subscriptions()));
+    let mut neighbour = Neighbour::new(&bed.emulator).await;
+    let stray = neighbour
+        .subscribe(&bed.emulator, ROOM, ("deleted", &stray))
+        .await;
+    bed.wait_until("a stray is swept", DEADLINE, async || {
+        let all = bed.emulator.subscriptions();
+        all.iter().all(|subscription| subscription.id != stray)
+    })
+    .await
+    .unwrap();
+    nothing_panicked(&bed).await;
 }

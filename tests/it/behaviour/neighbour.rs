@@ -17,6 +17,18 @@ use super::scene::{CLIENT, SECRET, TENANT};
 pub(super) const STRANGER: &str =
     "/v1/notifications/feedfacecafebeef/0123456789abcdef/5f1d7a9c-9999-4000-8000-000000000009";
 
+/// Nobody has this UID.
+pub(super) const NOBODY: &str = "5f1d7a9c-9999-4000-8000-000000000009";
+
+/// `/v1/notifications/{installation}/{namespace}` of the first of these that an operator made.
+pub(super) fn installation(all: &[SubscriptionView]) -> String {
+    let is_ours = |url: &&str| url.contains("/v1/notifications/") && !url.ends_with(STRANGER);
+    let mut urls = all.iter().map(|one| one.notification_url.as_str());
+    let url = urls.find(is_ours).unwrap();
+    let (_, path) = url.split_once("/v1/").unwrap();
+    format!("/v1/{}", path.rsplit_once('/').unwrap().0)
+}
+
 pub(super) struct Neighbour {
     client: reqwest::Client,
     graph: String,

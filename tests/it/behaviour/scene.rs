@@ -16,6 +16,9 @@ pub(super) const SOON: Duration = Duration::from_secs(5);
 /// Far more than anything takes; a test that needs it has failed.
 pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
+/// A pace at which a sweep takes three seconds instead of fifteen minutes.
+pub(super) const SWEEPING: u32 = 300;
+
 pub(super) const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
 pub(super) const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
 pub(super) const SECRET: &str = "behaviour-client-secret";
@@ -43,6 +46,21 @@ pub(super) fn contoso() -> Value {
             {"address": "room-b@contoso.example", "type": "room", "displayName": "Room B"},
         ],
     }]})
+}
+
+/// The same with so many more rooms, which [`rooms`] declares.
+pub(super) fn contoso_with(rooms: u32) -> Value {
+    let mut organization = contoso();
+    organization["tenants"][0]["generate"] =
+        json!({"rooms": rooms, "prefix": "room-", "domain": "contoso.example"});
+    organization
+}
+
+/// So many rooms of the tenant `contoso`.
+pub(super) fn rooms(count: u32) -> Vec<Value> {
+    let named = |number| format!("room-{number:06}");
+    let declared = |name: String| room(&name, &format!("{name}@contoso.example"));
+    (1..=count).map(named).map(declared).collect()
 }
 
 pub(super) fn world(value: &Value) -> World {
@@ -298,4 +316,30 @@ pub(super) fn fault(rule: FaultRule) -> Faults {
         rules: vec![rule],
         ..Faults::default()
     }
+}
+
+/// What a build with all its checks may take, also with hundreds of mailboxes.
+const MEMORY: f64 = 128.0 * 1024.0 * 1024.0;
+
+/// No pass panicked, and memory is bounded: the end of a large test.
+pub(super) async fn nothing_panicked(bed: &Testbed) {
+    let metrics = bed.operator.metrics().await.unwrap();
+    let panics = metrics.sum("hybridcalendar_reconcile_panics_total", &[]);
+    assert_eq!(panics, Some(0.0), "{}", bed.situation().await);
+    let resident = metrics.sum("process_resident_memory_bytes", &[]).unwrap();
+    assert!(resident < MEMORY, "{resident} bytes");
+}
+
+/// Waits until so many mailboxes of the tenant `contoso` are there and ready.
+pub(super) async fn all_ready(bed: &Testbed, count: u32) {
+    bed.wait_until(
+        "all mailboxes are ready and counted",
+        DEADLINE,
+        async || {
+            let tenant = bed.get_tenant("contoso").await.unwrap();
+            tenant["status"]["mailboxes"]["summary"] == format!("{count}/{count}").as_str()
+        },
+    )
+    .await
+    .unwrap();
 }
