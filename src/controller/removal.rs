@@ -253,9 +253,21 @@ pub(super) fn next_removal(
 
 /// When a tenant is swept next.
 pub(super) fn next_sweep(context: &Inner, now: Timestamp) -> (Timestamp, Class) {
-    (
-        later(now, context.settings.pace.of(INTERVAL)),
-        Class::Routine,
+    let settled = settled_at(context);
+    let at = if now < settled {
+        settled
+    } else {
+        later(now, context.settings.pace.of(INTERVAL))
+    };
+    (at, Class::Routine)
+}
+
+/// From when on no request of an earlier leader can be under way any more.
+fn settled_at(context: &Inner) -> Timestamp {
+    let settings = &context.settings;
+    later(
+        settings.leading_since,
+        SETTLING.min(settings.pace.of(INTERVAL)),
     )
 }
 
@@ -272,12 +284,7 @@ pub(super) async fn sweep(context: &Context, tenant: &ObjectKey) -> Passed {
     let Some(gateway) = gateway else {
         return Passed::Unchanged;
     };
-    if context.clock.now()
-        < later(
-            context.settings.leading_since,
-            SETTLING.min(context.settings.pace.of(INTERVAL)),
-        )
-    {
+    if context.clock.now() < settled_at(context) {
         return Passed::Unchanged;
     }
     let listed = match gateway.list_subscriptions().await {
