@@ -1,5 +1,6 @@
 //! What a change in the cluster, a notification or a finding means for the store and the queue.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -98,6 +99,8 @@ impl Inner {
             world.retired.insert(key.clone(), (gateway, until));
         }
         world.refresh_mailboxes_of(self, key, now);
+        let concerned = world.records_of(key);
+        world.refresh_rivals(self, &concerned, now);
     }
 
     /// An offered Secret appeared, changed, or is offered no longer.
@@ -140,16 +143,17 @@ impl Inner {
         if !world.store.put_namespace(Arc::clone(name), labels) {
             return;
         }
-        let keys: Vec<ObjectKey> = world
+        let concerned: Vec<Arc<MailboxRecord>> = world
             .store
             .mailboxes()
-            .map(|entry| &entry.record.key)
-            .filter(|key| key.namespace == *name)
+            .map(|entry| &entry.record)
+            .filter(|record| record.key.namespace == *name)
             .cloned()
             .collect();
-        for key in &keys {
-            world.refresh(self, key, now);
+        for record in &concerned {
+            world.refresh(self, &record.key, now);
         }
+        world.refresh_rivals(self, &concerned, now);
     }
 
     pub(super) fn namespace_gone(&self, name: &str) {
@@ -269,6 +273,7 @@ impl World {
         if spec_changed {
             self.publish_facts(shared, &key, now);
             self.refresh_mailboxes_of(shared, &key, now);
+            self.refresh_rivals(shared, &self.records_of(&key), now);
         }
         if fresh {
             let first = later(
@@ -317,6 +322,25 @@ impl World {
             .collect();
         for tenant in &tenants {
             self.refresh_tenant(shared, tenant, now);
+        }
+    }
+
+    fn records_of(&self, tenant: &ObjectKey) -> Vec<Arc<MailboxRecord>> {
+        self.store
+            .mailboxes_of(tenant)
+            .map(|entry| Arc::clone(&entry.record))
+            .collect()
+    }
+
+    /// Other references may be permitted now than before. That decides between these mailboxes and others with
+    /// their addresses, and which of them their tenants count.
+    fn refresh_rivals(&mut self, shared: &Inner, mailboxes: &[Arc<MailboxRecord>], now: Timestamp) {
+        for record in mailboxes {
+            self.refresh_namesakes(shared, record, now);
+        }
+        let tenants: BTreeSet<ObjectKey> = mailboxes.iter().map(|m| tenant_of(m)).collect();
+        for tenant in &tenants {
+            self.note_counts(shared, tenant, now);
         }
     }
 
