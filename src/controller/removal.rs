@@ -170,9 +170,16 @@ impl World {
         if self.in_flight.contains(&Item::Mailbox(key.clone())) {
             return Owner::Busy;
         }
-        let entry = self.store.mailbox(key);
-        let named = entry.and_then(|entry| entry.record.status.subscription.as_ref());
-        Owner::Names(named.map(|subscription| subscription.id.clone()))
+        let Some(entry) = self.store.mailbox(key) else {
+            return Owner::Gone;
+        };
+        let named = entry.record.status.subscription.as_ref();
+        let named = named.map(|subscription| subscription.id.clone());
+        if self.store.may_have(entry) {
+            Owner::Names(named)
+        } else {
+            Owner::Lost(named)
+        }
     }
 
     /// The subscription of an object that is gone is to be removed.

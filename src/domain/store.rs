@@ -317,6 +317,13 @@ impl Store {
         )
     }
 
+    /// Whether an object may have its mailbox, as far as references and other objects decide.
+    #[must_use]
+    pub fn may_have(&self, mailbox: &MailboxEntry) -> bool {
+        !matches!(self.view(mailbox), TenantView::NotPermitted(_))
+            && self.conflict(mailbox).is_none()
+    }
+
     /// The older, permitted object with the same mailbox, if there is one: the oldest; ties by UID.
     #[must_use]
     pub fn conflict(&self, mailbox: &MailboxEntry) -> Option<&ObjectKey> {

@@ -75,12 +75,14 @@ pub enum Owner {
     Busy,
     /// Its status names this subscription, or none.
     Names(Option<SubscriptionId>),
+    /// The same, but the mailbox is not its any more: its reference is not permitted, or an older object has it.
+    Lost(Option<SubscriptionId>),
 }
 
 /// How much an object still wants a subscription that is in another object's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Not at all: it is gone.
+    /// Not at all: it is gone, or has no right to the mailbox.
     None,
     /// It is being worked on, or does not name the subscription any more: soon it may be out of the way.
     Unsettled,
@@ -93,7 +95,7 @@ impl Owner {
     #[must_use]
     pub fn claim(&self, id: &SubscriptionId) -> Claim {
         match self {
-            Self::Gone => Claim::None,
+            Self::Gone | Self::Lost(_) => Claim::None,
             Self::Names(Some(named)) if named == id => Claim::Firm,
             Self::Names(_) | Self::Busy => Claim::Unsettled,
         }
@@ -117,7 +119,7 @@ pub fn strays(
             .is_some_and(|target| match owner(target.uid) {
                 Owner::Gone => true,
                 Owner::Busy => false,
-                Owner::Names(named) => named.as_ref() != Some(&listed.id),
+                Owner::Names(named) | Owner::Lost(named) => named.as_ref() != Some(&listed.id),
             })
     };
     let seen: BTreeMap<SubscriptionId, Timestamp> = listing
@@ -221,6 +223,7 @@ mod tests {
             (Owner::Names(None), Claim::Unsettled),
             (Owner::Names(Some(other)), Claim::Unsettled),
             (Owner::Names(Some(this.clone())), Claim::Firm),
+            (Owner::Lost(Some(this.clone())), Claim::None),
         ] {
             assert_eq!(owner.claim(&this), claim, "{owner:?}");
         }

@@ -90,6 +90,8 @@ pub fn agenda(s: &Snapshot<'_>) -> Agenda<Work> {
             if s.conflict.is_none() {
                 checks_due(s, tenant, &mut agenda);
                 subscription_due(s, tenant, &mut agenda);
+            } else if s.progress.current.is_some() {
+                agenda.add(held_back(s), Class::User, Work::NONE);
             }
         }
     }

@@ -35,6 +35,10 @@ pub fn next(s: &Snapshot<'_>) -> Option<Step> {
         TenantView::Known(tenant) if tenant.token == TokenState::Issued => tenant,
         TenantView::Missing(_) | TenantView::Suspended(_) | TenantView::Known(_) => return None,
     };
+    if s.conflict.is_some() {
+        // Graph keeps one subscription for a mailbox: the older object needs the place.
+        return current.map(|c| delete(&c.id));
+    }
     if let Some(id) = s.progress.replaced.clone().or_else(|| stray(s)) {
         return Some(delete(&id));
     }

@@ -181,3 +181,18 @@ fn a_domain_that_the_tenant_lacks_makes_the_tenant_look_at_each_retry() {
     world.run_until(later(world.now, HOUR));
     assert!(world.suspicions > at_first + 4, "{}", world.suspicions);
 }
+
+#[test]
+fn an_object_that_loses_its_mailbox_to_an_older_one_makes_room_and_gets_it_back() {
+    let mut world = World::converged();
+    world.conflict = Some(ObjectKey::new("rooms", "older"));
+    world.pass();
+    assert_eq!(world.says(&C::Conflict), (True, reason("AddressInUse")));
+    assert!(world.graph.subscriptions.is_empty());
+    assert!(world.record.status.subscription.is_none());
+    assert!(!world.pass(), "nothing is due right after");
+    world.conflict = None;
+    world.pass();
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    assert_eq!(world.graph.subscriptions.len(), 1);
+}
