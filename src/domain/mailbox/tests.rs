@@ -1,6 +1,7 @@
 //! Whole passes over one mailbox, as a table of what Graph says and what the status then says.
 
 mod problems;
+mod tenants;
 mod world;
 
 use std::time::Duration;
@@ -397,78 +398,6 @@ fn disabling_the_subscription_removes_it_and_leaves_the_mailbox_ready() {
         world.says(&C::SubscriptionInactive),
         (False, reason("NotApplicable"))
     );
-    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
-}
-
-#[test]
-fn a_mailbox_that_was_suspended_from_the_start_has_no_problem() {
-    let mut world = World::new();
-    world.record.spec.suspend = true;
-    assert!(world.pass());
-    let problems = world
-        .record
-        .status
-        .conditions
-        .iter()
-        .filter(|c| c.status == True);
-    assert_eq!(problems.count(), 0);
-    assert!(!world.pass());
-}
-
-#[test]
-fn suspending_asks_nothing_and_keeps_the_subscription() {
-    let mut world = World::converged();
-    world.record.spec.suspend = true;
-    world.record.generation = 2;
-    assert!(world.pass());
-    assert_eq!(world.says(&C::Ready), (Unknown, reason("Suspended")));
-    assert_eq!(world.record.status.observed_generation, Some(2));
-    assert_eq!((world.graph.looks, world.graph.changes.len()), (0, 0));
-    assert!(!world.pass());
-}
-
-#[test]
-fn ten_thousand_mailboxes_do_not_say_at_one_instant_that_their_tenant_has_no_token() {
-    let ends = |uid: u8| {
-        let mut world = World::converged();
-        world.record.uid = crate::ids::Uid::from_bytes([uid; 16]);
-        let since = world.now;
-        let tenant = world.tenant();
-        tenant.mailboxes = 10_000;
-        tenant.token = TokenState::Refused {
-            since,
-            reason: "ClientSecretExpired".to_owned(),
-        };
-        while world.says(&C::TenantNotReady).0 != True {
-            world.now = world.next().unwrap();
-            world.pass();
-        }
-        world.now.duration_since(since).unsigned_abs()
-    };
-    let spread: std::collections::BTreeSet<Duration> = (0..20).map(ends).collect();
-    let (first, last) = (spread.first().unwrap(), spread.last().unwrap());
-    assert!(*first >= Duration::from_mins(5), "{first:?}");
-    assert!(*last <= Duration::from_secs(300 + 200), "{last:?}");
-    assert!(last.abs_diff(*first) > Duration::from_mins(1), "{spread:?}");
-}
-
-#[test]
-fn a_tenant_that_loses_its_token_shows_after_five_minutes_and_clears_at_once() {
-    let mut world = World::converged();
-    let since = world.now;
-    world.tenant().token = TokenState::Refused {
-        since,
-        reason: "ClientSecretExpired".to_owned(),
-    };
-    world.run_until(later(since, Duration::from_secs(299)));
-    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
-    world.run_until(later(since, Duration::from_secs(301)));
-    assert_eq!(
-        world.says(&C::TenantNotReady),
-        (True, reason("TenantUnauthorized"))
-    );
-    world.tenant().token = TokenState::Issued;
-    assert!(world.pass());
     assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
 }
 
