@@ -39,6 +39,13 @@ fn client(position: usize) -> String {
     format!("5f1d7a9c-2222-4000-8000-{position:012}")
 }
 
+fn address(name: &str) -> String {
+    match name {
+        "directory" => "directory@fabrikam.example".to_owned(),
+        _ => format!("{name}@contoso.example"),
+    }
+}
+
 /// A certificate as a `kubernetes.io/tls` Secret holds it.
 struct Certificate {
     pem: String,
@@ -70,6 +77,7 @@ fn organizations(certificate: &Certificate) -> Value {
     let mut directories = [world["tenants"][0].clone(), world["tenants"][0].clone()];
     let template = directories[0]["applications"][0].clone();
     directories[1]["id"] = json!(FABRIKAM);
+    directories[1]["domains"] = json!([{"name": "fabrikam.example", "default": true}]);
     for directory in &mut directories {
         directory["applications"] = json!([]);
         directory["mailboxes"] = json!([]);
@@ -81,7 +89,7 @@ fn organizations(certificate: &Certificate) -> Value {
             _ => json!({"secrets": [{"value": format!("{SECRET}-{name}")}]}),
         };
         let own = with(json!({"clientId": client(position)}), credential);
-        let mailbox = json!({"address": format!("{name}@contoso.example"), "type": "room"});
+        let mailbox = json!({"address": address(name), "type": "room"});
         let push = |list: &mut Value, item| list.as_array_mut().unwrap().push(item);
         push(&mut directory["applications"], with(template.clone(), own));
         push(&mut directory["mailboxes"], mailbox);
@@ -113,10 +121,7 @@ fn objects(certificate: &Certificate) -> Vec<Value> {
         let reference = json!({"spec": {"tenantRef": {"name": name}}});
         objects.push(secret);
         objects.push(with(own, json!({"spec": {"credential": credential}})));
-        objects.push(with(
-            room(name, &format!("{name}@contoso.example")),
-            reference,
-        ));
+        objects.push(with(room(name, &address(name)), reference));
     }
     objects
 }
