@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::item::{Item, Lane};
-use super::removal::REMOVAL_PATIENCE;
 use super::tenant::observe::Link;
+use super::ways::Closed;
 use super::world::{Inner, TenantState, World};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
@@ -21,7 +21,7 @@ use crate::domain::records::{Failures, MailboxRecord, Memory, TenantRecord};
 use crate::domain::schedule::{Pace, ladder, later, smear};
 use crate::domain::store::Put;
 use crate::domain::sweep::Strays;
-use crate::domain::tenant::desired::TenantDesired;
+use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
 use crate::domain::tenant::facts::TenantFacts;
 use crate::domain::tenant::memory::TenantMemory;
 use crate::ids::{ObjectKey, Uid};
@@ -89,15 +89,8 @@ impl Inner {
         world.queue.remove(&Item::Tenant(key.clone()));
         world.queue.remove(&Item::Sweep(key.clone()));
         world.store.remove_tenant(key);
-        if let Some(gateway) = world
-            .tenants
-            .remove(key)
-            .and_then(|state| state.link.gateway().cloned())
-        {
-            let until = later(now, REMOVAL_PATIENCE);
-            world.retired.retain(|_, (_, until)| *until > now);
-            world.retired.insert(key.clone(), (gateway, until));
-        }
+        world.close_way(key, Closed::ForRemovals, now);
+        world.tenants.remove(key);
         world.refresh_mailboxes_of(self, key, now);
         let concerned = world.records_of(key);
         world.refresh_rivals(self, &concerned, now);
@@ -239,6 +232,11 @@ impl World {
             Some(entry) => entry.record.uid != record.uid,
             None => true,
         };
+        if desired.as_ref().is_err_and(SpecProblem::forbids_calls) {
+            self.close_way(&key, Closed::Altogether, now);
+        } else if fresh {
+            self.close_way(&key, Closed::ForRemovals, now);
+        }
         if fresh {
             let state = TenantState {
                 desired: Arc::new(desired),

@@ -65,6 +65,7 @@ struct Passes {
 impl Passes {
     fn start_due(&mut self) {
         let now = self.context.clock.now();
+        self.context.world().forget_retired(now);
         loop {
             let taken = {
                 let mut world = self.context.world();

@@ -15,11 +15,11 @@ mod mailbox;
 mod objects;
 mod removal;
 #[cfg(test)]
-#[allow(dead_code, reason = "tmp")]
 mod stage;
 mod status;
 pub mod tenant;
 mod tenants;
 pub mod translate;
 mod watch;
+mod ways;
 pub mod world;

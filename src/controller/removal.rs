@@ -11,6 +11,7 @@ use super::cluster;
 use super::item::{Item, Lane};
 use super::mailbox::Passed;
 use super::translate;
+use super::ways;
 use super::world::{Context, Inner, Listing, World};
 use crate::domain::queue::Class;
 use crate::domain::reading::{Outage, OutageKind};
@@ -197,16 +198,11 @@ impl World {
 
 /// Removes the subscription of an object that is gone.
 pub(super) async fn pass(context: &Context, id: &SubscriptionId) -> Passed {
-    let Some((removal, gateway)) = ({
-        let world = context.world();
-        world.removals.get(id).cloned().map(|removal| {
-            let gateway = world.gateway(&removal.tenant);
-            (removal, gateway)
-        })
-    }) else {
+    let removal = context.world().removals.get(id).cloned();
+    let Some(removal) = removal else {
         return Passed::Unchanged;
     };
-    let outcome = match gateway {
+    let outcome = match ways::for_removal(context, &removal.tenant).await {
         Some(gateway) => match gateway.delete_subscription(id).await {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => Ok(()),
@@ -280,14 +276,7 @@ fn settled_at(context: &Inner) -> Timestamp {
 
 /// Lists a tenant's subscriptions, removes strays of ours, and has vanished ones looked at.
 pub(super) async fn sweep(context: &Context, tenant: &ObjectKey) -> Passed {
-    let gateway = {
-        let world = context.world();
-        let suspended = world
-            .store
-            .tenant(tenant)
-            .is_none_or(|entry| entry.suspended);
-        world.gateway(tenant).filter(|_| !suspended)
-    };
+    let gateway = context.world().sweep_gateway(tenant);
     let Some(gateway) = gateway else {
         return Passed::Unchanged;
     };

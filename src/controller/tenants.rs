@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::item::Item;
-use super::world::{Inner, World};
+use super::world::{Inner, TenantState, World};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
@@ -72,6 +72,14 @@ impl World {
             Some(Ok(desired)) => self.verdicts.of(&desired.app().cloud),
             Some(Err(_)) | None => EndpointVerdict::Unknown,
         }
+    }
+
+    /// What is known of a tenant, if it is still this very object.
+    pub(super) fn tenant_state_mut(&mut self, record: &TenantRecord) -> Option<&mut TenantState> {
+        let known = self.store.tenant(&record.key)?.record.uid;
+        self.tenants
+            .get_mut(&record.key)
+            .filter(|_| known == record.uid)
     }
 
     /// Puts a tenant into the queue by what is coming for it.

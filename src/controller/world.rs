@@ -127,7 +127,7 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) queue: Queue<Item, Lane>,
     pub(super) tenants: BTreeMap<ObjectKey, TenantState>,
-    /// Ways to Microsoft of tenants that are gone, and until when they are kept.
+    /// Ways to Microsoft that serve removals only, and until when.
     pub(super) retired: BTreeMap<ObjectKey, (TenantGateway, Timestamp)>,
     pub(super) removals: BTreeMap<SubscriptionId, Removal>,
     /// What passes are working on.
@@ -235,15 +235,6 @@ impl World {
             endpoint: self.endpoint.clone(),
             gateway,
         })
-    }
-
-    /// The way to Microsoft for a tenant, also for one that is gone.
-    pub(super) fn gateway(&self, tenant: &ObjectKey) -> Option<TenantGateway> {
-        let living = self
-            .tenants
-            .get(tenant)
-            .and_then(|state| state.link.gateway().cloned());
-        living.or_else(|| self.retired.get(tenant).map(|(gateway, _)| gateway.clone()))
     }
 
     /// When a mailbox is due, and how urgent it is.

@@ -102,11 +102,12 @@ impl<'a> Pass<'a> {
         let now = self.context.clock.now();
         let mut world = self.context.world();
         let snapshot = self.snapshot();
-        let Some(state) = world.tenants.get_mut(&self.record.key) else {
+        let Some(state) = world.tenant_state_mut(&self.record) else {
             return;
         };
         state.facts.learn(&snapshot);
-        state.link = self.link.clone();
+        let whose = (&self.record.key, self.record.uid);
+        world.note_credential(whose, self.link.clone(), &self.observed.credential, now);
         world.publish_facts(self.context, &self.record.key, now);
     }
 
@@ -158,7 +159,7 @@ impl<'a> Pass<'a> {
 
     fn with_memory(&self, change: impl FnOnce(&mut TenantMemory)) {
         let mut world = self.context.world();
-        if let Some(state) = world.tenants.get_mut(&self.record.key) {
+        if let Some(state) = world.tenant_state_mut(&self.record) {
             change(&mut state.memory);
         }
     }

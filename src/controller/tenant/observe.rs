@@ -107,7 +107,7 @@ pub async fn observe(edge: &mut Edge<'_>, start: &TenantSnapshot<'_>) -> TenantO
 }
 
 /// Reads the credential, and replaces the connection when it is another one.
-async fn connect(
+pub(in crate::controller) async fn connect(
     edge: &mut Edge<'_>,
     desired: &TenantDesired,
     now: Timestamp,

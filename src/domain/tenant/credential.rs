@@ -87,6 +87,21 @@ impl CredentialProblem {
     }
 }
 
+impl CredentialProblem {
+    /// Whether its owner took back the offer: what was read of it before must not be used any more either.
+    #[must_use]
+    pub const fn is_taken_back(&self) -> bool {
+        match self {
+            Self::SecretNotOffered { .. } | Self::ServiceAccountNotOffered { .. } => true,
+            Self::SecretNotFound { .. }
+            | Self::SecretKeyMissing { .. }
+            | Self::SecretInvalid { .. }
+            | Self::CertificateExpired { .. }
+            | Self::ServiceAccountNotFound { .. } => false,
+        }
+    }
+}
+
 /// What asking for a token brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TokenReading {

@@ -120,6 +120,12 @@ pub struct SpecProblem {
 }
 
 impl SpecProblem {
+    /// Whether nothing may be sent to where the spec points, or on its behalf.
+    #[must_use]
+    pub fn forbids_calls(&self) -> bool {
+        self.reason == Reason::EndpointNotAllowed
+    }
+
     fn invalid(message: impl Into<String>) -> Self {
         Self {
             reason: Reason::InvalidSpec,
