@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -40,6 +41,11 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/subscriptions", get(subscriptions))
         .route("/subscriptions/{id}/remove", post(remove))
         .route("/subscriptions/{id}/lifecycle", post(lifecycle))
+        .fallback(async || refused(StatusCode::NOT_FOUND, "the admin port has no such call"))
+        .method_not_allowed_fallback(async || {
+            let reason = "the admin port has no such method for this call";
+            refused(StatusCode::METHOD_NOT_ALLOWED, reason)
+        })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(control)
 }
@@ -50,13 +56,20 @@ fn body<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Box<Response>> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Since {
     #[serde(default)]
     since: u64,
 }
 
-async fn journal(State(control): State<Control>, Query(query): Query<Since>) -> Json<Value> {
-    Json(json!({"entries": control.journal(query.since)}))
+async fn journal(
+    State(control): State<Control>,
+    query: Result<Query<Since>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(query)) => Json(json!({"entries": control.journal(query.since)})).into_response(),
+        Err(rejection) => refused(StatusCode::BAD_REQUEST, rejection.body_text()),
+    }
 }
 
 async fn set_faults(State(control): State<Control>, text: String) -> Response {

@@ -21,6 +21,7 @@ use crate::fault::FaultState;
 use crate::graph::error::{Inner, bad_request, error, not_imitated};
 use crate::ids::Ids;
 use crate::journal::{Journal, JournalEntry};
+use crate::notify::reception::Receivers;
 use crate::operation::{Operation, Workload};
 use crate::quota::{QuotaState, resource_units};
 use crate::route::{Route, Target, has_empty_segment, route};
@@ -80,6 +81,7 @@ impl Core {
             journal: Journal::default(),
             faults: FaultState::default(),
             quotas: QuotaState::default(),
+            receivers: Receivers::default(),
         });
         Arc::new_cyclic(|this| Self {
             clock: Clock::system(),

@@ -2,8 +2,9 @@
 //!
 //! One answer in 2xx within three seconds is a delivery. Otherwise the notification is tried again, with
 //! growing pauses, for four hours; then it is dropped, and the lifecycle URL hears that something was missed.
-//! Nothing is tried again for a subscription that is over. The slow and drop states of the real service for
-//! endpoints that answer slowly all the time are not imitated.
+//! Nothing is tried again for a subscription that is over.
+
+pub(crate) mod reception;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +12,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::clock::{after, pause};
 use crate::core::Core;
 use crate::graph::events::Change;
 use crate::state::directory::Account;
 use crate::state::subscriptions::Subscription;
+use reception::{FIRST_TIMEOUT, RETRY_TIMEOUT, Reception, Speed};
 
-const FIRST_TIMEOUT: Duration = Duration::from_secs(3);
-const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 const PATIENCE: Duration = Duration::from_hours(4);
@@ -180,12 +181,48 @@ impl Core {
                 pause(delay).await;
             }
             for delivery in deliveries {
-                if !core.attempt(&delivery, FIRST_TIMEOUT).await {
-                    let again = Arc::clone(&core);
-                    core.spawn(async move { again.insist(&delivery).await });
-                }
+                core.deliver(delivery).await;
             }
         });
+    }
+
+    /// Makes the first attempt, if the receiver is quick enough in general; what remains to do goes on by
+    /// itself.
+    async fn deliver(self: &Arc<Self>, delivery: Delivery) {
+        let core = Arc::clone(self);
+        match self.reception(&delivery.url) {
+            Reception::Open => {
+                if !self.attempt(&delivery, FIRST_TIMEOUT).await {
+                    self.spawn(async move { core.insist(&delivery).await });
+                }
+            }
+            Reception::Delayed(until) => self.spawn(async move {
+                core.clock.sleep_until(until).await;
+                if !core.is_wanted(&delivery) {
+                    core.give_up(&delivery);
+                } else if !core.attempt(&delivery, FIRST_TIMEOUT).await {
+                    core.insist(&delivery).await;
+                }
+            }),
+            Reception::Dropped(until) => {
+                let first = {
+                    let state = &mut *self.state();
+                    state.journal.counts.notifications.dropped += 1;
+                    state.receivers.lost(&delivery.url, &delivery.subscription)
+                };
+                if first {
+                    self.spawn(async move {
+                        core.clock.sleep_until(until).await;
+                        core.missed(&delivery);
+                    });
+                }
+            }
+        }
+    }
+
+    fn reception(&self, url: &str) -> Reception {
+        let now = self.clock.now();
+        self.state().receivers.reception(url, now)
     }
 
     /// Runs something until it ends or the emulator stops.
@@ -199,9 +236,21 @@ impl Core {
 
     async fn attempt(&self, delivery: &Delivery, timeout: Duration) -> bool {
         let request = self.client.post(&delivery.url).json(&delivery.body);
+        let started = Instant::now();
         let answer = request.timeout(timeout).send().await;
+        let speed = match &answer {
+            Ok(_) => Some(Speed::of(started.elapsed())),
+            Err(error) if error.is_timeout() => Some(Speed::of(timeout)),
+            // Who cannot be reached is not slow.
+            Err(_) => None,
+        };
         let delivered = answer.is_ok_and(|answer| answer.status().is_success());
-        let counts = &mut self.state().journal.counts.notifications;
+        let now = self.clock.now();
+        let state = &mut *self.state();
+        if let Some(speed) = speed {
+            state.receivers.answered(&delivery.url, speed, now);
+        }
+        let counts = &mut state.journal.counts.notifications;
         if delivered {
             counts.delivered += 1;
         } else {
@@ -243,14 +292,14 @@ impl Core {
 
     /// Drops a notification; if it was about a change, the lifecycle URL hears that one was missed.
     fn give_up(&self, delivery: &Delivery) {
+        self.state().journal.counts.notifications.dropped += 1;
+        self.missed(delivery);
+    }
+
+    fn missed(&self, delivery: &Delivery) {
         let subscription = {
-            let state = &mut *self.state();
-            state.journal.counts.notifications.dropped += 1;
-            state
-                .data
-                .subscriptions
-                .get(&delivery.subscription)
-                .cloned()
+            let subscriptions = &self.state().data.subscriptions;
+            subscriptions.get(&delivery.subscription).cloned()
         };
         if let (Kind::Change, Some(subscription)) = (delivery.kind, subscription) {
             self.notify_lifecycle(&subscription, LifecycleEvent::Missed);

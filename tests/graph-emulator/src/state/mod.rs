@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::fault::FaultState;
 use crate::journal::Journal;
+use crate::notify::reception::Receivers;
 use crate::quota::QuotaState;
 use directory::Directory;
 use events::StoredEvent;
@@ -86,4 +87,5 @@ pub(crate) struct State {
     pub(crate) journal: Journal,
     pub(crate) faults: FaultState,
     pub(crate) quotas: QuotaState,
+    pub(crate) receivers: Receivers,
 }

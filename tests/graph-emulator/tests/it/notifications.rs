@@ -123,3 +123,34 @@ async fn a_lifecycle_event_needs_somebody_who_can_hear_it() {
     let sent = client.emulator.send_lifecycle(id, LifecycleEvent::Missed);
     assert_eq!(sent, Err(ControlError::NoLifecycleUrl(id.to_owned())));
 }
+
+#[tokio::test]
+async fn what_is_new_waits_ten_minutes_for_a_receiver_that_was_slow_ten_times() {
+    let client = Client::with(|world| {
+        world.behaviour.booking = graph_emulator::world::BookingNotifications::Exact;
+    })
+    .await;
+    let receiver = Receiver::start(Manner::HangsTenTimes).await;
+    subscribed(&client, ROOM, &receiver).await;
+    for _ in 0..10 {
+        client.emulator.book(ROOM, &booking(&client)).unwrap();
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let mut often = tokio::time::interval(Duration::from_millis(20));
+    while client.emulator.counts().notifications.failed < 10 {
+        assert!(tokio::time::Instant::now() < deadline);
+        often.tick().await;
+    }
+    let late = client.emulator.book(ROOM, &booking(&client)).unwrap();
+    // The ten are tried again after ten seconds, the new one is not tried yet.
+    client.emulator.advance(Duration::from_mins(1));
+    let told = receiver.wait_for(10).await;
+    let of_late = |told: &[(String, serde_json::Value)]| {
+        let ids = told.iter();
+        let ids = ids.map(|(_, body)| &body["value"][0]["resourceData"]["id"]);
+        ids.filter(|id| **id == late).count()
+    };
+    assert_eq!(of_late(&told), 0);
+    client.emulator.advance(Duration::from_mins(10));
+    assert_eq!(of_late(&receiver.wait_for(11).await), 1);
+}

@@ -266,6 +266,17 @@ async fn faults_clock_and_world_are_set_through_the_admin_port() {
         assert!(text.contains(reason), "{wrong}: {text}");
     }
     assert_eq!(ports.admin("PUT", "faults", "[]").await.0, 204);
+    for (method, path, status) in [
+        ("GET", "journal?since=x", 400),
+        ("GET", "journal?after=1", 400),
+        ("GET", "nothing", 404),
+        ("POST", "faults", 405),
+    ] {
+        let (found, text) = ports.admin(method, path, "").await;
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found, status, "{path}");
+        assert!(body["error"].is_string(), "{path}");
+    }
     let before = ports.emulator.now();
     assert_eq!(
         ports

@@ -23,6 +23,8 @@ pub(crate) enum Manner {
     LifecycleNotFound,
     /// Validates well and refuses the first notification.
     RefusesOnce,
+    /// Validates well and never answers the first ten notifications.
+    HangsTenTimes,
     /// Validates well and takes lifecycle notifications only.
     RefusesChanges,
 }
@@ -34,6 +36,7 @@ struct Shared {
     validated: Arc<Mutex<Vec<String>>>,
     news: Arc<Notify>,
     refused: Arc<Mutex<bool>>,
+    hung: Arc<Mutex<u32>>,
 }
 
 pub(crate) struct Receiver {
@@ -49,6 +52,7 @@ impl Receiver {
             validated: Arc::default(),
             news: Arc::default(),
             refused: Arc::default(),
+            hung: Arc::default(),
         };
         let router = Router::new().fallback(receive).with_state(shared.clone());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -88,6 +92,9 @@ async fn receive(
 ) -> Response {
     let path = uri.path().to_owned();
     let Some(token) = query.get("validationToken") else {
+        if shared.manner == Manner::HangsTenTimes && hangs(&shared) {
+            return std::future::pending().await;
+        }
         let first = !std::mem::replace(&mut *shared.refused.lock().unwrap(), true);
         let is_change = !path.ends_with("lifecycle");
         if shared.manner == Manner::RefusesOnce && first
@@ -108,8 +115,16 @@ async fn receive(
         Manner::NotFound => StatusCode::NOT_FOUND.into_response(),
         Manner::Silent => std::future::pending().await,
         Manner::LifecycleNotFound if lifecycle => StatusCode::NOT_FOUND.into_response(),
-        Manner::Good | Manner::RefusesOnce | Manner::RefusesChanges | Manner::LifecycleNotFound => {
-            token.clone().into_response()
-        }
+        Manner::Good
+        | Manner::RefusesOnce
+        | Manner::RefusesChanges
+        | Manner::HangsTenTimes
+        | Manner::LifecycleNotFound => token.clone().into_response(),
     }
+}
+
+fn hangs(shared: &Shared) -> bool {
+    let mut hung = shared.hung.lock().unwrap();
+    *hung += 1;
+    *hung <= 10
 }
