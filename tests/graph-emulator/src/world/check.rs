@@ -16,7 +16,6 @@ pub(super) fn problems(world: &World) -> Vec<String> {
     limits(world, &mut problems);
     behaviour(world, &mut problems);
     let mut ids = HashSet::new();
-    let mut owners = HashMap::new();
     for (number, tenant) in world.tenants.iter().enumerate() {
         let at = format!("tenants[{number}]");
         if !ids.insert(tenant.id.to_ascii_lowercase()) {
@@ -26,7 +25,7 @@ pub(super) fn problems(world: &World) -> Vec<String> {
             ));
         }
         guid(&format!("{at}.id"), &tenant.id, &mut problems);
-        domains(&at, tenant, &mut owners, &mut problems);
+        domains(&at, tenant, &mut problems);
         applications(&at, tenant, &mut problems);
         mailboxes(&at, tenant, &mut problems);
     }
@@ -88,12 +87,7 @@ fn behaviour(world: &World, problems: &mut Vec<String>) {
     }
 }
 
-fn domains(
-    at: &str,
-    tenant: &Tenant,
-    owners: &mut HashMap<String, String>,
-    problems: &mut Vec<String>,
-) {
+fn domains(at: &str, tenant: &Tenant, problems: &mut Vec<String>) {
     let defaults = tenant.domains.iter().filter(|domain| domain.default);
     let initials = tenant.domains.iter().filter(|domain| domain.initial);
     for (kind, count) in [("default", defaults.count()), ("initial", initials.count())] {
@@ -113,12 +107,6 @@ fn domains(
         }
         if !names.insert(name.to_ascii_lowercase()) {
             problems.push(format!("{at}.name: {name} is declared twice; remove one"));
-        } else if domain.verified
-            && let Some(other) = owners.insert(name.to_ascii_lowercase(), tenant.id.clone())
-        {
-            problems.push(format!(
-                "{at}.name: {name} is verified in tenant {other} too; write `verified: false` at one"
-            ));
         }
     }
 }

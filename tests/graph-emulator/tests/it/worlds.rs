@@ -37,7 +37,7 @@ tenants:
   - {{address: room-000001@a.example}}
   generate: {{rooms: 2, prefix: room-, domain: a.example}}
 - id: {tenant}
-  domains: [{{name: A.example}}, {{name: 'x y'}}]
+  domains: [{{name: A.example}}, {{name: a.example}}, {{name: 'x y'}}]
 "
     );
     let Err(WorldError::Contradictory(problems)) = World::from_yaml(&text) else {
@@ -63,8 +63,8 @@ tenants:
         "tenants[0].mailboxes[2].address: \"nobody\" is not an address; write",
         "tenants[0].generate.prefix: it makes room-000001@a.example, which belongs to",
         "tenants[1].id: 5f1d7a9c-1111-4000-8000-000000000001 is declared twice",
-        "tenants[1].domains[0].name: A.example is verified in tenant",
-        "tenants[1].domains[1].name: \"x y\" is not a domain; write",
+        "tenants[1].domains[1].name: a.example is declared twice; remove",
+        "tenants[1].domains[2].name: \"x y\" is not a domain; write",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, expected) in problems.iter().zip(expected) {
