@@ -9,14 +9,15 @@ use super::world::{Inner, TenantState, World};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
-use crate::domain::mailbox::tenant_view::{EndpointState, KnownTenant, TenantView, TokenState};
+use crate::domain::mailbox::tenant_view::{EndpointState, KnownTenant, TokenState};
 use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::queue::Class;
 use crate::domain::records::TenantRecord;
+use crate::domain::schedule::later;
 use crate::domain::tenant::facts::{MailboxProof, News, Proof, TenantFacts};
 use crate::domain::tenant::observed::TenantObserved;
 use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
-use crate::domain::tenant::work::{Work, agenda};
+use crate::domain::tenant::work::{COUNTS_DEBOUNCE, Work, agenda};
 use crate::ids::{AppTenant, ObjectKey};
 
 impl World {
@@ -90,11 +91,15 @@ impl World {
         shared.changed.notify_one();
     }
 
-    /// A mailbox came, went or changed its state: the tenant's numbers may differ.
+    /// A mailbox came, went or changed its state: the tenant's numbers may differ. Nothing is counted here, since this
+    /// is said of every single mailbox; the tenant's pass does.
     pub(super) fn note_counts(&mut self, shared: &Inner, tenant: &ObjectKey, now: Timestamp) {
         if let Some(state) = self.tenants.get_mut(tenant) {
-            state.memory.counts_changed_at.get_or_insert(now);
-            self.refresh_tenant(shared, tenant, now);
+            let since = *state.memory.counts_changed_at.get_or_insert(now);
+            let at = later(since, shared.settings.pace.of(COUNTS_DEBOUNCE));
+            let held_back = state.memory.failures.not_before;
+            self.wake_tenant(tenant, at.max(held_back.unwrap_or(at)), Class::First);
+            shared.changed.notify_one();
         }
     }
 
@@ -102,7 +107,7 @@ impl World {
     pub(super) fn mailboxes_summed_up(&self, tenant: &ObjectKey) -> Mailboxes {
         let mut sum = Mailboxes::default();
         for entry in self.store.mailboxes_of(tenant) {
-            if matches!(self.store.view(entry), TenantView::NotPermitted(_)) {
+            if !self.store.is_permitted(entry) {
                 continue;
             }
             let ready = find(&entry.record.status.conditions, &ConditionType::Ready)
@@ -246,5 +251,34 @@ impl World {
                 Item::Tenant(_) | Item::Removal(_) | Item::Sweep(_) => None,
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, room, start, tenant};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_changes_of_mailboxes_are_one_count_ten_seconds_after_the_first() {
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        let key = tenant(1).key;
+        {
+            // As after a pass over the tenant.
+            let mut world = context.world();
+            world.queue.remove(&Item::Tenant(key.clone()));
+            world.queue.remove(&Item::Sweep(key.clone()));
+        }
+        for number in 2..10 {
+            context.mailbox_present(&room(number));
+            let mut world = context.world();
+            world.queue.remove(&Item::Mailbox(room(number).key));
+            assert_eq!(
+                world.queue.next_due(),
+                Some(later(start(), COUNTS_DEBOUNCE))
+            );
+        }
+        assert_eq!(context.world().mailboxes_summed_up(&key).total, 8);
     }
 }

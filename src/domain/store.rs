@@ -308,6 +308,16 @@ impl Store {
         TenantView::Known(Box::new(known))
     }
 
+    /// Whether the mailbox's tenant, if it exists, allows the reference.
+    #[must_use]
+    pub fn is_permitted(&self, mailbox: &MailboxEntry) -> bool {
+        let Ok(desired) = mailbox.desired.as_ref() else {
+            return true;
+        };
+        let tenant = self.tenants.get(&desired.tenant);
+        tenant.is_none_or(|tenant| self.permits(&tenant.record, &mailbox.record.key.namespace))
+    }
+
     fn permits(&self, tenant: &TenantRecord, namespace: &str) -> bool {
         permits(
             &tenant.spec.allowed_namespaces,
