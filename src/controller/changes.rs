@@ -122,9 +122,9 @@ impl Inner {
             .map(|(tenant, _)| tenant.clone())
             .collect();
         for tenant in users {
+            let looking = world.in_flight.contains(&Item::Tenant(tenant.clone()));
             if let Some(state) = world.tenants.get_mut(&tenant) {
-                state.memory.check_wanted = true;
-                state.memory.failures = Failures::default();
+                state.memory.note_secret(looking);
             }
             world.refresh_tenant(self, &tenant, now);
         }

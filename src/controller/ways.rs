@@ -154,7 +154,10 @@ mod tests {
         (request.uri().path() == path).then_some((StatusCode::OK, secret))
     }
 
-    const USABLE: CredentialReading = CredentialReading::Usable { expires_at: None };
+    const USABLE: CredentialReading = CredentialReading::Usable {
+        expires_at: None,
+        changed: false,
+    };
 
     /// The tenant of the first number with a way to it, as after its first pass.
     async fn connected(context: &Context) {

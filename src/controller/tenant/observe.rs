@@ -121,6 +121,7 @@ pub(in crate::controller) async fn connect(
         expires_at,
         fingerprint,
     } = resolved;
+    let changed = edge.link.gateway().is_some() && !edge.link.serves(desired, &fingerprint);
     if !edge.link.serves(desired, &fingerprint) {
         let gateway = edge.gateway.tenant(Connection {
             label: edge.key.to_string(),
@@ -134,7 +135,10 @@ pub(in crate::controller) async fn connect(
             desired: desired.clone(),
         });
     }
-    CredentialReading::Usable { expires_at }
+    CredentialReading::Usable {
+        expires_at,
+        changed,
+    }
 }
 
 fn unconnected() -> TokenReading {

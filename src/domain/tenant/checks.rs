@@ -296,7 +296,7 @@ fn microsoft_unavailable(s: &TenantSnapshot<'_>) -> Verdict {
 
 fn credential_expiring(s: &TenantSnapshot<'_>) -> Verdict {
     let expires_at = match &s.observed.credential {
-        CredentialReading::Usable { expires_at } => *expires_at,
+        CredentialReading::Usable { expires_at, .. } => *expires_at,
         CredentialReading::Problem(_) => return Verdict::blocked(&ConditionType::Unauthorized),
         CredentialReading::NotLooked | CredentialReading::Unavailable(_) => {
             match &s.record.status.credential {

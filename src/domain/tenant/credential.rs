@@ -15,6 +15,8 @@ pub enum CredentialReading {
     Usable {
         /// When it ends, if that is known.
         expires_at: Option<Timestamp>,
+        /// Whether it is another one than this process used before.
+        changed: bool,
     },
     /// It cannot be used.
     Problem(CredentialProblem),

@@ -111,7 +111,9 @@ impl TenantFacts {
 
     fn learn_token(&mut self, s: &TenantSnapshot<'_>) {
         match &s.observed.credential {
-            CredentialReading::Usable { expires_at } => self.credential_expires_at = *expires_at,
+            CredentialReading::Usable { expires_at, .. } => {
+                self.credential_expires_at = *expires_at;
+            }
             CredentialReading::Problem(problem) => self.refuse(s, &problem.reason()),
             CredentialReading::NotLooked | CredentialReading::Unavailable(_) => {}
         }

@@ -20,7 +20,7 @@ pub struct TenantMemory {
     pub tested_at: Timestamp,
     /// When this process last asked Microsoft, however it ended.
     pub looked_at: Option<Timestamp>,
-    /// Somebody asked for a check: the credential changed.
+    /// Somebody asked for a check: the Secret with the credential changed.
     pub check_wanted: bool,
     /// A mailbox's pass met something that only the tenant can explain.
     pub suspected: bool,
@@ -64,6 +64,17 @@ impl TenantMemory {
             tried: None,
             stalls_at: None,
             counts_changed_at: None,
+        }
+    }
+
+    /// The Secret with the credential appeared, changed or is offered no longer.
+    ///
+    /// What a process hears before its first look, which looks at the credential anyway, is no news: the first list
+    /// of all Secrets. A look that is under way may have come too early.
+    pub fn note_secret(&mut self, looking: bool) {
+        if self.looked_at.is_some() || looking {
+            self.check_wanted = true;
+            self.failures = Failures::default();
         }
     }
 
@@ -117,7 +128,10 @@ impl TenantMemory {
             since: self.failures.since.or(Some(s.now)),
             not_before: Some(later(s.now, asked.map_or(wait, |asked| asked.max(wait)))),
         };
-        self.retry = s.work;
+        self.retry = Work {
+            test: s.work.test || s.wants_test(),
+            ..s.work
+        };
         self.leftover = leftover(s);
     }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::credential::CredentialReading;
 use super::desired::{SpecProblem, TenantDesired};
 use super::facts::{Evidence, TenantFacts};
 use super::memory::TenantMemory;
@@ -72,12 +73,19 @@ impl TenantSnapshot<'_> {
         }
     }
 
-    /// Whether the provisioning check is to be made: it is asked for, or its outcome is not known.
+    /// Whether the provisioning check is to be made: it is asked for, its outcome is not known, or the credential is
+    /// another one.
     #[must_use]
     pub fn wants_test(&self) -> bool {
         let known = find(self.previous(), &ConditionType::TestMailboxFailed)
             .is_some_and(|c| c.status != ConditionStatus::Unknown);
-        self.work.test || self.work.check && !known
+        let other = match &self.observed.credential {
+            CredentialReading::Usable { changed, .. } => *changed,
+            CredentialReading::NotLooked
+            | CredentialReading::Problem(_)
+            | CredentialReading::Unavailable(_) => false,
+        };
+        self.work.test || self.work.check && !known || other
     }
 
     /// A mailbox to try reading a calendar with.

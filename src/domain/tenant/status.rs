@@ -97,7 +97,7 @@ fn credential(s: &TenantSnapshot<'_>) -> Option<CredentialStatus> {
     };
     let kind = desired.credential.kind().to_owned();
     match &s.observed.credential {
-        CredentialReading::Usable { expires_at } => Some(CredentialStatus {
+        CredentialReading::Usable { expires_at, .. } => Some(CredentialStatus {
             kind,
             expires_at: expires_at.map(Into::into),
         }),

@@ -157,7 +157,7 @@ fn wishes(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
         );
     }
     if s.memory.check_wanted {
-        agenda.add(Timestamp::MIN, Class::User, Work::ALL);
+        agenda.add(Timestamp::MIN, Class::User, Work::CHECK);
     }
 }
 

@@ -96,11 +96,44 @@ fn the_test_event_is_created_on_a_change_and_once_a_day() {
     }
     assert_eq!(between(times[0], times[1]), Duration::from_hours(24));
     assert_eq!(between(times[1], times[2]), Duration::from_hours(24));
-    world.memory.check_wanted = true;
-    assert_eq!(world.due(), Some(Work::ALL));
+}
+
+#[test]
+fn a_secret_is_looked_at_at_once_and_another_credential_is_tested() {
+    let mut world = with_test_mailbox();
+    world.memory.note_secret(false);
+    assert!(
+        !world.memory.check_wanted,
+        "the first look comes anyway, and the first list of Secrets is no change"
+    );
+    world.memory.note_secret(true);
+    assert!(world.memory.check_wanted, "a look may have come too early");
+    world.settle();
+    world.memory.note_secret(false);
+    assert_eq!(world.due(), Some(Work::CHECK));
+    world.pass();
+    assert!(!tested(&world), "only a label changed");
+    world.memory.note_secret(false);
+    world.microsoft.other_credential = true;
     world.pass();
     assert!(tested(&world), "the credential changed");
+    world.microsoft.other_credential = false;
     assert_eq!(world.due(), None);
+}
+
+#[test]
+fn the_test_of_another_credential_is_made_up_for_after_an_outage() {
+    let mut world = with_test_mailbox();
+    world.settle();
+    world.memory.note_secret(false);
+    world.microsoft.other_credential = true;
+    world.microsoft.token_fails = Some(OutageKind::LoginUnreachable);
+    world.pass();
+    world.microsoft.other_credential = false;
+    world.microsoft.token_fails = None;
+    world.now = world.next().0;
+    world.pass();
+    assert!(tested(&world));
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(super) fn outage(kind: OutageKind) -> Outage {
 #[derive(Clone, Debug)]
 pub(super) struct Microsoft {
     pub(super) credential: Result<Option<Timestamp>, CredentialProblem>,
+    /// Whether the Secret holds another credential than in the pass before.
+    pub(super) other_credential: bool,
     pub(super) refused: Option<RefusalCause>,
     pub(super) token_fails: Option<OutageKind>,
     pub(super) roles: Vec<&'static str>,
@@ -94,6 +96,7 @@ impl Default for Microsoft {
     fn default() -> Self {
         Self {
             credential: Ok(None),
+            other_credential: false,
             refused: None,
             token_fails: None,
             roles: ROLES.to_vec(),
@@ -278,6 +281,7 @@ impl Microsoft {
             TenantLook::Credential => {
                 seen.credential = match &self.credential {
                     Ok(expires_at) => CredentialReading::Usable {
+                        changed: self.other_credential,
                         expires_at: *expires_at,
                     },
                     Err(problem) => CredentialReading::Problem(problem.clone()),
