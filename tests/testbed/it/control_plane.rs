@@ -7,7 +7,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::{Api, ListParams};
 use testbed::access::Rights;
 use testbed::control_plane::ControlPlane;
-use testbed::{archive, wait};
+use testbed::{archive, crds, wait};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -171,6 +171,25 @@ async fn every_event_is_written_down() {
     let path = archive::path(archive::EVENTS).unwrap();
     wait::until("the Event is in the archive", DEADLINE, async || {
         std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&namespace))
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn every_status_is_written_down() {
+    let cluster = ControlPlane::shared().await.unwrap();
+    crds::install(cluster).await.unwrap();
+    let namespace = cluster.namespace().await.unwrap();
+    let room = r#"{"apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
+        "metadata": {"name": "room"},
+        "spec": {"tenantRef": {"name": "contoso"}, "address": "room@contoso.example"}}"#;
+    cluster.apply(&namespace, room).await.unwrap();
+    let path = archive::path(archive::STATUSES).unwrap();
+    // The status that an object is born with.
+    let line = format!(r#"{namespace}/room {{"observedGeneration":-1}}"#);
+    wait::until("the status is in the archive", DEADLINE, async || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|l| l == line))
     })
     .await
     .unwrap();

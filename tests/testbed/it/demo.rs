@@ -37,7 +37,8 @@ async fn the_demo_declares_what_the_api_server_accepts() {
 #[test]
 fn the_worlds_secrets_and_addresses_are_known_to_whoever_searches_for_them() {
     let world = World::from_yaml(include_str!("../demo/world.yaml")).unwrap();
-    let words = sensitive::of(&world);
+    let mut words = sensitive::secrets_of(&world);
+    words.extend(sensitive::addresses_of(&world));
     for word in [
         "contoso-demo-secret",
         "room-a@contoso.example",

@@ -12,8 +12,10 @@ use crate::error::{Attempt, Error};
 pub const LOGS: &str = "operators.log";
 /// Every Event of the shared control planes.
 pub const EVENTS: &str = "events.log";
-/// Every scrape that a test made.
+/// Every scrape that a test made, and one at the end of every testbed.
 pub const METRICS: &str = "metrics.log";
+/// Every status of the operator's objects on the shared control planes, one a line.
+pub const STATUSES: &str = "statuses.log";
 
 /// Where a file is.
 pub fn path(name: &str) -> Result<PathBuf, Error> {

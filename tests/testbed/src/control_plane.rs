@@ -124,15 +124,25 @@ impl ControlPlane {
 
     /// Writes every Event into the archive, while this control plane runs.
     fn record_events(&self) -> Result<Guarded, Error> {
+        self.record("events.events.k8s.io", "json", archive::EVENTS)
+    }
+
+    /// Writes every status of a kind into the archive, while the recorder lives. The kind must be installed.
+    pub(crate) fn record_statuses(&self, resource: &str) -> Result<Guarded, Error> {
+        let line = r#"jsonpath={.metadata.namespace}/{.metadata.name} {.status}{"\n"}"#;
+        self.record(resource, line, archive::STATUSES)
+    }
+
+    fn record(&self, resource: &str, output: &str, file: &str) -> Result<Guarded, Error> {
         let mut command = guard::command(&self.cluster.kubectl);
         command
-            .args(["get", "events.events.k8s.io", "-A", "--watch", "-o", "json"])
+            .args(["get", resource, "-A", "--watch", "-o", output])
             .arg("--cache-dir")
             .arg(self.scratch.path().join("kubectl-cache"))
             .env("KUBECONFIG", self.cluster.kubeconfig())
-            .stdout(archive::open(archive::EVENTS)?)
+            .stdout(archive::open(file)?)
             .stderr(std::process::Stdio::null());
-        Guarded::spawn("kubectl get events", command)
+        Guarded::spawn(&format!("kubectl get {resource}"), command)
     }
 
     /// Base URL of the API server.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::control_plane::ControlPlane;
 use crate::error::{Attempt, Error};
+use crate::guard::Guarded;
 
 use tokio::sync::OnceCell;
 
@@ -27,11 +28,17 @@ pub fn yaml() -> Result<String, Error> {
     Ok(stream)
 }
 
-/// Installs them into the shared control plane, once.
+/// Installs them into the shared control plane, once. From then on every status is written into the archive.
 pub async fn install(control_plane: &'static ControlPlane) -> Result<(), Error> {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    static INSTALLED: OnceCell<[Guarded; 2]> = OnceCell::const_new();
     INSTALLED
-        .get_or_try_init(async || control_plane.install_crds(&yaml()?).await)
+        .get_or_try_init(async || {
+            control_plane.install_crds(&yaml()?).await?;
+            Ok([
+                control_plane.record_statuses("calendartenants.hybridcalendar.dev")?,
+                control_plane.record_statuses("workspacemailboxes.hybridcalendar.dev")?,
+            ])
+        })
         .await
-        .copied()
+        .map(|_| ())
 }

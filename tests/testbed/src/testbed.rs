@@ -11,14 +11,16 @@ use serde_json::Value;
 
 use crate::access::Rights;
 use crate::control_plane::ControlPlane;
-use crate::error::Error;
+use crate::error::{Attempt, Error};
 use crate::objects::{self, Expected, Kind};
 use crate::operator::{self, OperatorOptions, OperatorProcess};
-use crate::sensitive;
-use crate::{crds, wait};
+use crate::{archive, crds, sensitive, wait};
 
 /// How many times faster than in earnest the operator waits, unless a test asks for another pace.
 const PACE: u32 = 60;
+
+/// How long an operator may take to show its metrics at the end of a test.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A world of its own. Ends with the test; the objects stay until the control plane ends.
 pub struct Testbed {
@@ -110,6 +112,7 @@ impl Testbed {
     /// Applies documents as the administrator; `${EMULATOR}` becomes the emulator's address.
     pub async fn apply(&self, yaml: &str) -> Result<(), Error> {
         let yaml = yaml.replace("${EMULATOR}", &self.emulator.base_url());
+        sensitive::remember_manifests(&yaml)?;
         self.control_plane.apply(&self.namespace, &yaml).await
     }
 
@@ -194,9 +197,46 @@ impl Testbed {
     }
 }
 
+impl Drop for Testbed {
+    /// What the operator says last, and what was secret, goes into the archive.
+    fn drop(&mut self) {
+        let subscriptions = self.emulator.subscriptions();
+        let states = subscriptions.into_iter().filter_map(|s| s.client_state);
+        let remembered = sensitive::remember(states);
+        let (control_plane, namespace) = (self.control_plane, self.namespace.clone());
+        let metrics = format!("{}/metrics", self.operator.admin_url());
+        // On a thread of its own: the test's runtime is busy with dropping this.
+        let archived = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().attempt("make a runtime")?;
+            runtime.block_on(at_the_end(control_plane, &namespace, &metrics))
+        });
+        // A test that failed has something else to say.
+        if !std::thread::panicking() {
+            let archived = archived.join().unwrap_or(Ok(()));
+            assert!(remembered.is_ok(), "{remembered:?}");
+            assert!(archived.is_ok(), "{archived:?}");
+        }
+    }
+}
+
+/// Notes secrets and metrics. An operator that was stopped or stands still has none.
+async fn at_the_end(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    metrics: &str,
+) -> Result<(), Error> {
+    let client = control_plane.admin().await?;
+    sensitive::remember_namespace(&client, namespace).await?;
+    match tokio::time::timeout(LAST_WORDS, operator::fetch(metrics)).await {
+        Ok(Ok(text)) => archive::append(archive::METRICS, &text),
+        Ok(Err(_)) | Err(_) => Ok(()),
+    }
+}
+
 /// Starts an emulator on free loopback ports. What is secret in its world is written down for those who search for it.
 pub async fn start_emulator(world: World) -> Result<Emulator, Error> {
-    sensitive::remember(&world)?;
+    sensitive::remember_world(&world)?;
     Emulator::start(world, Options::default())
         .await
         .map_err(|error| Error::Program {
