@@ -147,6 +147,8 @@ pub struct Progress {
     pub deleted: Vec<SubscriptionId>,
     /// What failed; ends the pass.
     pub failure: Option<(Change, Failure)>,
+    /// Whether its life was extended in this pass.
+    pub renewed: bool,
     /// Graph's limit, learned in this pass.
     pub longest: Option<Duration>,
     /// Whether anything was written.

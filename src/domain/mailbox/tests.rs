@@ -213,6 +213,15 @@ fn a_removal_that_graph_tells_of_is_verified_and_repaired_at_once() {
 }
 
 #[test]
+fn a_renewal_that_graph_asks_for_is_made_once() {
+    let mut world = World::converged();
+    world.memory.renew_wanted = true;
+    assert!(world.pass());
+    let renewals = world.graph.changes.len();
+    assert_eq!(renewals, 1, "{:?}", world.graph.changes);
+}
+
+#[test]
 fn what_a_crash_between_create_and_status_left_is_replaced_not_adopted() {
     let mut world = World::new();
     let ends = later(world.now, HOUR);

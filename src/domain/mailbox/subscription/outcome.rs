@@ -50,6 +50,7 @@ pub fn after(s: &Snapshot<'_>, change: Change, outcome: Outcome) -> Progress {
                 current.expires_at = expires_at.into();
                 current.renew_at = renewal::due(granted_at, expires_at, s.record.uid).into();
             }
+            progress.renewed = true;
             progress.changed = true;
         }
         (Change::Renew { .. }, Outcome::Gone | Outcome::Duplicate { .. }) => {

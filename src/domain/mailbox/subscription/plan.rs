@@ -92,7 +92,8 @@ fn keep(
     if moved && is_inherited(s, current) && current.owner_uid == s.record.uid {
         return Some(delete(&current.id));
     }
-    let renewal = s.work.renew || s.graph_now >= current.renew_at.timestamp() && s.work.renewal_due;
+    let due = s.graph_now >= current.renew_at.timestamp() && s.work.renewal_due;
+    let renewal = (s.work.renew || due) && !s.progress.renewed;
     // Neither a check nor a replacement that failed stands between a subscription and its renewal.
     let failed_before = s.memory.failures.tries > 0;
     if must_replace(s, current)
@@ -130,7 +131,8 @@ fn must_replace(s: &Snapshot<'_>, current: &Subscription) -> bool {
         .keys
         .last()
         .is_some_and(|signing| *signing != current.key_id);
-    replacement_turn(s, current).is_some_and(|turn| s.now >= turn) || old_key && s.work.renewal_due
+    replacement_turn(s, current).is_some_and(|turn| s.now >= turn)
+        || old_key && s.work.renewal_due && !s.progress.renewed
 }
 
 /// When it is this subscription's turn to be replaced, if it no longer answers to this object, installation or
