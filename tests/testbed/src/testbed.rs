@@ -58,10 +58,17 @@ impl Testbed {
         world: World,
         configure: impl FnOnce(&mut OperatorOptions),
     ) -> Result<Self, Error> {
+        Self::start_against(start_emulator(world).await?, configure).await
+    }
+
+    /// The same against an emulator that runs already.
+    pub async fn start_against(
+        emulator: Emulator,
+        configure: impl FnOnce(&mut OperatorOptions),
+    ) -> Result<Self, Error> {
         let control_plane = ControlPlane::shared().await?;
         crds::install(control_plane).await?;
         let namespace = control_plane.namespace().await?;
-        let emulator = start_emulator(world).await?;
         let mut options = OperatorOptions {
             allowed_endpoints: vec![emulator.base_url()],
             namespaces: vec![namespace.clone()],
@@ -236,8 +243,13 @@ async fn at_the_end(
 
 /// Starts an emulator on free loopback ports. What is secret in its world is written down for those who search for it.
 pub async fn start_emulator(world: World) -> Result<Emulator, Error> {
+    start_emulator_with(world, Options::default()).await
+}
+
+/// The same with options.
+pub async fn start_emulator_with(world: World, options: Options) -> Result<Emulator, Error> {
     sensitive::remember_world(&world)?;
-    Emulator::start(world, Options::default())
+    Emulator::start(world, options)
         .await
         .map_err(|error| Error::Program {
             program: "the Graph emulator".to_owned(),
