@@ -14,6 +14,7 @@ use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
 use crate::domain::mailbox::tenant_view::EndpointState;
+use crate::domain::mailbox::work::Work;
 use crate::domain::notification_url::EndpointProblem;
 use crate::domain::permission::Labels;
 use crate::domain::queue::Class;
@@ -44,7 +45,7 @@ impl Inner {
             let asked = before.generation != record.generation
                 || before.requested_at != record.requested_at;
             if let Some(entry) = world.store.mailbox_mut(&key).filter(|_| asked) {
-                entry.memory.failures = Failures::default();
+                entry.memory.forget_failures();
             }
         } else if let Some(replaced) = &before {
             world.clean_up_after(self, replaced, now);
@@ -161,11 +162,12 @@ impl Inner {
             return;
         };
         if let Some(entry) = world.store.mailbox_mut(&key) {
-            match wake.event {
-                LifecycleEvent::ReauthorizationRequired => entry.memory.renew_wanted = true,
-                LifecycleEvent::SubscriptionRemoved => entry.memory.verify_wanted = true,
-                LifecycleEvent::Missed => entry.memory.check_wanted = true,
-            }
+            let asked = match wake.event {
+                LifecycleEvent::ReauthorizationRequired => Work::RENEW,
+                LifecycleEvent::SubscriptionRemoved => Work::VERIFY,
+                LifecycleEvent::Missed => Work::CHECK,
+            };
+            entry.memory.wanted = entry.memory.wanted | asked;
         }
         world.refresh(self, &key, now);
     }
@@ -250,7 +252,7 @@ impl World {
         } else if let Some(state) = self.tenants.get_mut(&key) {
             state.desired = Arc::new(desired);
         }
-        let known = self.known_tenant(shared, record, now);
+        let known = self.known_tenant(record, now);
         let uid = record.uid;
         let put = self.store.put_tenant(record.clone(), known);
         let (spec_changed, asked) = match put {

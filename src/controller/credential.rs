@@ -113,7 +113,11 @@ async fn offered_secret(
 ) -> Result<SecretObject, Unresolved> {
     let secrets: Api<SecretObject> = Api::namespaced(cluster.clone(), &desired.namespace);
     let secret = name.to_owned();
-    let Some(object) = secrets.get_opt(name).await.map_err(unanswered)? else {
+    let Some(object) = secrets
+        .get_opt(name)
+        .await
+        .map_err(|error| unanswered(&error))?
+    else {
         return Err(Unresolved::Problem(CredentialProblem::SecretNotFound {
             secret,
         }));
@@ -138,7 +142,11 @@ async fn offered_account(
 ) -> Result<(), Unresolved> {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.clone(), &desired.namespace);
     let service_account = name.to_owned();
-    let Some(account) = accounts.get_metadata_opt(name).await.map_err(unanswered)? else {
+    let Some(account) = accounts
+        .get_metadata_opt(name)
+        .await
+        .map_err(|error| unanswered(&error))?
+    else {
         let problem = CredentialProblem::ServiceAccountNotFound { service_account };
         return Err(Unresolved::Problem(problem));
     };
@@ -153,17 +161,9 @@ async fn offered_account(
     }
 }
 
-fn unanswered(error: kube::Error) -> Unresolved {
-    let detail = if let kube::Error::Api(status) = error {
-        format!("The Kubernetes API server answered {}.", status.code)
-    } else {
-        "The Kubernetes API server does not answer.".to_owned()
-    };
-    Unresolved::Unavailable(Outage {
-        kind: OutageKind::ClusterUnreachable,
-        detail,
-        retry_after: None,
-    })
+fn unanswered(error: &kube::Error) -> Unresolved {
+    tracing::warn!(%error, "the credential could not be read from the cluster");
+    Unresolved::Unavailable(Outage::of(OutageKind::ClusterUnreachable))
 }
 
 fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {

@@ -13,6 +13,7 @@ use super::mailbox::Passed;
 use super::translate;
 use super::ways;
 use super::world::{Context, Inner, Listing, World};
+use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::{backoff, later};
@@ -122,12 +123,7 @@ pub(super) async fn listing(
         (world.gateway(tenant), slot)
     };
     let (Some(gateway), Some(slot)) = (gateway, slot) else {
-        let detail = "The CalendarTenant has no token.".to_owned();
-        return Err(Outage {
-            kind: OutageKind::NoToken,
-            detail,
-            retry_after: None,
-        });
+        return Err(Outage::of(OutageKind::NoToken));
     };
     let mut slot = slot.lock().await;
     let now = context.clock.now();
@@ -141,7 +137,7 @@ pub(super) async fn listing(
     let all = gateway
         .list_subscriptions()
         .await
-        .map_err(|error| translate::outage_of(error.class(), &error.detail))?;
+        .map_err(translate::outage)?;
     Ok(slot.insert(sorted(context, &all, now)).clone())
 }
 
@@ -334,7 +330,7 @@ fn note_vanished(
         .collect();
     for key in keys {
         if let Some(entry) = world.store.mailbox_mut(&key) {
-            entry.memory.verify_wanted = true;
+            entry.memory.wanted = entry.memory.wanted | Work::VERIFY;
         }
         world.refresh(context, &key, now);
     }

@@ -124,12 +124,7 @@ impl World {
     }
 
     /// What mailboxes depend on of a tenant, from its facts.
-    pub(super) fn known_tenant(
-        &self,
-        shared: &Inner,
-        record: &TenantRecord,
-        now: Timestamp,
-    ) -> KnownTenant {
+    pub(super) fn known_tenant(&self, record: &TenantRecord, now: Timestamp) -> KnownTenant {
         let state = self.tenants.get(&record.key);
         let desired = state.map(|state| state.desired.as_ref());
         let unknown = TenantFacts::default();
@@ -149,7 +144,7 @@ impl World {
             recovered_at: facts.recovered_at,
             roles: facts.roles.clone(),
             calendars_readable: facts.evidence.calendars.is_some(),
-            microsoft_unavailable: facts.microsoft_unavailable(now, shared.settings.pace),
+            microsoft_silent: facts.outage.is_some(),
             endpoint: EndpointState::Usable,
             mailboxes: 0,
         };
@@ -192,7 +187,7 @@ impl World {
         let Some(record) = self.store.tenant(key).map(|entry| entry.record.clone()) else {
             return;
         };
-        let known = self.known_tenant(shared, &record, now);
+        let known = self.known_tenant(&record, now);
         let Some(entry) = self.store.tenant_mut(key) else {
             return;
         };

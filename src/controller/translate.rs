@@ -22,29 +22,23 @@ pub fn reading<T, U>(result: Result<T, GraphError>, translate: impl FnOnce(T) ->
 }
 
 fn failed<U>(error: GraphError) -> Reading<U> {
-    let GraphError {
-        operation: _,
-        class,
-        detail,
-        request_id,
-    } = error;
-    match class {
-        ErrorClass::NotFound(NotFound::Unknown) => Reading::Absent(Absence {
-            not_enabled_for_rest: false,
+    let absent = |not_enabled_for_rest, request_id| {
+        Reading::Absent(Absence {
+            not_enabled_for_rest,
             request_id,
-        }),
-        ErrorClass::NotFound(NotFound::NotEnabledForRest) => Reading::Absent(Absence {
-            not_enabled_for_rest: true,
+        })
+    };
+    let refused = |by_access_policy, request_id| {
+        Reading::Forbidden(Refusal {
+            by_access_policy,
             request_id,
-        }),
-        ErrorClass::Forbidden(Forbidden::AccessPolicy) => Reading::Forbidden(Refusal {
-            by_access_policy: true,
-            request_id,
-        }),
-        ErrorClass::Forbidden(Forbidden::Denied) => Reading::Forbidden(Refusal {
-            by_access_policy: false,
-            request_id,
-        }),
+        })
+    };
+    match error.class {
+        ErrorClass::NotFound(NotFound::Unknown) => absent(false, error.request_id),
+        ErrorClass::NotFound(NotFound::NotEnabledForRest) => absent(true, error.request_id),
+        ErrorClass::Forbidden(Forbidden::AccessPolicy) => refused(true, error.request_id),
+        ErrorClass::Forbidden(Forbidden::Denied) => refused(false, error.request_id),
         ErrorClass::Token(_)
         | ErrorClass::Unauthenticated
         | ErrorClass::Duplicate { .. }
@@ -54,70 +48,41 @@ fn failed<U>(error: GraphError) -> Reading<U> {
         | ErrorClass::Rejected
         | ErrorClass::Throttled { .. }
         | ErrorClass::Unavailable(_)
-        | ErrorClass::Withheld(_) => Reading::Unavailable(outage_of(&class, &detail)),
+        | ErrorClass::Withheld(_) => Reading::Unavailable(outage(error)),
     }
 }
 
-/// Why nothing was learned from a call that failed with `class`.
+/// Why nothing was learned from a call that failed.
 #[must_use]
-pub fn outage_of(class: &ErrorClass, detail: &str) -> Outage {
-    let (kind, sentence, retry_after) = match class {
-        ErrorClass::Unavailable(error::Outage::LoginUnreachable) => (
-            OutageKind::LoginUnreachable,
-            "Microsoft's login host does not answer.",
-            None,
-        ),
-        ErrorClass::Unavailable(error::Outage::GraphUnreachable) => (
-            OutageKind::GraphUnreachable,
-            "Microsoft Graph does not answer.",
-            None,
-        ),
-        ErrorClass::Throttled { retry_after } => (
-            OutageKind::Throttled,
-            "Microsoft Graph asked to slow down.",
-            Some(*retry_after),
-        ),
-        ErrorClass::Withheld(Withheld::RetryLater { after }) => (
-            OutageKind::Throttled,
-            "Microsoft Graph asked to slow down.",
-            Some(*after),
-        ),
-        ErrorClass::Withheld(Withheld::ObserveOnly) => (
-            OutageKind::Withheld,
-            "The operator runs with --observe-only and writes nothing to Graph.",
-            None,
-        ),
-        ErrorClass::Withheld(Withheld::Fenced) => (
-            OutageKind::Withheld,
-            "This copy of the operator does not lead any more.",
-            None,
-        ),
-        ErrorClass::Token(_) | ErrorClass::Unauthenticated => (
-            OutageKind::NoToken,
-            "The CalendarTenant has no token.",
-            None,
-        ),
-        ErrorClass::Unavailable(error::Outage::ServerErrors)
-        | ErrorClass::Forbidden(_)
+pub fn outage(error: GraphError) -> Outage {
+    let (kind, retry_after) = match error.class {
+        ErrorClass::Unavailable(error::Outage::LoginUnreachable) => {
+            (OutageKind::LoginUnreachable, None)
+        }
+        ErrorClass::Unavailable(error::Outage::GraphUnreachable) => {
+            (OutageKind::GraphUnreachable, None)
+        }
+        ErrorClass::Unavailable(error::Outage::ServerErrors) => (OutageKind::ServerErrors, None),
+        ErrorClass::Throttled { retry_after: after }
+        | ErrorClass::Withheld(Withheld::RetryLater { after }) => {
+            (OutageKind::Throttled, Some(after))
+        }
+        ErrorClass::Withheld(Withheld::ObserveOnly | Withheld::Fenced) => {
+            (OutageKind::Withheld, None)
+        }
+        ErrorClass::Token(_) | ErrorClass::Unauthenticated => (OutageKind::NoToken, None),
+        ErrorClass::Forbidden(_)
         | ErrorClass::NotFound(_)
         | ErrorClass::Duplicate { .. }
         | ErrorClass::EndpointInvalid(_)
         | ErrorClass::QuotaExceeded
         | ErrorClass::LifetimeTooLong { .. }
-        | ErrorClass::Rejected => (
-            OutageKind::ServerErrors,
-            "Microsoft Graph answered with an error.",
-            None,
-        ),
-    };
-    let detail = match detail.trim() {
-        "" => sentence.to_owned(),
-        said => format!("{sentence} It said: {said}"),
+        | ErrorClass::Rejected => (OutageKind::Refused, None),
     };
     Outage {
         kind,
-        detail,
         retry_after,
+        request_id: error.request_id,
     }
 }
 
@@ -129,18 +94,14 @@ pub fn token_reading(result: Result<TokenFacts, GraphError>) -> TokenReading {
         Err(error) => error,
     };
     let ErrorClass::Token(refusal) = &error.class else {
-        return TokenReading::Unavailable(outage_of(&error.class, &error.detail));
+        return TokenReading::Unavailable(outage(error));
     };
     match refusal_cause(*refusal) {
         Some(cause) => TokenReading::Refused(TokenRefused {
             cause,
             request_id: error.request_id,
         }),
-        None => TokenReading::Unavailable(Outage {
-            kind: OutageKind::ClusterUnreachable,
-            detail: error.detail,
-            retry_after: None,
-        }),
+        None => TokenReading::Unavailable(Outage::of(OutageKind::ClusterUnreachable)),
     }
 }
 

@@ -182,7 +182,7 @@ impl Start {
     /// What is coming for it.
     pub(super) fn agenda(&self, shared: &Inner) -> Agenda<Work> {
         let observed = Observed::default();
-        let progress = Progress::starting(self.entry.record.uid, &self.entry.record.status);
+        let progress = Progress::starting(&self.entry.record, &self.entry.memory);
         agenda(&self.snapshot(shared, (&observed, &progress), Work::default()))
     }
 }

@@ -33,6 +33,13 @@ impl<W: Copy + BitOr<Output = W>> Agenda<W> {
         self.0.push(Entry { at, class, work });
     }
 
+    /// Nothing happens before `at`, whatever it is.
+    pub fn hold_until(&mut self, at: Timestamp) {
+        for entry in &mut self.0 {
+            entry.at = entry.at.max(at);
+        }
+    }
+
     /// What is due at `now`, all of it in one pass; `None` when nothing is.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Option<W> {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason, conditions_of};
-use crate::domain::schedule::Pace;
+use crate::domain::schedule::{Pace, later};
 use crate::ids::Kind;
 
 /// Longest message, in bytes.
@@ -75,8 +75,6 @@ pub struct Assessment {
     pub conditions: Vec<Condition>,
     /// Whether `status.observedGeneration` may name this generation: Ready, Stalled or suspended.
     pub settled: bool,
-    /// When a problem that is not yet stalled will be.
-    pub stalls_at: Option<Timestamp>,
 }
 
 impl Assessment {
@@ -133,36 +131,33 @@ pub fn assess(
                 }
                 None => verdict(meta.type_),
             };
-            updated(subject, meta.type_, &verdict)
+            checked(subject, meta.type_, verdict)
         })
         .collect();
     let summary = summarize(subject, &checks, spec_problem);
-    let mut conditions = vec![updated(subject, &ConditionType::Ready, &summary.ready)];
-    if let Some(ready) = conditions.first_mut() {
-        ready.observed_generation = Some(summary.generation);
-    }
-    if let Some((reason, message)) = &summary.stalled {
-        let stalled = Verdict::Problem(reason.clone(), message.clone());
-        conditions.push(updated(subject, &ConditionType::Stalled, &stalled));
+    let mut ready = said(subject, &ConditionType::Ready, summary.ready);
+    ready.observed_generation = Some(summary.generation);
+    let mut conditions = vec![ready];
+    if let Some((reason, message)) = summary.stalled {
+        let stalled = Saying::new(ConditionStatus::True, reason, message);
+        conditions.push(said(subject, &ConditionType::Stalled, stalled));
     } else if !summary.settled {
         let message = "The operator is working on it and will look again by itself.".to_owned();
-        let reconciling = Verdict::Problem(Reason::Progressing, message);
-        conditions.push(updated(subject, &ConditionType::Reconciling, &reconciling));
+        let reconciling = Saying::new(ConditionStatus::True, Reason::Progressing, message);
+        conditions.push(said(subject, &ConditionType::Reconciling, reconciling));
     }
     conditions.extend(checks);
     Assessment {
         conditions,
         settled: summary.settled,
-        stalls_at: summary.stalls_at,
     }
 }
 
 struct Summary {
-    ready: Verdict,
-    /// The generation that `Ready` speaks of.
+    ready: Saying,
+    /// The generation that `Ready` speaks of: that of the condition which decides it.
     generation: i64,
     stalled: Option<(Reason, String)>,
-    stalls_at: Option<Timestamp>,
     settled: bool,
 }
 
@@ -171,47 +166,38 @@ fn summarize(
     checks: &[Condition],
     spec_problem: Option<(Reason, String)>,
 ) -> Summary {
-    let base = Summary {
-        ready: Verdict::Keep,
-        generation: subject.generation,
-        stalled: None,
-        stalls_at: None,
-        settled: true,
-    };
     if subject.suspended {
         let message = "Suspended by spec.suspend: nothing is checked or renewed.".to_owned();
         return Summary {
-            ready: Verdict::Unknown(Reason::Suspended, message),
-            ..base
+            ready: Saying::new(ConditionStatus::Unknown, Reason::Suspended, message),
+            generation: subject.generation,
+            stalled: None,
+            settled: true,
         };
     }
     if let Some((reason, message)) = spec_problem {
-        // For `Ready`, being False is the problem: Pass and Problem are about the condition's status.
-        let ready = Verdict::Pass(reason.clone(), message.clone());
         return Summary {
-            ready,
+            ready: Saying::new(ConditionStatus::False, reason.clone(), message.clone()),
+            generation: subject.generation,
             stalled: Some((reason, message)),
-            ..base
+            settled: true,
         };
     }
-    let blocking = || {
-        let metas = conditions_of(subject.kind);
-        checks
-            .iter()
-            .zip(metas)
-            .filter(|(_, meta)| meta.blocks_ready)
-            .map(|(check, _)| check)
-    };
-    if let Some(problem) = blocking().find(|c| c.status == ConditionStatus::True) {
-        return summarize_problem(subject, problem, &base);
+    if let Some(problem) =
+        blocking(subject.kind, checks).find(|c| c.status == ConditionStatus::True)
+    {
+        return summarize_problem(subject, problem);
     }
-    if let Some(unknown) = blocking().find(|c| c.status == ConditionStatus::Unknown && matters(c)) {
+    let unknown =
+        blocking(subject.kind, checks).find(|c| c.status == ConditionStatus::Unknown && matters(c));
+    if let Some(unknown) = unknown {
         let message = format!("{}: {}", unknown.reason, unknown.message);
-        let ready = Verdict::Unknown(as_reason(&unknown.type_), message);
+        let reason = as_reason(&unknown.type_);
         return Summary {
-            ready,
+            ready: Saying::new(ConditionStatus::Unknown, reason, message),
+            generation: unknown.observed_generation.unwrap_or(subject.generation),
+            stalled: None,
             settled: false,
-            ..base
         };
     }
     let (reason, message) = match subject.kind {
@@ -221,40 +207,61 @@ fn summarize(
             "The mailbox works and its calendar is being watched.",
         ),
     };
-    let observed = blocking().filter_map(|c| c.observed_generation).min();
-    let generation = observed.unwrap_or(subject.generation);
-    let settled = generation == subject.generation;
+    let observed = blocking(subject.kind, checks).filter_map(|c| c.observed_generation);
+    let generation = observed.min().unwrap_or(subject.generation);
     Summary {
-        ready: Verdict::Problem(reason, message.to_owned()),
+        ready: Saying::new(ConditionStatus::True, reason, message.to_owned()),
         generation,
-        settled,
-        ..base
+        stalled: None,
+        settled: generation == subject.generation,
     }
 }
 
-fn summarize_problem(subject: &Subject<'_>, problem: &Condition, base: &Summary) -> Summary {
+fn summarize_problem(subject: &Subject<'_>, problem: &Condition) -> Summary {
+    let generation = problem.observed_generation.unwrap_or(subject.generation);
+    // What was found for an older spec may be over: nobody is told to act on it.
+    let stalled = generation == subject.generation
+        && stall_instant(problem, subject.pace).is_some_and(|at| at <= subject.now);
     let message = format!("{}: {}", problem.reason, problem.message);
-    let ready = Verdict::Pass(as_reason(&problem.type_), message);
-    let began = problem.last_transition_time.timestamp();
-    let stalls_at = match stall_rule(&problem.type_, &problem.reason) {
-        StallRule::AtOnce => Some(subject.now),
-        StallRule::AfterPatience => {
-            let patience = SignedDuration::try_from(subject.pace.of(STALL_PATIENCE));
-            began
-                .checked_add(patience.unwrap_or(SignedDuration::ZERO))
-                .ok()
-        }
-        StallRule::Never => None,
-    };
-    let stalled = stalls_at
-        .is_some_and(|at| at <= subject.now)
-        .then(|| (problem.reason.clone(), problem.message.clone()));
     Summary {
-        ready,
-        settled: stalled.is_some(),
-        stalls_at: stalls_at.filter(|at| *at > subject.now),
-        stalled,
-        generation: base.generation,
+        ready: Saying::new(ConditionStatus::False, as_reason(&problem.type_), message),
+        generation,
+        stalled: stalled.then(|| (problem.reason.clone(), problem.message.clone())),
+        settled: stalled,
+    }
+}
+
+/// The conditions of an object that block `Ready`, by precedence.
+fn blocking(kind: Kind, conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
+    conditions_of(kind)
+        .iter()
+        .filter(|meta| meta.blocks_ready)
+        .filter_map(|meta| find(conditions, meta.type_))
+}
+
+/// When the problem that an object shows will be called stalled, if it is not yet.
+#[must_use]
+pub fn stalls_at(
+    kind: Kind,
+    conditions: &[Condition],
+    generation: i64,
+    pace: Pace,
+) -> Option<Timestamp> {
+    if find(conditions, &ConditionType::Stalled).is_some() {
+        return None;
+    }
+    let problem = blocking(kind, conditions).find(|c| c.status == ConditionStatus::True)?;
+    let of_this_spec = problem.observed_generation == Some(generation);
+    stall_instant(problem, pace).filter(|_| of_this_spec)
+}
+
+/// From when on only a person can end a problem.
+fn stall_instant(problem: &Condition, pace: Pace) -> Option<Timestamp> {
+    let began = problem.last_transition_time.timestamp();
+    match stall_rule(&problem.type_, &problem.reason) {
+        StallRule::AtOnce => Some(began),
+        StallRule::AfterPatience => Some(later(began, pace.of(STALL_PATIENCE))),
+        StallRule::Never => None,
     }
 }
 
@@ -308,24 +315,55 @@ pub fn stall_rule(type_: &ConditionType, reason: &Reason) -> StallRule {
     }
 }
 
-/// The condition after a verdict; `lastTransitionTime` moves only when the status flips.
-fn updated(subject: &Subject<'_>, type_: &ConditionType, verdict: &Verdict) -> Condition {
+/// What a condition says: status, reason, message.
+#[derive(Clone, Debug)]
+struct Saying {
+    status: ConditionStatus,
+    reason: Reason,
+    message: String,
+}
+
+impl Saying {
+    const fn new(status: ConditionStatus, reason: Reason, message: String) -> Self {
+        Self {
+            status,
+            reason,
+            message,
+        }
+    }
+}
+
+/// A check's condition after its verdict. One without news stays as it was, also in the generation that it speaks of.
+fn checked(subject: &Subject<'_>, type_: &ConditionType, verdict: Verdict) -> Condition {
+    let saying = match verdict {
+        Verdict::Pass(reason, message) => Saying::new(ConditionStatus::False, reason, message),
+        Verdict::Problem(reason, message) => Saying::new(ConditionStatus::True, reason, message),
+        Verdict::Unknown(reason, message) => Saying::new(ConditionStatus::Unknown, reason, message),
+        Verdict::Keep => {
+            if let Some(previous) = find(subject.previous, type_) {
+                return previous.clone();
+            }
+            let reason = Reason::NotYetKnown;
+            let message = reason.docs().to_owned();
+            Saying::new(ConditionStatus::Unknown, reason, message)
+        }
+    };
+    said(subject, type_, saying)
+}
+
+/// A condition that says something now; `lastTransitionTime` moves only when the status flips.
+fn said(subject: &Subject<'_>, type_: &ConditionType, saying: Saying) -> Condition {
+    let Saying {
+        status,
+        reason,
+        message,
+    } = saying;
+    let message = capped(&message);
     let previous = find(subject.previous, type_);
-    let never_looked =
-        || Verdict::Unknown(Reason::NotYetKnown, Reason::NotYetKnown.docs().to_owned());
-    let (verdict, kept) = match (verdict.parts(), previous) {
-        (None, Some(previous)) => return previous.clone(),
-        (None, None) => (never_looked(), None),
-        (Some(_), previous) => (verdict.clone(), previous),
-    };
-    let (status, reason, message) = match verdict.parts() {
-        Some((status, reason, message)) => (status, reason.clone(), capped(message)),
-        None => (ConditionStatus::Unknown, Reason::NotYetKnown, String::new()),
-    };
-    let since = kept
+    let since = previous
         .filter(|p| p.status == status)
         .map(|p| p.last_transition_time);
-    let message = match kept {
+    let message = match previous {
         Some(previous) if same_but_for_request_id(&previous.message, &message) => {
             previous.message.clone()
         }

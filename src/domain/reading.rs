@@ -41,10 +41,10 @@ pub struct Refusal {
 pub struct Outage {
     /// Who failed.
     pub kind: OutageKind,
-    /// In words, for a message.
-    pub detail: String,
     /// How long we were asked to wait.
     pub retry_after: Option<Duration>,
+    /// Graph's id of the request, if it got that far.
+    pub request_id: Option<String>,
 }
 
 /// Who or what kept us from learning.
@@ -56,6 +56,8 @@ pub enum OutageKind {
     GraphUnreachable,
     /// Server errors, or answers that make no sense.
     ServerErrors,
+    /// Graph answers that it does not accept the question: about one object, and no outage.
+    Refused,
     /// We were asked to slow down.
     Throttled,
     /// There is no token; the tenant's own conditions say why.
@@ -66,23 +68,40 @@ pub enum OutageKind {
     ClusterUnreachable,
 }
 
+impl Outage {
+    /// One of which nothing else is known.
+    #[must_use]
+    pub const fn of(kind: OutageKind) -> Self {
+        Self {
+            kind,
+            retry_after: None,
+            request_id: None,
+        }
+    }
+}
+
 impl OutageKind {
     /// Whether this speaks against Microsoft's availability, which the tenant then reports.
     #[must_use]
     pub const fn is_microsoft(self) -> bool {
         match self {
             Self::LoginUnreachable | Self::GraphUnreachable | Self::ServerErrors => true,
-            Self::Throttled | Self::NoToken | Self::Withheld | Self::ClusterUnreachable => false,
+            Self::Refused
+            | Self::Throttled
+            | Self::NoToken
+            | Self::Withheld
+            | Self::ClusterUnreachable => false,
         }
     }
 
-    /// In a sentence without details, so that it stays the same from one attempt to the next.
+    /// In a sentence, the same from one attempt to the next.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::LoginUnreachable => "The login host does not answer.",
             Self::GraphUnreachable => "Graph does not answer.",
             Self::ServerErrors => "Microsoft answers with server errors.",
+            Self::Refused => "Graph does not accept the question.",
             Self::Throttled => "Graph asks to slow down.",
             Self::NoToken => "There is no token.",
             Self::Withheld => "The operator may not write to Graph now.",

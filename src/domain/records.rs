@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
+use crate::api::vocabulary::Reason;
 use crate::domain::mailbox::work::Work;
 use crate::ids::{ObjectKey, Uid};
 
@@ -34,27 +35,29 @@ pub type TenantRecord = Record<CalendarTenantSpec, CalendarTenantStatus>;
 /// A mailbox in the store.
 pub type MailboxRecord = Record<WorkspaceMailboxSpec, WorkspaceMailboxStatus>;
 
-/// What this process remembers about one object. Losing it costs nothing but a little time.
+/// What this process remembers about one mailbox. Losing it costs nothing but a little time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Slots and ladder steps up to this instant have been served.
     pub checked_at: Timestamp,
-    /// Somebody asked for a check: a spec change, a credential change, a lifecycle event.
-    pub check_wanted: bool,
-    /// Graph said that the subscription was removed: look whether it is true.
-    pub verify_wanted: bool,
-    /// Graph wants the subscription reauthorized: renew it now.
-    pub renew_wanted: bool,
-    /// Passes in a row in which something could not be learned or done.
-    pub failures: Failures,
-    /// What the last failed pass was about, to be done again.
-    pub retry: Work,
+    /// What was asked for beyond the spec: by a credential that changed, a lifecycle event, a sweep.
+    pub wanted: Work,
+    /// What a pass began and did not finish: it is repeated, also after a panic.
+    pub pending: Work,
+    /// Looks in a row that taught nothing.
+    pub looks: Failures,
+    /// Changes of the subscription in a row that were not carried out.
+    pub changes: Failures,
+    /// Status writes in a row that the API server did not take.
+    pub writes: Failures,
     /// When this process first saw the object.
     pub first_seen: Timestamp,
     /// A create whose outcome is not known: only a listing that is newer tells what it left.
     pub listing_after: Option<Timestamp>,
-    /// When a problem that is not yet stalled will be.
-    pub stalls_at: Option<Timestamp>,
+    /// Since when there is no subscription although there was one, and why.
+    pub lost: Option<(Timestamp, Reason)>,
+    /// Since when this process has seen the tenant refuse the reference.
+    pub not_permitted_since: Option<Timestamp>,
 }
 
 /// Failures in a row that taught nothing.
@@ -68,20 +71,46 @@ pub struct Failures {
     pub not_before: Option<Timestamp>,
 }
 
+impl Failures {
+    /// One more, at `now`; not to be tried again before `not_before`.
+    #[must_use]
+    pub fn and_another(self, now: Timestamp, not_before: Timestamp) -> Self {
+        Self {
+            tries: self.tries.saturating_add(1),
+            since: self.since.or(Some(now)),
+            not_before: Some(not_before),
+        }
+    }
+
+    /// Until when what failed has to wait; long past when nothing failed.
+    #[must_use]
+    pub fn held_until(&self) -> Timestamp {
+        self.not_before.unwrap_or(Timestamp::MIN)
+    }
+}
+
 impl Memory {
     /// Of an object that was first seen while slots up to `checked_at` count as served.
     #[must_use]
     pub fn new(checked_at: Timestamp, first_seen: Timestamp) -> Self {
         Self {
             checked_at,
-            check_wanted: false,
-            verify_wanted: false,
-            renew_wanted: false,
-            failures: Failures::default(),
-            retry: Work::default(),
+            wanted: Work::NONE,
+            pending: Work::NONE,
+            looks: Failures::default(),
+            changes: Failures::default(),
+            writes: Failures::default(),
             first_seen,
             listing_after: None,
-            stalls_at: None,
+            lost: None,
+            not_permitted_since: None,
         }
+    }
+
+    /// What a person asks for does not wait for a backoff.
+    pub fn forget_failures(&mut self) {
+        self.looks = Failures::default();
+        self.changes = Failures::default();
+        self.writes = Failures::default();
     }
 }

@@ -420,7 +420,7 @@ mod tests {
             recovered_at: None,
             roles: Vec::new(),
             calendars_readable: false,
-            microsoft_unavailable: false,
+            microsoft_silent: false,
             endpoint: EndpointState::Usable,
             mailboxes: 0,
         };

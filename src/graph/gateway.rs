@@ -312,11 +312,18 @@ impl TenantGateway {
             shared: Arc::clone(&self.inner.shared),
             label: Arc::clone(&self.inner.label),
         };
-        match self.inner.authorized.send(call).await {
-            Ok(answer) if answer.status.is_success() => Ok(answer),
-            Ok(answer) => Err(classify::refusal(operation, &answer)),
-            Err(failure) => Err(classify::failure(operation, failure)),
-        }
+        let error = match self.inner.authorized.send(call).await {
+            Ok(answer) if answer.status.is_success() => return Ok(answer),
+            Ok(answer) => classify::refusal(operation, &answer),
+            Err(failure) => classify::failure(operation, failure),
+        };
+        tracing::debug!(
+            tenant = %self.inner.label,
+            %error,
+            request.id = error.request_id.as_deref(),
+            "a call brought no usable answer"
+        );
+        Err(error)
     }
 }
 

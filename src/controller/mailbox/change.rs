@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::Pass;
 use crate::controller::removal::Owned;
 use crate::controller::translate;
-use crate::domain::mailbox::subscription::{Change, Failure, Outcome};
+use crate::domain::mailbox::subscription::{Change, Failure, Granted, Outcome};
 use crate::domain::notification_url::EndpointProblem as UrlProblem;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::later;
 use crate::domain::sweep::Claim;
 use crate::graph::error::{EndpointProblem, ErrorClass, Forbidden, GraphError, NotFound, Withheld};
 use crate::graph::gateway::TenantGateway;
-use crate::graph::model::{Granted, NewSubscription};
+use crate::graph::model::{self as graph, NewSubscription};
 use crate::ids::{MailboxId, SubscriptionId, Uid};
 
 /// Counts subscriptions that somebody else removed.
@@ -22,11 +22,7 @@ impl Pass<'_> {
     /// One idempotent write to Graph.
     pub(super) async fn apply(&mut self, change: &Change) -> Outcome {
         let Some(gateway) = self.start.gateway.clone() else {
-            return Outcome::Failed(Failure::Unavailable(Outage {
-                kind: OutageKind::NoToken,
-                detail: "The CalendarTenant has no token.".to_owned(),
-                retry_after: None,
-            }));
+            return Outcome::Failed(Failure::Unavailable(Outage::of(OutageKind::NoToken)));
         };
         let outcome = match change {
             Change::Create { mailbox, life } => self.create(&gateway, mailbox, *life).await,
@@ -44,19 +40,13 @@ impl Pass<'_> {
         life: Duration,
     ) -> Outcome {
         let record = &self.start.entry.record;
-        let (Ok(_), Some(known)) = (self.start.entry.desired.as_ref(), self.start.tenant.known())
-        else {
-            return Outcome::Failed(Failure::Rejected {
-                detail: "the tenant is not known".to_owned(),
-            });
-        };
-        let Some(identity) = self.context.world().identity.clone() else {
-            return Outcome::Failed(Failure::Rejected {
-                detail: "the signing keys are not loaded".to_owned(),
-            });
+        let identity = self.context.world().identity.clone();
+        let (Some(known), Some(identity)) = (self.start.tenant.known(), identity) else {
+            // A plan creates nothing without a usable tenant and a key; both may have gone in between.
+            return Outcome::Failed(Failure::Unavailable(Outage::of(OutageKind::Withheld)));
         };
         let urls = &self.context.settings.urls;
-        let (client_state, _) = identity.keys.client_state(record.uid, &known.app.tenant_id);
+        let (client_state, key_id) = identity.keys.client_state(record.uid, &known.app.tenant_id);
         let new = NewSubscription {
             mailbox: mailbox.clone(),
             notification_url: urls.change(&record.key.namespace, &record.uid),
@@ -67,7 +57,11 @@ impl Pass<'_> {
         let result = gateway.create_subscription(&new).await;
         self.note_endpoint(result.as_ref().err());
         match result {
-            Ok(granted) => granted_outcome(granted),
+            Ok(made) => Outcome::Created {
+                id: made.id.clone(),
+                key_id,
+                granted: granted(&made),
+            },
             Err(error) => {
                 if let ErrorClass::Duplicate { existing } = error.class() {
                     return self.duplicate(gateway, existing.clone()).await;
@@ -95,11 +89,10 @@ impl Pass<'_> {
             Ok(Owned::Ours { id, uid: of }) if of == uid => Outcome::Duplicate { ours: Some(id) },
             Ok(Owned::Ours { id, uid: of }) => self.held_by(of, id),
             Ok(Owned::Foreign) => Outcome::Duplicate { ours: None },
-            Ok(Owned::Gone) => Outcome::Failed(Failure::Unavailable(Outage {
-                kind: OutageKind::ServerErrors,
-                detail: "Graph named a duplicate subscription that is gone.".to_owned(),
-                retry_after: None,
-            })),
+            // It ended in between.
+            Ok(Owned::Gone) => {
+                Outcome::Failed(Failure::Unavailable(Outage::of(OutageKind::ServerErrors)))
+            }
             Err(error) => failure(error),
         }
     }
@@ -109,19 +102,16 @@ impl Pass<'_> {
         match self.context.world().owner(other).claim(&id) {
             Claim::None => Outcome::Duplicate { ours: Some(id) },
             Claim::Firm => Outcome::Duplicate { ours: None },
-            Claim::Unsettled => Outcome::Failed(Failure::Unavailable(Outage {
-                kind: OutageKind::Withheld,
-                detail: "Another WorkspaceMailbox still holds the mailbox's subscription."
-                    .to_owned(),
-                retry_after: None,
-            })),
+            Claim::Unsettled => {
+                Outcome::Failed(Failure::Unavailable(Outage::of(OutageKind::Withheld)))
+            }
         }
     }
 
     async fn renew(&self, gateway: &TenantGateway, id: &SubscriptionId, life: Duration) -> Outcome {
         let until = later(self.snapshot().graph_now, life);
         match gateway.renew_subscription(id, until).await {
-            Ok(granted) => granted_outcome(granted),
+            Ok(renewed) => Outcome::Renewed(granted(&renewed)),
             Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => Outcome::Gone,
             Err(error) => failure(error),
         }
@@ -188,35 +178,23 @@ impl Pass<'_> {
     }
 }
 
-fn granted_outcome(granted: Granted) -> Outcome {
-    let Granted {
-        id,
-        granted_at,
-        expires_at,
-    } = granted;
-    Outcome::Granted {
-        id,
-        granted_at,
-        expires_at,
+fn granted(grant: &graph::Granted) -> Granted {
+    Granted {
+        at: grant.granted_at,
+        until: grant.expires_at,
     }
 }
 
 fn failure(error: GraphError) -> Outcome {
-    let GraphError {
-        operation: _,
-        class,
-        detail,
-        request_id,
-    } = error;
-    let failure = match class {
-        ErrorClass::Token(_) | ErrorClass::Unauthenticated => {
-            Failure::Unavailable(translate::outage_of(&ErrorClass::Unauthenticated, &detail))
-        }
-        ErrorClass::Throttled { .. }
+    let request_id = error.request_id.clone();
+    let failure = match error.class {
+        ErrorClass::Token(_)
+        | ErrorClass::Unauthenticated
+        | ErrorClass::Throttled { .. }
         | ErrorClass::Unavailable(_)
         | ErrorClass::Withheld(
             Withheld::Fenced | Withheld::ObserveOnly | Withheld::RetryLater { .. },
-        ) => Failure::Unavailable(translate::outage_of(&class, &detail)),
+        ) => Failure::Unavailable(translate::outage(error)),
         ErrorClass::Forbidden(Forbidden::AccessPolicy) => Failure::Refused {
             by_access_policy: true,
             request_id,
@@ -225,14 +203,22 @@ fn failure(error: GraphError) -> Outcome {
             by_access_policy: false,
             request_id,
         },
-        ErrorClass::NotFound(NotFound::Unknown | NotFound::NotEnabledForRest) => Failure::NoMailbox,
+        ErrorClass::NotFound(NotFound::Unknown | NotFound::NotEnabledForRest) => {
+            Failure::NoMailbox { request_id }
+        }
         ErrorClass::EndpointInvalid(EndpointProblem::Failed | EndpointProblem::TimedOut) => {
-            Failure::EndpointInvalid
+            Failure::EndpointInvalid { request_id }
         }
         ErrorClass::QuotaExceeded => Failure::QuotaExceeded { request_id },
-        ErrorClass::LifetimeTooLong { longest } => Failure::LifetimeTooLong { longest },
+        ErrorClass::LifetimeTooLong { longest } => Failure::LifetimeTooLong {
+            longest,
+            request_id,
+        },
         ErrorClass::Duplicate { .. } => Failure::HeldByAnother,
-        ErrorClass::Rejected => Failure::Rejected { detail },
+        ErrorClass::Rejected => Failure::Rejected {
+            detail: error.detail,
+            request_id,
+        },
     };
     Outcome::Failed(failure)
 }

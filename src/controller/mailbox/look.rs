@@ -19,7 +19,14 @@ impl Pass<'_> {
         match look {
             Look::Directory { address } => {
                 let people = |users: Vec<_>| users.into_iter().map(person).collect();
-                observed.directory = reading(gateway.find_users(&address).await, people);
+                observed.directory = match reading(gateway.find_users(&address).await, people) {
+                    // Whoever is searched for and not there is nobody.
+                    Reading::Absent(_) => Reading::Present(Vec::new()),
+                    found @ (Reading::NotLooked
+                    | Reading::Present(_)
+                    | Reading::Forbidden(_)
+                    | Reading::Unavailable(_)) => found,
+                };
             }
             Look::SignInName { address } => {
                 observed.sign_in = reading(gateway.get_user(&address).await, person);
@@ -57,11 +64,7 @@ impl Pass<'_> {
 
     /// Without a way to Microsoft everything is unavailable for want of a token.
     fn note_no_token(&mut self, look: &Look) {
-        let outage = Outage {
-            kind: OutageKind::NoToken,
-            detail: "The CalendarTenant has no token.".to_owned(),
-            retry_after: None,
-        };
+        let outage = Outage::of(OutageKind::NoToken);
         match look {
             Look::Directory { .. } => self.observed.directory = Reading::Unavailable(outage),
             Look::SignInName { .. } => self.observed.sign_in = Reading::Unavailable(outage),

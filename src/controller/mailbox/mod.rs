@@ -10,15 +10,16 @@ use tokio::time::Instant;
 
 use super::status::{WriteError, Written};
 use super::world::{Context, Start};
+use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::domain::announce::announcements;
 use crate::domain::mailbox::look::{self as plan_look, Observed};
 use crate::domain::mailbox::memory;
 use crate::domain::mailbox::snapshot::Snapshot;
-use crate::domain::mailbox::status::{Assessed, status};
+use crate::domain::mailbox::status::{interim, status as decide};
 use crate::domain::mailbox::subscription::{self, Change, Progress, Step};
 use crate::domain::mailbox::tenant_view::{EndpointState, TenantView};
 use crate::domain::mailbox::work::Work;
-use crate::domain::records::MailboxRecord;
+use crate::domain::records::{MailboxRecord, Memory};
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// A pass that lasts longer than this shows what it has found so far.
@@ -65,14 +66,13 @@ pub(in crate::controller) async fn pass(context: &Context, key: &ObjectKey) -> P
 impl<'a> Pass<'a> {
     fn begin(context: &'a Context, key: &ObjectKey) -> Option<Self> {
         let mut world = context.world();
-        let start = world.start(context, key)?;
+        let mut start = world.start(context, key)?;
         let work = start.agenda(context).due(context.clock.now())?;
         if let Some(entry) = world.store.mailbox_mut(key) {
-            entry.memory.check_wanted = false;
-            entry.memory.verify_wanted = false;
-            entry.memory.renew_wanted = false;
+            memory::begin(&mut entry.memory, work);
+            start.entry.memory = entry.memory.clone();
         }
-        let progress = Progress::starting(start.entry.record.uid, &start.entry.record.status);
+        let progress = Progress::starting(&start.entry.record, &start.entry.memory);
         Some(Self {
             context,
             start,
@@ -131,15 +131,15 @@ impl<'a> Pass<'a> {
         if self.began.elapsed() < INTERIM_STATUS_AFTER || self.progress.changed {
             return;
         }
-        let assessed = status(&self.snapshot());
-        if assessed.status != self.start.entry.record.status
+        let decided = interim(&self.snapshot());
+        if decided != self.start.entry.record.status
             && let Ok(Written::Done(record)) = self
                 .context
                 .statuses
-                .write_mailbox(&self.start.entry.record, &assessed.status)
+                .write_mailbox(&self.start.entry.record, &decided)
                 .await
         {
-            self.announce(&assessed);
+            self.announce(&decided);
             self.start.entry.record = Arc::new(record.clone());
             self.store(record);
         }
@@ -147,25 +147,20 @@ impl<'a> Pass<'a> {
 
     async fn finish(mut self) -> Passed {
         for _ in 0..WRITE_ATTEMPTS {
-            let assessed = status(&self.snapshot());
+            let decided = decide(&self.snapshot());
             let record = Arc::clone(&self.start.entry.record);
-            if assessed.status == record.status {
-                self.remember(&assessed);
+            if decided == record.status {
+                self.remember(memory::after);
                 return if self.progress.changed {
                     Passed::Changed
                 } else {
                     Passed::Unchanged
                 };
             }
-            match self
-                .context
-                .statuses
-                .write_mailbox(&record, &assessed.status)
-                .await
-            {
+            match self.context.statuses.write_mailbox(&record, &decided).await {
                 Ok(Written::Done(written)) => {
-                    self.announce(&assessed);
-                    self.remember(&assessed);
+                    self.announce(&decided);
+                    self.remember(memory::after);
                     self.store(written);
                     return Passed::Changed;
                 }
@@ -183,7 +178,8 @@ impl<'a> Pass<'a> {
                 Err(WriteError::NotLeading) => return Passed::Failed,
                 Err(error) => {
                     tracing::warn!(mailbox = %record.key, %error, "the status could not be written; it is tried again");
-                    self.retry_later(&assessed);
+                    self.remember(memory::unwritten);
+                    self.give_up_unnamed();
                     return Passed::Failed;
                 }
             }
@@ -214,12 +210,12 @@ impl<'a> Pass<'a> {
         true
     }
 
-    fn announce(&self, assessed: &Assessed) {
+    fn announce(&self, decided: &WorkspaceMailboxStatus) {
         let record = &self.start.entry.record;
         let news = announcements(
             Kind::WorkspaceMailbox,
             &record.status.conditions,
-            &assessed.status.conditions,
+            &decided.conditions,
         );
         self.context
             .publisher
@@ -242,46 +238,21 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Keeps what this pass learned, and what was asked for while it ran.
-    fn remember(&self, assessed: &Assessed) {
-        let after = memory::after(&self.snapshot(), assessed.stalls_at);
+    /// Keeps what this pass learned. What was asked for while it ran is left to be done.
+    fn remember(&self, learn: fn(&Snapshot<'_>) -> Memory) {
+        let learned = learn(&self.snapshot());
+        let decided = &self.start.entry.record;
         let mut world = self.context.world();
-        if let Some(entry) = world.store.mailbox_mut(&self.start.entry.record.key)
-            && entry.record.uid == self.start.entry.record.uid
+        if let Some(entry) = world.store.mailbox_mut(&decided.key)
+            && entry.record.uid == decided.uid
         {
-            let wishes = (
-                entry.memory.check_wanted,
-                entry.memory.verify_wanted,
-                entry.memory.renew_wanted,
-            );
-            entry.memory = after;
-            (
-                entry.memory.check_wanted,
-                entry.memory.verify_wanted,
-                entry.memory.renew_wanted,
-            ) = wishes;
-        }
-    }
-
-    /// The status could not be written: what was done is not known to the cluster.
-    fn retry_later(&self, assessed: &Assessed) {
-        self.remember(assessed);
-        self.give_up_unnamed();
-        let now = self.context.clock.now();
-        let record = &self.start.entry.record;
-        let mut world = self.context.world();
-        let entry = world.store.mailbox_mut(&record.key);
-        if let Some(entry) = entry.filter(|entry| entry.record.uid == record.uid) {
-            let failures = &mut entry.memory.failures;
-            failures.tries = failures.tries.saturating_add(1);
-            failures.since = failures.since.or(Some(now));
-            let wait = crate::domain::schedule::backoff::transient(
-                failures.tries,
-                entry.record.uid,
-                self.context.settings.pace,
-            );
-            failures.not_before = Some(crate::domain::schedule::later(now, wait));
-            entry.memory.retry = self.work;
+            let wanted = entry.memory.wanted;
+            let asked = entry.record.generation != decided.generation
+                || entry.record.requested_at != decided.requested_at;
+            entry.memory = Memory { wanted, ..learned };
+            if asked {
+                entry.memory.forget_failures();
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::domain::tenant::facts::TenantFacts;
 use crate::domain::tenant::memory::TenantMemory;
 use crate::domain::tenant::observed::TenantObserved;
 use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
-use crate::domain::tenant::status::{Assessed, status};
+use crate::domain::tenant::status::status;
 use crate::domain::tenant::work::Work;
 use crate::ids::{Kind, ObjectKey};
 
@@ -112,24 +112,24 @@ impl<'a> Pass<'a> {
     }
 
     async fn finish(self) -> Passed {
-        let assessed = status(&self.snapshot());
-        if assessed.status == self.record.status {
-            self.remember(&assessed);
+        let decided = status(&self.snapshot());
+        if decided == self.record.status {
+            self.remember();
             return Passed::Unchanged;
         }
         match self
             .context
             .statuses
-            .write_tenant(&self.record, &assessed.status)
+            .write_tenant(&self.record, &decided)
             .await
         {
             Ok(Written::Done(written)) => {
                 let before = &self.record.status.conditions;
-                let news = announcements(Kind::CalendarTenant, before, &assessed.status.conditions);
+                let news = announcements(Kind::CalendarTenant, before, &decided.conditions);
                 self.context
                     .publisher
                     .publish(Kind::CalendarTenant, &self.record, news);
-                self.remember(&assessed);
+                self.remember();
                 self.context.tenant_written(&written);
                 Passed::Changed
             }
@@ -149,8 +149,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn remember(&self, assessed: &Assessed) {
-        self.with_memory(|memory| memory.end(&self.snapshot(), assessed.stalls_at));
+    fn remember(&self) {
+        self.with_memory(|memory| memory.end(&self.snapshot()));
     }
 
     fn fail(&self) {

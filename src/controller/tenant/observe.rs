@@ -142,11 +142,7 @@ pub(in crate::controller) async fn connect(
 }
 
 fn unconnected() -> TokenReading {
-    TokenReading::Unavailable(Outage {
-        kind: OutageKind::NoToken,
-        detail: "There is no credential.".to_owned(),
-        retry_after: None,
-    })
+    TokenReading::Unavailable(Outage::of(OutageKind::NoToken))
 }
 
 /// One look at Microsoft, which always leaves an answer in `observed`.

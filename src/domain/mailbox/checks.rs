@@ -437,18 +437,22 @@ fn room_not_listed(s: &Snapshot<'_>) -> Verdict {
 
 /// Nothing was learned: what was said before stands, until that has lasted too long to be believed.
 fn could_not_look(s: &Snapshot<'_>, outage: &Outage) -> Verdict {
-    let failures = &s.memory.failures;
+    let failures = &s.memory.looks;
     let explained = s
         .tenant
         .known()
-        .is_some_and(|tenant| tenant.microsoft_unavailable);
+        .is_some_and(|tenant| tenant.microsoft_silent);
     let long = failures
         .since
         .is_some_and(|since| s.now >= later(since, s.pace.of(UNAVAILABLE_PATIENCE)));
     if long && failures.tries >= UNAVAILABLE_TRIES && !explained {
+        let message = format!(
+            "It could not be checked for a while. {}",
+            outage.kind.sentence()
+        );
         return Verdict::Unknown(
             Reason::Unavailable,
-            format!("It could not be checked for a while: {}", outage.detail),
+            with_request_id(message, outage.request_id.as_deref()),
         );
     }
     Verdict::Keep

@@ -1,4 +1,7 @@
 //! What a pass leaves in this process's memory: what was served, and when what failed is tried again.
+//!
+//! Looks at Microsoft 365, changes of the subscription and writes of the status fail apart from each other, and each
+//! has a backoff of its own: a renewal that fails says nothing about a check, and the other way round.
 
 use std::time::Duration;
 
@@ -7,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::checks;
 use super::snapshot::Snapshot;
 use super::subscription::{Change, Failure};
+use super::tenant_view::TenantView;
 use super::work::Work;
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::Verdict;
@@ -14,90 +18,141 @@ use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::records::{Failures, Memory};
 use crate::domain::schedule::{backoff, later, renewal};
 
-/// The memory after a pass. Wishes that came in during the pass are the caller's to keep.
+/// A pass with this work begins. What was asked for and is done now stays pending until the pass has ended.
+pub fn begin(memory: &mut Memory, work: Work) {
+    let now_done = memory.wanted & work;
+    memory.pending = memory.pending | now_done;
+    memory.wanted = memory.wanted.without(now_done);
+}
+
+/// The memory after a pass whose status is known to the cluster.
 #[must_use]
-pub fn after(s: &Snapshot<'_>, stalls_at: Option<Timestamp>) -> Memory {
-    let checked_at = if s.work.check && s.tenant.usable().is_some() {
-        s.now
-    } else {
-        s.memory.checked_at
-    };
-    let base = Memory {
-        checked_at,
-        stalls_at,
-        failures: Failures::default(),
-        retry: Work::default(),
+pub fn after(s: &Snapshot<'_>) -> Memory {
+    let usable = s.tenant.usable().is_some();
+    let (looks, unlooked) = looks_after(s);
+    let (changes, unchanged) = changes_after(s);
+    let served = s.work.without(unlooked | unchanged);
+    Memory {
+        checked_at: if s.work.check && usable {
+            s.now
+        } else {
+            s.memory.checked_at
+        },
+        pending: (s.memory.pending | unlooked | unchanged).without(served),
+        looks,
+        changes,
+        writes: Failures::default(),
+        lost: match s.progress.current {
+            Some(_) => None,
+            None => s.progress.lost.clone(),
+        },
+        not_permitted_since: match s.tenant {
+            TenantView::NotPermitted(_) => s.memory.not_permitted_since.or(Some(s.now)),
+            TenantView::Missing(_) | TenantView::Suspended(_) | TenantView::Known(_) => None,
+        },
         ..s.memory.clone()
-    };
-    if !failed(s) {
-        return base;
     }
-    let tries = s.memory.failures.tries.saturating_add(1);
+}
+
+/// The memory after a pass whose status could not be written: what was done is not known to the cluster.
+#[must_use]
+pub fn unwritten(s: &Snapshot<'_>) -> Memory {
+    let tries = s.memory.writes.tries.saturating_add(1);
     let wait = backoff::transient(tries, s.record.uid, s.pace);
-    let asked = asked_to_wait(s).map_or(s.now, |wait| later(s.now, wait));
-    let renewing = match &s.progress.failure {
-        Some((Change::Renew { .. }, _)) => true,
-        // The place of the renewal was taken by a replacement.
-        Some((Change::Create { .. }, _)) => s.work.renewal_due && s.progress.current.is_some(),
-        Some((Change::Delete { .. }, _)) | None => false,
-    };
-    let again = match (&s.progress.current, renewing) {
-        (Some(current), true) => {
+    let after = after(s);
+    Memory {
+        checked_at: s.memory.checked_at,
+        pending: after.pending | s.work & Work::REPEATED,
+        writes: s.memory.writes.and_another(s.now, not_too_late(s, wait)),
+        ..after
+    }
+}
+
+/// Failures of looks, and the looks that have to be repeated.
+fn looks_after(s: &Snapshot<'_>) -> (Failures, Work) {
+    let before = s.memory.looks;
+    let looking = s.work & Work::LOOKS;
+    if read_outages(s).next().is_some() {
+        let wait = backoff::transient(before.tries.saturating_add(1), s.record.uid, s.pace);
+        let again = later(s.now, wait).max(asked_to_wait(s.now, read_outages(s)));
+        return (before.and_another(s.now, again), looking);
+    }
+    if looking == Work::NONE {
+        return (before, Work::NONE);
+    }
+    (Failures::default(), Work::NONE)
+}
+
+/// Failures of changes, and those that Graph asked for and that have to be repeated. All others follow from the status.
+fn changes_after(s: &Snapshot<'_>) -> (Failures, Work) {
+    let before = s.memory.changes;
+    let asked = s.work & Work::RENEW;
+    if failed(s) {
+        let wait = backoff::transient(before.tries.saturating_add(1), s.record.uid, s.pace);
+        let again = not_too_late(s, wait).max(asked_to_wait(s.now, change_outages(s)));
+        return (before.and_another(s.now, again), asked);
+    }
+    if before.held_until() > s.now {
+        // Nothing was tried.
+        return (before, asked);
+    }
+    (Failures::default(), Work::NONE)
+}
+
+/// After a wait, but early enough for a subscription that is to be kept.
+fn not_too_late(s: &Snapshot<'_>, wait: Duration) -> Timestamp {
+    match &s.progress.current {
+        Some(current) => {
             let ahead: SignedDuration = s.graph_now.duration_since(s.now);
             let ends = current.expires_at.timestamp();
             renewal::retry(s.now, ends.saturating_sub(ahead).unwrap_or(ends), wait)
         }
-        (Some(_) | None, _) => later(s.now, wait),
-    };
-    Memory {
-        failures: Failures {
-            tries,
-            since: s.memory.failures.since.or(Some(s.now)),
-            not_before: Some(again.max(asked)),
-        },
-        retry: Work {
-            renewal_due: renewing,
-            renew: renewing && s.work.renew,
-            ..s.work
-        },
-        ..base
+        None => later(s.now, wait),
     }
 }
 
-/// Whether something has to be done again that no ladder of a found problem repeats.
+/// Whether a change has to be tried again that no ladder of a found problem repeats.
 fn failed(s: &Snapshot<'_>) -> bool {
     match &s.progress.failure {
         Some(
             (Change::Renew { .. } | Change::Delete { .. }, _)
-            | (Change::Create { .. }, Failure::Unavailable(_)),
+            | (Change::Create { .. }, Failure::Unavailable(_) | Failure::EndpointInvalid { .. }),
         ) => true,
         // A replacement that failed: what is there still lives, so that no problem shows.
-        Some((Change::Create { .. }, _)) => s.progress.current.is_some() || s.observed.any_outage(),
-        None => s.observed.any_outage(),
+        Some((Change::Create { .. }, _)) => s.progress.current.is_some(),
+        None => s.observed.listing.outage().is_some(),
     }
 }
 
-/// The longest wait that Microsoft asked for in this pass.
-fn asked_to_wait(s: &Snapshot<'_>) -> Option<Duration> {
-    outages(s).filter_map(|outage| outage.retry_after).max()
+/// Until when Microsoft asked us to wait.
+fn asked_to_wait<'a>(now: Timestamp, outages: impl Iterator<Item = &'a Outage>) -> Timestamp {
+    let longest = outages.filter_map(|outage| outage.retry_after).max();
+    later(now, longest.unwrap_or_default())
 }
 
 /// Everything in this pass that Microsoft did not answer.
-pub fn outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
+fn outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
+    read_outages(s).chain(change_outages(s))
+}
+
+fn read_outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
     let observed = s.observed;
-    let write = match &s.progress.failure {
-        Some((_, Failure::Unavailable(outage))) => Some(outage),
-        Some(_) | None => None,
-    };
     let reads = [
         observed.directory.outage(),
         observed.sign_in.outage(),
         observed.calendar.outage(),
         observed.place.outage(),
         observed.subscription.outage(),
-        observed.listing.outage(),
     ];
-    reads.into_iter().chain([write]).flatten()
+    reads.into_iter().flatten()
+}
+
+fn change_outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
+    let write = match &s.progress.failure {
+        Some((_, Failure::Unavailable(outage))) => Some(outage),
+        Some(_) | None => None,
+    };
+    [s.observed.listing.outage(), write].into_iter().flatten()
 }
 
 /// Whether this pass met something that only the tenant can explain: no token, no answer, or a domain that it did

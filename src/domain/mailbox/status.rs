@@ -16,18 +16,9 @@ use crate::ids::Kind;
 /// Most entries that `status.history` keeps.
 pub const HISTORY_LIMIT: usize = 20;
 
-/// A status, and what the caller must remember besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assessed {
-    /// What to write if it differs.
-    pub status: WorkspaceMailboxStatus,
-    /// When a problem that is not yet stalled will be.
-    pub stalls_at: Option<Timestamp>,
-}
-
 /// What the status says after this pass.
 #[must_use]
-pub fn status(s: &Snapshot<'_>) -> Assessed {
+pub fn status(s: &Snapshot<'_>) -> WorkspaceMailboxStatus {
     let before = &s.record.status;
     let subject = Subject {
         kind: Kind::WorkspaceMailbox,
@@ -48,7 +39,7 @@ pub fn status(s: &Snapshot<'_>) -> Assessed {
     } else {
         before.observed_generation
     };
-    let status = WorkspaceMailboxStatus {
+    WorkspaceMailboxStatus {
         observed_generation,
         activated_at: activated_at(s, &assessment, mailbox.as_ref()),
         mailbox,
@@ -60,10 +51,15 @@ pub fn status(s: &Snapshot<'_>) -> Assessed {
             .clone()
             .or_else(|| before.last_handled_reconcile_at.clone()),
         conditions: assessment.conditions,
-    };
-    Assessed {
-        status,
-        stalls_at: assessment.stalls_at,
+    }
+}
+
+/// What the status says in the middle of a pass: the same, but nobody is told that the pass has ended.
+#[must_use]
+pub fn interim(s: &Snapshot<'_>) -> WorkspaceMailboxStatus {
+    WorkspaceMailboxStatus {
+        last_handled_reconcile_at: s.record.status.last_handled_reconcile_at.clone(),
+        ..status(s)
     }
 }
 

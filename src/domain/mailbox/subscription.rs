@@ -1,7 +1,7 @@
 //! The subscription of a mailbox: the next single change, and what its outcome means.
 //!
 //! Keeping a subscription alive depends on the token, a permitted reference, `suspend` and the spec only, never on
-//! a check. Creating one needs the mailbox's other blocking conditions to be False.
+//! a check. Creating the first one needs the mailbox's other blocking conditions to be False.
 
 pub mod outcome;
 pub mod plan;
@@ -15,9 +15,10 @@ use super::look::Look;
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::v1alpha1::mailbox::{Subscription, WorkspaceMailboxStatus};
 use crate::api::vocabulary::{ConditionType, Reason};
-use crate::domain::conditions::find;
+use crate::domain::conditions::{find, with_request_id};
 use crate::domain::reading::Outage;
-use crate::ids::{KeyId, MailboxId, SubscriptionId, Uid};
+use crate::domain::records::{MailboxRecord, Memory};
+use crate::ids::{KeyId, MailboxId, SubscriptionId};
 
 /// Where notifications are to go, and with which keys they are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,58 +69,79 @@ pub enum Step {
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Created or renewed.
-    Granted {
+    /// There is a new one.
+    Created {
         /// Its id.
         id: SubscriptionId,
-        /// When, on Graph's clock.
-        granted_at: Timestamp,
-        /// Until when, on Graph's clock.
-        expires_at: Timestamp,
+        /// The key that signed its `clientState`.
+        key_id: KeyId,
+        /// How long it lives.
+        granted: Granted,
     },
+    /// It lives on.
+    Renewed(Granted),
     /// Deleted, or not there any more.
     Gone,
     /// Graph has one for the same mailbox already.
     Duplicate {
-        /// The one it names, when it is ours for this very object or for one that is gone.
+        /// The one it names, when it is this installation's and no other object has a claim to it.
         ours: Option<SubscriptionId>,
     },
     /// Not carried out.
     Failed(Failure),
 }
 
-/// Why a change was not carried out.
+/// A life that Graph granted, on Graph's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// When.
+    pub at: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Why a change was not carried out. `request_id` is Graph's id of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Nothing was learned; again later.
     Unavailable(Outage),
     /// Graph could not validate our URL.
-    EndpointInvalid,
+    EndpointInvalid {
+        /// See [`Failure`].
+        request_id: Option<String>,
+    },
     /// The application may not subscribe.
     Refused {
         /// Because of an access policy.
         by_access_policy: bool,
-        /// Graph's id of the request.
+        /// See [`Failure`].
         request_id: Option<String>,
     },
     /// Exchange has no mailbox to subscribe to.
-    NoMailbox,
-    /// Quota.
-    QuotaExceeded {
-        /// Graph's id of the request.
+    NoMailbox {
+        /// See [`Failure`].
         request_id: Option<String>,
     },
-    /// Somebody else's subscription is in the way.
+    /// Quota.
+    QuotaExceeded {
+        /// See [`Failure`].
+        request_id: Option<String>,
+    },
+    /// A subscription is in the way that is not ours to remove.
     HeldByAnother,
     /// Graph grants only so much.
     LifetimeTooLong {
         /// The longest life it names.
         longest: Option<Duration>,
+        /// See [`Failure`].
+        request_id: Option<String>,
     },
     /// Any other refusal.
     Rejected {
         /// What Graph said, shortened.
         detail: String,
+        /// See [`Failure`].
+        request_id: Option<String>,
     },
 }
 
@@ -143,12 +165,12 @@ pub struct Progress {
     pub lost: Option<(Timestamp, Reason)>,
     /// The gap, once it is closed; `None` inside for a replacement without one.
     pub closed: Option<Option<Gap>>,
+    /// Whether its life was extended in this pass.
+    pub renewed: bool,
     /// Removed in this pass.
     pub deleted: Vec<SubscriptionId>,
     /// What failed; ends the pass.
     pub failure: Option<(Change, Failure)>,
-    /// Whether its life was extended in this pass.
-    pub renewed: bool,
     /// Graph's limit, learned in this pass.
     pub longest: Option<Duration>,
     /// Whether anything was written.
@@ -156,22 +178,23 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Before the first change of a pass. Since when there is none survives in the status.
+    /// Before the first change of a pass. Since when there is none is remembered, and survives in the status.
     ///
     /// A subscription that was made for another object, of which this one is a copy, is none of ours: it is neither
     /// kept nor touched.
     #[must_use]
-    pub fn starting(uid: Uid, status: &WorkspaceMailboxStatus) -> Self {
-        let current = status
+    pub fn starting(record: &MailboxRecord, memory: &Memory) -> Self {
+        let current = record
+            .status
             .subscription
             .clone()
-            .filter(|current| current.owner_uid == uid);
-        let inactive = find(&status.conditions, &ConditionType::SubscriptionInactive)
-            .filter(|c| c.status == ConditionStatus::True)
-            .filter(|c| matches!(c.reason, Reason::Removed | Reason::Lapsed));
-        let lost = match (&current, inactive) {
-            (None, Some(c)) => Some((c.last_transition_time.timestamp(), c.reason.clone())),
-            (Some(_), _) | (None, None) => None,
+            .filter(|current| current.owner_uid == record.uid);
+        let lost = match current {
+            Some(_) => None,
+            None => memory
+                .lost
+                .clone()
+                .or_else(|| shown_as_lost(&record.status)),
         };
         Self {
             current,
@@ -181,21 +204,58 @@ impl Progress {
     }
 }
 
+/// Since when a status shows that a subscription is missing which was there.
+fn shown_as_lost(status: &WorkspaceMailboxStatus) -> Option<(Timestamp, Reason)> {
+    status.activated_at?;
+    let shown = find(&status.conditions, &ConditionType::SubscriptionInactive)
+        .filter(|c| c.status == ConditionStatus::True)?;
+    let refused = [
+        Reason::Removed,
+        Reason::CreateFailed,
+        Reason::QuotaExceeded,
+        Reason::HeldByAnother,
+    ];
+    let reason = if shown.reason == Reason::Lapsed {
+        Reason::Lapsed
+    } else if refused.contains(&shown.reason) {
+        Reason::Removed
+    } else {
+        return None;
+    };
+    Some((shown.last_transition_time.timestamp(), reason))
+}
+
 impl Failure {
-    /// In a sentence.
+    /// In a sentence, the same from one attempt to the next but for the id of the request.
     #[must_use]
     pub fn sentence(&self) -> String {
-        match self {
-            Self::Unavailable(outage) => outage.detail.clone(),
-            Self::EndpointInvalid => {
+        let text = match self {
+            Self::Unavailable(outage) => outage.kind.sentence().to_owned(),
+            Self::EndpointInvalid { .. } => {
                 "Graph could not validate the operator's notification URL; the CalendarTenant's EndpointRejected says more.".to_owned()
             }
             Self::Refused { .. } => "Graph refuses the subscription.".to_owned(),
-            Self::NoMailbox => "Exchange Online has no mailbox to subscribe to.".to_owned(),
+            Self::NoMailbox { .. } => "Exchange Online has no mailbox to subscribe to.".to_owned(),
             Self::QuotaExceeded { .. } => "Graph's quota of subscriptions is used up.".to_owned(),
-            Self::HeldByAnother => "Another installation holds a subscription for this mailbox.".to_owned(),
+            Self::HeldByAnother => "Another installation or object holds a subscription for this mailbox.".to_owned(),
             Self::LifetimeTooLong { .. } => "Graph does not grant so long a life. Shorten spec.subscription.lifetime.".to_owned(),
-            Self::Rejected { detail } => format!("Graph refuses the subscription: {detail}."),
+            Self::Rejected { detail, .. } => format!("Graph refuses the subscription: {detail}."),
+        };
+        with_request_id(text, self.request_id())
+    }
+
+    /// Graph's id of the request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable(outage) => outage.request_id.as_deref(),
+            Self::EndpointInvalid { request_id }
+            | Self::Refused { request_id, .. }
+            | Self::NoMailbox { request_id }
+            | Self::QuotaExceeded { request_id }
+            | Self::LifetimeTooLong { request_id, .. }
+            | Self::Rejected { request_id, .. } => request_id.as_deref(),
+            Self::HeldByAnother => None,
         }
     }
 }

@@ -42,8 +42,8 @@ pub struct KnownTenant {
     pub roles: Vec<String>,
     /// Whether some mailbox of the tenant was readable lately.
     pub calendars_readable: bool,
-    /// Whether the tenant reports Microsoft as unavailable, which explains what cannot be checked.
-    pub microsoft_unavailable: bool,
+    /// Whether the tenant's own questions get no answer either, which explains what cannot be checked.
+    pub microsoft_silent: bool,
     /// Whether Graph accepts our notification URL, as far as this cloud has shown.
     pub endpoint: EndpointState,
     /// How many mailboxes refer to the tenant: spreads slots.

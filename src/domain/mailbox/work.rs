@@ -1,7 +1,7 @@
 //! Why and when a mailbox is worked on: everything that is coming, computed from the object, what this process
 //! remembers, its tenant and the time. A restart changes nothing, since hardly anything is remembered.
 
-use std::ops::BitOr;
+use std::ops::{BitAnd, BitOr};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,10 +13,14 @@ use super::tenant_view::{KnownTenant, TenantView, TokenState};
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::agenda::Agenda;
-use crate::domain::conditions::{STALL_PATIENCE, agrees, find};
+use crate::domain::conditions::{agrees, find, stalls_at};
 use crate::domain::queue::Class;
 use crate::domain::schedule::slots::Slot;
-use crate::domain::schedule::{ladder, later};
+use crate::domain::schedule::{ladder, later, smear};
+use crate::ids::Kind;
+
+/// Over how long slots that nobody served are spread.
+const CATCHING_UP: Duration = Duration::from_mins(5);
 
 /// How long a new mailbox waits for its tenant's first token before it says that it waits.
 pub const FIRST_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,28 +43,59 @@ pub struct Work {
 }
 
 impl Work {
-    const NONE: Self = Self {
+    /// Nothing but to decide anew.
+    pub const NONE: Self = Self {
         check: false,
         verify: false,
         renew: false,
         renewal_due: false,
     };
-    const CHECK: Self = Self {
+    /// Ask Microsoft everything again.
+    pub const CHECK: Self = Self {
         check: true,
         ..Self::NONE
     };
-    const VERIFY: Self = Self {
+    /// See whether the subscription is still there.
+    pub const VERIFY: Self = Self {
         verify: true,
         ..Self::NONE
     };
-    const RENEW: Self = Self {
+    /// Renew ahead of time.
+    pub const RENEW: Self = Self {
         renew: true,
         ..Self::NONE
     };
-    const RENEWAL_DUE: Self = Self {
+    /// Renew by the calendar.
+    pub const RENEWAL_DUE: Self = Self {
         renewal_due: true,
         ..Self::NONE
     };
+    const ALL: Self = Self {
+        renewal_due: true,
+        ..Self::REPEATED
+    };
+    /// Everything that reads.
+    pub(super) const LOOKS: Self = Self {
+        check: true,
+        verify: true,
+        ..Self::NONE
+    };
+    /// Everything that has to be remembered until it is done: no status tells that it is due.
+    pub(super) const REPEATED: Self = Self {
+        renew: true,
+        ..Self::LOOKS
+    };
+
+    /// What is left of it without the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self {
+            check: self.check && !other.check,
+            verify: self.verify && !other.verify,
+            renew: self.renew && !other.renew,
+            renewal_due: self.renewal_due && !other.renewal_due,
+        }
+    }
 }
 
 impl BitOr for Work {
@@ -76,33 +111,44 @@ impl BitOr for Work {
     }
 }
 
+impl BitAnd for Work {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        self.without(Self::ALL.without(other))
+    }
+}
+
 /// What is coming for the mailbox of a snapshot in which nothing was looked at or changed yet.
 #[must_use]
 pub fn agenda(s: &Snapshot<'_>) -> Agenda<Work> {
     let mut agenda = Agenda::default();
-    wishes(s, &mut agenda);
+    first_words(s, &mut agenda);
     if let Ok(desired) = s.desired
         && !desired.suspended
     {
         tenant_changes(s, &mut agenda);
+        let (kind, generation) = (Kind::WorkspaceMailbox, s.record.generation);
+        if let Some(at) = stalls_at(kind, s.previous(), generation, s.pace) {
+            agenda.add(at, Class::Routine, Work::NONE);
+        }
+        subscription_ends(s, &mut agenda);
         if let Some(tenant) = s.tenant.usable() {
-            retries(s, &mut agenda);
+            asked_for(s, &mut agenda);
             if s.conflict.is_none() {
                 checks_due(s, tenant, &mut agenda);
                 subscription_due(s, tenant, &mut agenda);
             } else if s.progress.current.is_some() {
-                agenda.add(held_back(s), Class::User, Work::NONE);
+                agenda.add(s.memory.changes.held_until(), Class::User, Work::NONE);
             }
         }
     }
-    if let Some(at) = s.memory.stalls_at {
-        agenda.add(at, Class::Routine, Work::NONE);
-    }
+    agenda.hold_until(s.memory.writes.held_until());
     agenda
 }
 
-/// What somebody asked for: a change of the spec, the annotation, a lifecycle event.
-fn wishes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
+/// What is said of a new object or a new spec, and in answer to the annotation.
+fn first_words(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
     let waits_for_token = s
         .tenant
         .known()
@@ -120,16 +166,24 @@ fn wishes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
     if status.conditions.is_empty() {
         agenda.add(at_once, Class::First, Work::CHECK);
     } else if summary_is_outdated(s) {
-        agenda.add(held_back(s), Class::User, Work::NONE);
+        agenda.add(Timestamp::MIN, Class::User, Work::NONE);
     }
-    let wanted = [
-        (s.memory.check_wanted, Work::CHECK),
-        (s.memory.verify_wanted, Work::VERIFY),
-        (s.memory.renew_wanted, Work::RENEW),
+}
+
+/// What a lifecycle event, a sweep or a failed pass left to be done.
+fn asked_for(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
+    let (looks, changes) = (s.memory.looks.held_until(), s.memory.changes.held_until());
+    let asked = [
+        (s.memory.wanted, Class::User),
+        (s.memory.pending, Class::Routine),
     ];
-    if s.tenant.usable().is_some() {
-        for (_, work) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
-            agenda.add(held_back(s), Class::User, work);
+    for (work, class) in asked {
+        let (reads, renewal) = (work & Work::LOOKS, work & Work::RENEW);
+        if reads != Work::NONE {
+            agenda.add(looks, class, reads);
+        }
+        if renewal != Work::NONE {
+            agenda.add(changes, class.min(Class::Renewal), renewal);
         }
     }
 }
@@ -158,7 +212,7 @@ fn tenant_changes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
             &checks::verdict(s, &type_),
             s.record.generation,
         ) {
-            agenda.add(held_back(s), Class::User, Work::NONE);
+            agenda.add(Timestamp::MIN, Class::User, Work::NONE);
         }
     }
     match s.tenant {
@@ -171,33 +225,14 @@ fn tenant_changes(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
             }
         }
         TenantView::NotPermitted(_) if s.record.status.subscription.is_some() => {
-            let refused = find(s.previous(), &ConditionType::TenantNotReady)
-                .filter(|c| c.reason == Reason::ReferenceNotPermitted);
-            if let Some(refused) = refused {
-                let at = later(
-                    refused.last_transition_time.timestamp(),
-                    s.pace.of(STALL_PATIENCE),
-                );
-                agenda.add(at.max(held_back(s)), Class::Routine, Work::NONE);
-            }
+            let at = subscription::plan::reference_is_given_up_from(s).unwrap_or(Timestamp::MIN);
+            agenda.add(
+                at.max(s.memory.changes.held_until()),
+                Class::Routine,
+                Work::NONE,
+            );
         }
         TenantView::NotPermitted(_) | TenantView::Missing(_) | TenantView::Suspended(_) => {}
-    }
-}
-
-/// Now, unless the last pass failed: then not before its backoff ends.
-fn held_back(s: &Snapshot<'_>) -> Timestamp {
-    s.memory.failures.not_before.unwrap_or(Timestamp::MIN)
-}
-
-fn retries(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
-    if let Some(at) = s.memory.failures.not_before {
-        let class = if s.memory.retry.renewal_due {
-            Class::Renewal
-        } else {
-            Class::Routine
-        };
-        agenda.add(at, class, s.memory.retry);
     }
 }
 
@@ -213,12 +248,13 @@ fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>)
     let (Ok(desired), uid) = (s.desired, s.record.uid) else {
         return;
     };
+    let looks = s.memory.looks.held_until();
     let recorded = || CHECKED.iter().filter_map(|type_| find(s.previous(), type_));
     let other_generation = recorded().any(|c| c.observed_generation != Some(s.record.generation));
     let unlooked = recorded().any(is_unlooked);
     let problem = || recorded().find(|c| c.status == ConditionStatus::True);
     if tenant.domains.is_some() && (other_generation || unlooked && problem().is_none()) {
-        agenda.add(held_back(s), Class::User, Work::CHECK);
+        agenda.add(looks, Class::User, Work::CHECK);
     }
     let domain = checks::verdict(s, &ConditionType::DomainMismatch);
     if !agrees(
@@ -227,11 +263,18 @@ fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>)
         &domain,
         s.record.generation,
     ) {
-        agenda.add(held_back(s), Class::User, Work::CHECK);
+        agenda.add(looks, Class::User, Work::CHECK);
     }
     let slot = Slot::new(desired.interval, tenant.uid, uid, tenant.mailboxes);
     let served = s.memory.checked_at;
-    let missed = slot.last_between(served, s.now);
+    // What fell due while nobody led is done spread over some minutes.
+    let catching_up = later(
+        s.memory.first_seen,
+        smear::delay(uid, s.pace.of(CATCHING_UP)),
+    );
+    let missed = slot
+        .last_between(served, s.now)
+        .map(|missed| missed.max(catching_up));
     agenda.add(
         missed.unwrap_or_else(|| slot.next(s.now)),
         Class::Routine,
@@ -247,11 +290,13 @@ fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>)
         let began = tenant
             .recovered_at
             .map_or(began, |recovered| began.max(recovered));
-        agenda.add(
-            ladder::next(began, uid, served, s.pace),
-            Class::Routine,
-            Work::CHECK,
-        );
+        let step = ladder::next(began, uid, served, s.pace);
+        let at = if step > s.now {
+            step
+        } else {
+            step.max(catching_up)
+        };
+        agenda.add(at, Class::Routine, Work::CHECK);
     }
 }
 
@@ -262,37 +307,58 @@ fn is_unlooked(condition: &Condition) -> bool {
 
 fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>) {
     let Ok(desired) = s.desired else { return };
+    let held = s.memory.changes.held_until();
     let named = s.record.status.subscription.as_ref();
     if named.is_some_and(|named| named.owner_uid != s.record.uid) {
         // A copy of an object brought its status along.
-        agenda.add(held_back(s), Class::First, Work::CHECK);
+        agenda.add(held, Class::First, Work::CHECK);
     }
+    let creatable = tenant
+        .endpoint
+        .usable_from()
+        .filter(|_| subscription::plan::could_create(s))
+        .map(|usable| usable.max(held));
     match &s.progress.current {
-        Some(_) if !desired.subscribed => agenda.add(held_back(s), Class::User, Work::NONE),
+        Some(_) if !desired.subscribed => agenda.add(held, Class::User, Work::NONE),
         Some(current) => {
-            if !s.memory.retry.renewal_due {
-                let ours = on_our_clock(s, current.renew_at.timestamp());
-                agenda.add(ours, Class::Renewal, Work::RENEWAL_DUE);
-            }
-            let usable = tenant.endpoint.usable_from();
-            let turn = subscription::plan::replacement_turn(s, current).zip(usable);
-            if let Some((turn, usable)) = turn
-                && subscription::plan::may_create(s)
-            {
-                let at = turn.max(usable).max(held_back(s));
-                agenda.add(at, Class::Renewal, Work::NONE);
+            let ours = on_our_clock(s, current.renew_at.timestamp());
+            agenda.add(ours.max(held), Class::Renewal, Work::RENEWAL_DUE);
+            let turn = subscription::plan::replacement_turn(s, current);
+            if let (Some(turn), Some(creatable)) = (turn, creatable) {
+                agenda.add(turn.max(creatable), Class::Renewal, Work::NONE);
             }
         }
-        None if desired.subscribed => {
-            let waiting = find(s.previous(), &ConditionType::SubscriptionInactive)
-                .is_some_and(|c| c.status == ConditionStatus::True && c.reason == Reason::Pending);
-            let usable = tenant.endpoint.usable_from();
-            if let (true, Some(usable)) = (waiting && subscription::plan::may_create(s), usable) {
-                agenda.add(usable.max(held_back(s)), Class::First, Work::NONE);
+        None if desired.subscribed && waits_for_subscription(s) => {
+            if let Some(creatable) = creatable {
+                agenda.add(creatable, Class::First, Work::NONE);
             }
         }
         None => {}
     }
+}
+
+/// Its end shows, also while nothing can be done about it.
+fn subscription_ends(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
+    let Some(current) = &s.progress.current else {
+        return;
+    };
+    let ends = on_our_clock(s, current.expires_at.timestamp());
+    let type_ = ConditionType::SubscriptionInactive;
+    let verdict = checks::verdict(s, &type_);
+    if ends > s.now || !agrees(s.previous(), &type_, &verdict, s.record.generation) {
+        agenda.add(ends, Class::Routine, Work::NONE);
+    }
+}
+
+/// Whether a subscription is missing for no reason that Graph gave: refusals are repeated by the ladder.
+fn waits_for_subscription(s: &Snapshot<'_>) -> bool {
+    find(s.previous(), &ConditionType::SubscriptionInactive).is_some_and(|c| match c.status {
+        ConditionStatus::True => {
+            matches!(c.reason, Reason::Pending | Reason::Removed | Reason::Lapsed)
+        }
+        ConditionStatus::Unknown => c.reason == Reason::NotYetKnown,
+        ConditionStatus::False => false,
+    })
 }
 
 fn on_our_clock(s: &Snapshot<'_>, graph: Timestamp) -> Timestamp {

@@ -277,6 +277,7 @@ fn microsoft_unavailable(s: &TenantSnapshot<'_>) -> Verdict {
                 OutageKind::LoginUnreachable => Reason::LoginUnreachable,
                 OutageKind::GraphUnreachable => Reason::GraphUnreachable,
                 OutageKind::ServerErrors
+                | OutageKind::Refused
                 | OutageKind::Throttled
                 | OutageKind::NoToken
                 | OutageKind::Withheld

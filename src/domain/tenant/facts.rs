@@ -159,13 +159,6 @@ impl TenantFacts {
                 allowed: Some(limited_to.to_vec()).filter(|domains| !domains.is_empty()),
             })
     }
-
-    /// Whether an outage of Microsoft explains what cannot be checked.
-    #[must_use]
-    pub fn microsoft_unavailable(&self, now: Timestamp, pace: Pace) -> bool {
-        self.outage
-            .is_some_and(|outage| outage.is_established(now, pace))
-    }
 }
 
 /// What a mailbox's pass shows of permissions.

@@ -32,8 +32,6 @@ pub struct TenantMemory {
     pub leftover: Option<TestEvent>,
     /// Which wishes the last pass saw, fulfilled or not.
     pub tried: Option<Tried>,
-    /// When a problem that is not yet stalled will be.
-    pub stalls_at: Option<Timestamp>,
     /// Since when the numbers of mailboxes differ from what the status says.
     pub counts_changed_at: Option<Timestamp>,
 }
@@ -62,7 +60,6 @@ impl TenantMemory {
             retry: Work::default(),
             leftover: None,
             tried: None,
-            stalls_at: None,
             counts_changed_at: None,
         }
     }
@@ -85,9 +82,8 @@ impl TenantMemory {
     }
 
     /// A pass ended, and its status was written or did not differ.
-    pub fn end(&mut self, s: &TenantSnapshot<'_>, stalls_at: Option<Timestamp>) {
+    pub fn end(&mut self, s: &TenantSnapshot<'_>) {
         self.note_tried(s);
-        self.stalls_at = stalls_at;
         self.leftover = leftover(s);
         self.counts_changed_at = None;
         if !s.work.check {

@@ -126,7 +126,7 @@ impl TenantObserved {
             | OutageKind::Throttled
             | OutageKind::NoToken
             | OutageKind::ClusterUnreachable => true,
-            OutageKind::ServerErrors | OutageKind::Withheld => false,
+            OutageKind::ServerErrors | OutageKind::Refused | OutageKind::Withheld => false,
         })
     }
 

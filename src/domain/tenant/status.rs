@@ -1,7 +1,5 @@
 //! The status of a tenant after a pass: conditions, what was found, and the mailboxes summed up.
 
-use jiff::Timestamp;
-
 use super::checks;
 use super::credential::CredentialReading;
 use super::observed::DomainSeen;
@@ -16,18 +14,9 @@ use crate::ids::Kind;
 /// Most domains that `status.domains` shows.
 pub const DOMAINS_LIMIT: usize = 256;
 
-/// A status, and what the caller must remember besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assessed {
-    /// What to write if it differs.
-    pub status: CalendarTenantStatus,
-    /// When a problem that is not yet stalled will be.
-    pub stalls_at: Option<Timestamp>,
-}
-
 /// What the status says after this pass.
 #[must_use]
-pub fn status(s: &TenantSnapshot<'_>) -> Assessed {
+pub fn status(s: &TenantSnapshot<'_>) -> CalendarTenantStatus {
     let before = &s.record.status;
     let subject = Subject {
         kind: Kind::CalendarTenant,
@@ -48,7 +37,7 @@ pub fn status(s: &TenantSnapshot<'_>) -> Assessed {
         before.observed_generation
     };
     let requested_at = s.record.requested_at.clone();
-    let status = CalendarTenantStatus {
+    CalendarTenantStatus {
         observed_generation,
         conditions: assessment.conditions,
         organization: organization(s),
@@ -58,10 +47,6 @@ pub fn status(s: &TenantSnapshot<'_>) -> Assessed {
         mailboxes: Some(counts(s.mailboxes)),
         last_handled_reconcile_at: requested_at
             .or_else(|| before.last_handled_reconcile_at.clone()),
-    };
-    Assessed {
-        status,
-        stalls_at: assessment.stalls_at,
     }
 }
 

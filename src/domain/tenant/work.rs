@@ -16,10 +16,11 @@ use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::{ConditionType, Reason, TENANT};
 use crate::domain::agenda::Agenda;
-use crate::domain::conditions::{agrees, find};
+use crate::domain::conditions::{agrees, find, stalls_at};
 use crate::domain::queue::Class;
 use crate::domain::schedule::slots::Slot;
 use crate::domain::schedule::{ladder, later};
+use crate::ids::Kind;
 
 /// How long the numbers of mailboxes may differ from what the status says, so that many changes are one write.
 pub const COUNTS_DEBOUNCE: Duration = Duration::from_secs(10);
@@ -90,13 +91,14 @@ pub fn agenda(s: &TenantSnapshot<'_>) -> Agenda<Work> {
             problems(s, &mut agenda);
             from_facts(s, &mut agenda);
             credential_ends(s, &mut agenda);
+            let (kind, generation) = (Kind::CalendarTenant, s.record.generation);
+            if let Some(at) = stalls_at(kind, s.previous(), generation, s.pace) {
+                agenda.add(at, Class::Routine, Work::NONE);
+            }
         }
         Ok(_) | Err(_) => at_rest(s, &mut agenda),
     }
     counts_changed(s, &mut agenda);
-    if let Some(at) = s.memory.stalls_at {
-        agenda.add(at, Class::Routine, Work::NONE);
-    }
     agenda
 }
 

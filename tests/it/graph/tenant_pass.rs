@@ -86,7 +86,7 @@ async fn pass(emulator: &Emulator, more: &Value, secret: &str) -> CalendarTenant
         link: &mut Link::default(),
     };
     let observed = observe(&mut edge, &start).await;
-    status(&start.with(&observed)).status
+    status(&start.with(&observed))
 }
 
 fn problems(status: &CalendarTenantStatus) -> Vec<String> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::snapshot::Snapshot;
-use super::{Change, Failure, Gap, Outcome, Progress};
+use super::{Change, Failure, Gap, Granted, Outcome, Progress};
 use crate::api::v1alpha1::mailbox::Subscription;
 use crate::api::vocabulary::Reason;
 use crate::domain::reading::Reading;
@@ -29,62 +29,53 @@ pub fn after(s: &Snapshot<'_>, change: Change, outcome: Outcome) -> Progress {
     match (change, outcome) {
         (
             Change::Create { .. },
-            Outcome::Granted {
+            Outcome::Created {
                 id,
-                granted_at,
-                expires_at,
+                key_id,
+                granted,
             },
         ) => {
-            created(s, &mut progress, id, granted_at, expires_at);
+            created(s, &mut progress, (id, key_id), granted);
         }
-        (
-            Change::Renew { .. },
-            Outcome::Granted {
-                id: _,
-                granted_at,
-                expires_at,
-            },
-        ) => {
+        (Change::Renew { .. }, Outcome::Renewed(granted)) => {
             if let Some(current) = &mut progress.current {
-                current.granted_at = granted_at.into();
-                current.expires_at = expires_at.into();
-                current.renew_at = renewal::due(granted_at, expires_at, s.record.uid).into();
+                current.granted_at = granted.at.into();
+                current.expires_at = granted.until.into();
+                current.renew_at = renewal::due(granted.at, granted.until, s.record.uid).into();
             }
             progress.renewed = true;
             progress.changed = true;
         }
-        (Change::Renew { .. }, Outcome::Gone | Outcome::Duplicate { .. }) => {
+        (Change::Renew { .. }, Outcome::Gone) => {
             progress.lost = Some((loss_instant(s), Reason::Removed));
             progress.current = None;
             progress.changed = true;
         }
-        (
-            Change::Delete { id },
-            Outcome::Gone | Outcome::Granted { .. } | Outcome::Duplicate { .. },
-        ) => {
-            deleted(s, &mut progress, id);
-        }
+        (Change::Delete { id }, Outcome::Gone) => deleted(s, &mut progress, id),
         (Change::Create { .. }, Outcome::Duplicate { ours: Some(id) })
             if !progress.deleted.contains(&id) =>
         {
             // Our own is in the way: make room, then create at once.
             progress.replaced = Some(id);
         }
-        (change @ Change::Create { .. }, Outcome::Duplicate { .. }) => {
+        (change, Outcome::Duplicate { .. }) => {
             progress.failure = Some((change, Failure::HeldByAnother));
         }
         (
             Change::Create { .. } | Change::Renew { .. },
             Outcome::Failed(Failure::LifetimeTooLong {
                 longest: Some(longest),
+                ..
             }),
         ) if progress.longest.is_none() && !longest.is_zero() => {
             progress.longest = Some(longest);
         }
-        (change @ Change::Create { .. }, Outcome::Gone) => {
-            progress.failure = Some((change, Failure::NoMailbox));
-        }
         (change, Outcome::Failed(failure)) => progress.failure = Some((change, failure)),
+        (change, Outcome::Created { .. } | Outcome::Renewed(_) | Outcome::Gone) => {
+            let detail = "Graph's answer does not fit what was asked".to_owned();
+            let request_id = None;
+            progress.failure = Some((change, Failure::Rejected { detail, request_id }));
+        }
     }
     progress
 }
@@ -99,24 +90,22 @@ fn loss_instant(s: &Snapshot<'_>) -> Timestamp {
 fn created(
     s: &Snapshot<'_>,
     progress: &mut Progress,
-    id: SubscriptionId,
-    granted_at: Timestamp,
-    expires_at: Timestamp,
+    (id, key_id): (SubscriptionId, KeyId),
+    granted: Granted,
 ) {
-    let key_id = s.endpoint.keys.last().copied().unwrap_or(KeyId(0));
     let before = progress.current.replace(Subscription {
         id,
         owner_uid: s.record.uid,
         endpoint_hash: s.endpoint.hash.clone(),
         key_id,
-        granted_at: granted_at.into(),
-        expires_at: expires_at.into(),
-        renew_at: renewal::due(granted_at, expires_at, s.record.uid).into(),
+        granted_at: granted.at.into(),
+        expires_at: granted.until.into(),
+        renew_at: renewal::due(granted.at, granted.until, s.record.uid).into(),
     });
     if let Some((from, _)) = progress.lost.take() {
         progress.closed = Some(Some(Gap {
             from,
-            until: granted_at.max(from),
+            until: granted.at.max(from),
         }));
     } else if let Some(before) = before {
         progress.closed = Some(None);

@@ -22,7 +22,8 @@ use crate::ids::SubscriptionId;
 #[must_use]
 pub fn next(s: &Snapshot<'_>) -> Option<Step> {
     let desired = s.desired.as_ref().ok()?;
-    if desired.suspended || s.progress.failure.is_some() {
+    let held = s.memory.changes.held_until() > s.now;
+    if desired.suspended || held || s.progress.failure.is_some() {
         return None;
     }
     let current = s.progress.current.as_ref();
@@ -56,15 +57,21 @@ fn delete(id: &SubscriptionId) -> Step {
 }
 
 fn reference_refused_for_long(s: &Snapshot<'_>) -> bool {
-    find(s.previous(), &ConditionType::TenantNotReady)
-        .filter(|c| c.reason == Reason::ReferenceNotPermitted)
-        .is_some_and(|c| {
-            s.now
-                >= later(
-                    c.last_transition_time.timestamp(),
-                    s.pace.of(STALL_PATIENCE),
-                )
-        })
+    reference_is_given_up_from(s).is_some_and(|at| s.now >= at)
+}
+
+/// From when on a subscription is removed because its tenant does not permit the reference: ten minutes after both the
+/// status and this process have seen it. The status alone does not tell, since only its reason may have changed.
+pub(in crate::domain::mailbox) fn reference_is_given_up_from(
+    s: &Snapshot<'_>,
+) -> Option<Timestamp> {
+    let shown = find(s.previous(), &ConditionType::TenantNotReady)
+        .filter(|c| c.reason == Reason::ReferenceNotPermitted)?;
+    let since = s
+        .memory
+        .not_permitted_since?
+        .max(shown.last_transition_time.timestamp());
+    Some(later(since, s.pace.of(STALL_PATIENCE)))
 }
 
 /// One of ours for this object that the status does not name: its `clientState` cannot be read back, so it is
@@ -92,24 +99,22 @@ fn keep(
     if moved && is_inherited(s, current) && current.owner_uid == s.record.uid {
         return Some(delete(&current.id));
     }
-    let due = s.graph_now >= current.renew_at.timestamp() && s.work.renewal_due;
-    let renewal = (s.work.renew || due) && !s.progress.renewed;
+    let due = s.work.renewal_due && s.graph_now >= current.renew_at.timestamp();
+    let renewal = (due || s.work.renew) && !s.progress.renewed;
     // Neither a check nor a replacement that failed stands between a subscription and its renewal.
-    let failed_before = s.memory.failures.tries > 0;
+    let failed_before = s.memory.changes.tries > 0;
     if must_replace(s, current)
         && !(renewal && failed_before)
         && let Some(step) = create(s, desired, tenant)
     {
         return Some(step);
     }
-    if renewal {
-        let life = life(s, desired, tenant);
-        return Some(Step::Change(Change::Renew {
+    renewal.then(|| {
+        Step::Change(Change::Renew {
             id: current.id.clone(),
-            life,
-        }));
-    }
-    None
+            life: life(s, desired, tenant),
+        })
+    })
 }
 
 /// Whether the subscription was there before this pass.
@@ -156,7 +161,7 @@ pub(in crate::domain::mailbox) fn replacement_turn(
 }
 
 fn create(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant) -> Option<Step> {
-    if s.endpoint.keys.is_empty() || tenant.endpoint != EndpointState::Usable || !may_create(s) {
+    if tenant.endpoint != EndpointState::Usable || !could_create(s) {
         return None;
     }
     let mailbox = s.identity()?.id;
@@ -168,11 +173,24 @@ fn create(s: &Snapshot<'_>, desired: &MailboxDesired, tenant: &KnownTenant) -> O
     Some(Step::Change(Change::Create { mailbox, life }))
 }
 
+/// Whether a subscription may be created as soon as the notification URL is usable.
+///
+/// Only the first one of a mailbox waits for the checks: one that is replaced, or comes after one that was lost, keeps
+/// alive what was there.
+pub(in crate::domain::mailbox) fn could_create(s: &Snapshot<'_>) -> bool {
+    let possible = !s.endpoint.keys.is_empty() && s.conflict.is_none() && s.identity().is_some();
+    possible && (!is_first(s) || checks_passed(s))
+}
+
+fn is_first(s: &Snapshot<'_>) -> bool {
+    let had_one = s.progress.current.is_some() || s.progress.lost.is_some();
+    let known = s.record.status.mailbox.as_ref().map(|known| &known.id);
+    let same = s.identity().as_ref().map(|identity| &identity.id) == known;
+    !(had_one && same)
+}
+
 /// Whether every other blocking condition is known to be False, as far as this pass and the status say.
-pub(in crate::domain::mailbox) fn may_create(s: &Snapshot<'_>) -> bool {
-    if s.conflict.is_some() {
-        return false;
-    }
+fn checks_passed(s: &Snapshot<'_>) -> bool {
     MAILBOX
         .iter()
         .filter(|meta| meta.blocks_ready && *meta.type_ != ConditionType::SubscriptionInactive)

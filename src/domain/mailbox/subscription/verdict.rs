@@ -47,7 +47,6 @@ fn what_comes_first(s: &Snapshot<'_>) -> Option<Verdict> {
         match status {
             ConditionStatus::True => return Some(Verdict::blocked(meta.type_)),
             ConditionStatus::Unknown if reason == Reason::NotYetKnown => {
-                // Keep without a previous verdict is what was never looked at.
                 unknown = Some(Verdict::Keep);
             }
             ConditionStatus::Unknown | ConditionStatus::False => {}
@@ -73,6 +72,7 @@ fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
                     current.expires_at
                 ),
             ),
+            None if renewal_had_failed(s, current) => Verdict::Keep,
             Some(_) | None => Verdict::pass(Reason::SubscriptionActive),
         };
     }
@@ -84,41 +84,68 @@ fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
     Verdict::Problem(Reason::Lapsed, message)
 }
 
-fn missing_verdict(s: &Snapshot<'_>) -> Verdict {
-    let lost = s.progress.lost.as_ref().map(|(_, reason)| reason.clone());
-    match &s.progress.failure {
-        Some((_, Failure::Unavailable(_))) | None => match lost {
-            Some(reason) => Verdict::Problem(reason, "The subscription is gone; a new one is being created.".to_owned()),
-            None => pending(s),
-        },
-        Some((_, Failure::QuotaExceeded { request_id })) => {
-            let message = "Graph's quota of subscriptions for this mailbox is used up. Remove subscriptions of other applications.".to_owned();
-            Verdict::Problem(Reason::QuotaExceeded, with_request_id(message, request_id.as_deref()))
-        }
-        Some((_, Failure::HeldByAnother)) => Verdict::Problem(
-            Reason::HeldByAnother,
-            "Another installation holds a subscription for this mailbox with the same application. Use one app registration for each installation.".to_owned(),
-        ),
-        Some((_, failure)) => Verdict::Problem(Reason::CreateFailed, failure.sentence()),
-    }
+/// Whether the status says that this very life could not be extended, and nobody tried again since.
+fn renewal_had_failed(s: &Snapshot<'_>, current: &Subscription) -> bool {
+    let named = s.record.status.subscription.as_ref();
+    let same =
+        named.is_some_and(|named| named.id == current.id && named.granted_at == current.granted_at);
+    same && find(s.previous(), &ConditionType::SubscriptionInactive)
+        .is_some_and(|c| c.status == ConditionStatus::True && c.reason == Reason::RenewFailed)
 }
 
-/// Nothing failed and nothing exists: it waits for something.
-fn pending(s: &Snapshot<'_>) -> Verdict {
-    let previous = find(s.previous(), &ConditionType::SubscriptionInactive);
-    let message = match s.tenant.known().map(|tenant| tenant.endpoint) {
-        Some(EndpointState::LeftToAnother { until: _ }) => {
-            "Graph does not accept the notification URL; another mailbox is trying it again."
+fn missing_verdict(s: &Snapshot<'_>) -> Verdict {
+    let (reason, message) = match &s.progress.failure {
+        None | Some((_, Failure::Unavailable(_) | Failure::EndpointInvalid { .. })) => {
+            return waiting(s);
         }
-        Some(EndpointState::NotListening) => "The notification receiver does not listen yet.",
-        Some(EndpointState::Usable) | None => "The subscription is about to be created.",
+        Some((_, failure @ Failure::QuotaExceeded { .. })) => {
+            let message = "Graph's quota of subscriptions for this mailbox is used up. Remove subscriptions of other applications.".to_owned();
+            (Reason::QuotaExceeded, with_request_id(message, failure.request_id()))
+        }
+        Some((_, Failure::HeldByAnother)) => (
+            Reason::HeldByAnother,
+            "Another installation or object holds a subscription for this mailbox with the same application. Use one app registration for each installation, and one WorkspaceMailbox for each mailbox.".to_owned(),
+        ),
+        Some((_, failure)) => (Reason::CreateFailed, failure.sentence()),
     };
-    match previous {
-        Some(c) if c.status == ConditionStatus::True && c.reason != Reason::Pending => {
-            Verdict::Keep
-        }
-        Some(_) | None => Verdict::Problem(Reason::Pending, message.to_owned()),
+    Verdict::Problem(reason, message)
+}
+
+/// There is none, and Graph has not refused one in this pass: what it said before stands, else it is waited for.
+fn waiting(s: &Snapshot<'_>) -> Verdict {
+    let refused_before = find(s.previous(), &ConditionType::SubscriptionInactive)
+        .filter(|c| c.status == ConditionStatus::True)
+        .is_some_and(|c| {
+            matches!(
+                c.reason,
+                Reason::CreateFailed | Reason::QuotaExceeded | Reason::HeldByAnother
+            )
+        });
+    if refused_before {
+        return Verdict::Keep;
     }
+    let endpoint = s.tenant.known().map(|tenant| tenant.endpoint);
+    let message = match (&s.progress.failure, endpoint) {
+        (Some((_, failure @ Failure::EndpointInvalid { .. })), _) => failure.sentence(),
+        (_, Some(EndpointState::LeftToAnother { until: _ })) => {
+            "Graph does not accept the notification URL; another mailbox is trying it again."
+                .to_owned()
+        }
+        (_, Some(EndpointState::NotListening)) => {
+            "The notification receiver does not listen yet.".to_owned()
+        }
+        (_, Some(EndpointState::Usable) | None) if s.progress.lost.is_some() => {
+            "The subscription is gone; a new one is being created.".to_owned()
+        }
+        (_, Some(EndpointState::Usable) | None) => {
+            "The subscription is about to be created.".to_owned()
+        }
+    };
+    let reason = match &s.progress.lost {
+        Some((_, reason)) => reason.clone(),
+        None => Reason::Pending,
+    };
+    Verdict::Problem(reason, message)
 }
 
 /// What a refused subscription says about authorization.

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use super::super::desired::MailboxDesired;
 use super::super::look::{self, Look, Observed, Person};
 use super::super::snapshot::Snapshot;
-use super::super::subscription::{self, Change, Endpoint, Failure, Outcome, Progress, Step};
+use super::super::subscription::{
+    self, Change, Endpoint, Failure, Granted, Outcome, Progress, Step,
+};
 use super::super::tenant_view::{
     AcceptedDomains, EndpointState, KnownTenant, TenantView, TokenState,
 };
@@ -55,6 +57,8 @@ pub(super) struct World {
     pub(super) graph: Graph,
     pub(super) now: Timestamp,
     pub(super) writes: usize,
+    /// The API server takes no status.
+    pub(super) cluster_refuses: bool,
     /// Passes that made the tenant look.
     pub(super) suspicions: usize,
 }
@@ -71,11 +75,7 @@ pub(super) fn person(address: &str) -> Person {
 }
 
 pub(super) fn outage() -> Outage {
-    Outage {
-        kind: OutageKind::GraphUnreachable,
-        detail: "Graph does not answer.".to_owned(),
-        retry_after: None,
-    }
+    Outage::of(OutageKind::GraphUnreachable)
 }
 
 pub(super) fn absent() -> Absence {
@@ -139,6 +139,7 @@ impl World {
             },
             now,
             writes: 0,
+            cluster_refuses: false,
             suspicions: 0,
         }
     }
@@ -213,7 +214,7 @@ impl World {
     pub(super) fn next(&self) -> Option<Timestamp> {
         let (observed, progress) = (
             Observed::default(),
-            Progress::starting(self.record.uid, &self.record.status),
+            Progress::starting(&self.record, &self.memory),
         );
         self.with(Work::default(), (&observed, &progress), |s| {
             agenda(s).next(self.now)
@@ -225,13 +226,14 @@ impl World {
     pub(super) fn pass(&mut self) -> bool {
         let (mut observed, mut progress) = (
             Observed::default(),
-            Progress::starting(self.record.uid, &self.record.status),
+            Progress::starting(&self.record, &self.memory),
         );
         let Some(work) = self.with(Work::default(), (&observed, &progress), |s| {
             agenda(s).due(self.now)
         }) else {
             return false;
         };
+        memory::begin(&mut self.memory, work);
         while let Some(look) = self.with(work, (&observed, &progress), look::next) {
             self.look(look, &mut observed);
         }
@@ -251,17 +253,14 @@ impl World {
         }
         let suspicion = self.with(work, (&observed, &progress), memory::is_tenants_affair);
         self.suspicions += usize::from(suspicion);
-        let assessed = self.with(work, (&observed, &progress), status::status);
-        self.memory = self.with(work, (&observed, &progress), |s| {
-            memory::after(s, assessed.stalls_at)
-        });
-        (
-            self.memory.check_wanted,
-            self.memory.verify_wanted,
-            self.memory.renew_wanted,
-        ) = (false, false, false);
-        if assessed.status != self.record.status {
-            self.record.status = assessed.status;
+        let decided = self.with(work, (&observed, &progress), status::status);
+        if decided != self.record.status && self.cluster_refuses {
+            self.memory = self.with(work, (&observed, &progress), memory::unwritten);
+            return true;
+        }
+        self.memory = self.with(work, (&observed, &progress), memory::after);
+        if decided != self.record.status {
+            self.record.status = decided;
             self.writes += 1;
         }
         true
@@ -323,6 +322,7 @@ impl World {
             Change::Create { life, .. } | Change::Renew { life, .. } if *life > graph.longest => {
                 Outcome::Failed(Failure::LifetimeTooLong {
                     longest: Some(graph.longest),
+                    request_id: None,
                 })
             }
             Change::Create { life, .. } => {
@@ -336,20 +336,22 @@ impl World {
                 graph
                     .subscriptions
                     .insert(id.clone(), (later(now, *life), true));
-                Outcome::Granted {
+                Outcome::Created {
                     id,
-                    granted_at: now,
-                    expires_at: later(now, *life),
+                    key_id: *self.endpoint.keys.last().unwrap(),
+                    granted: Granted {
+                        at: now,
+                        until: later(now, *life),
+                    },
                 }
             }
             Change::Renew { id, life } => match graph.subscriptions.get_mut(id) {
                 Some((ends, _)) => {
                     *ends = later(now, *life);
-                    Outcome::Granted {
-                        id: id.clone(),
-                        granted_at: now,
-                        expires_at: later(now, *life),
-                    }
+                    Outcome::Renewed(Granted {
+                        at: now,
+                        until: later(now, *life),
+                    })
                 }
                 None => Outcome::Gone,
             },
@@ -380,7 +382,7 @@ fn tenant() -> KnownTenant {
         recovered_at: None,
         roles: vec!["Calendars.Read".to_owned()],
         calendars_readable: false,
-        microsoft_unavailable: false,
+        microsoft_silent: false,
         endpoint: EndpointState::Usable,
         mailboxes: 1,
     }

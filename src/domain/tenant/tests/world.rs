@@ -57,11 +57,7 @@ impl Answer {
 }
 
 pub(super) fn outage(kind: OutageKind) -> Outage {
-    Outage {
-        kind,
-        detail: "connection cut".to_owned(),
-        retry_after: None,
-    }
+    Outage::of(kind)
 }
 
 /// Microsoft 365 and the cluster, as one tenant sees them.
@@ -233,9 +229,9 @@ impl World {
             let Some(look) = looks::next(&snapshot) else {
                 let assessed = status::status(&snapshot);
                 self.facts.learn(&snapshot);
-                self.memory.end(&snapshot, assessed.stalls_at);
-                let written = assessed.status != self.record.status;
-                self.record.status = assessed.status;
+                self.memory.end(&snapshot);
+                let written = assessed != self.record.status;
+                self.record.status = assessed;
                 return written;
             };
             assert!(self.looks.len() < 20, "looks without end: {:?}", self.looks);
