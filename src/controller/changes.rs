@@ -355,7 +355,7 @@ impl World {
             .as_ref()
             .filter(|s| s.owner_uid == record.uid);
         if let Some(current) = current {
-            self.plan_removal(current.id.clone(), tenant_of(record), now);
+            self.plan_removal(current.id.clone(), (tenant_of(record), record.uid), now);
         }
     }
 }

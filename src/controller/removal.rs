@@ -36,6 +36,8 @@ const SETTLING: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct Removal {
     pub(super) tenant: ObjectKey,
+    /// The object that is gone: decides where its tries lie among those of others.
+    pub(super) object: Uid,
     pub(super) since: Timestamp,
     pub(super) tries: u32,
 }
@@ -180,10 +182,16 @@ impl World {
     }
 
     /// The subscription of an object that is gone is to be removed.
-    pub(super) fn plan_removal(&mut self, id: SubscriptionId, tenant: ObjectKey, now: Timestamp) {
+    pub(super) fn plan_removal(
+        &mut self,
+        id: SubscriptionId,
+        (tenant, object): (ObjectKey, Uid),
+        now: Timestamp,
+    ) {
         let lane = Lane::Cleanup(tenant.clone());
         self.removals.entry(id.clone()).or_insert(Removal {
             tenant,
+            object,
             since: now,
             tries: 0,
         });
@@ -242,11 +250,7 @@ pub(super) fn next_removal(
     now: Timestamp,
 ) -> Option<(Timestamp, Class)> {
     let removal = world.removals.get(id)?;
-    let jitter = world
-        .tenants
-        .get(&removal.tenant)
-        .map_or(Uid::from_bytes([0; 16]), |_| Uid::from_bytes([1; 16]));
-    let wait = backoff::transient(removal.tries.max(1), jitter, context.settings.pace);
+    let wait = backoff::transient(removal.tries.max(1), removal.object, context.settings.pace);
     Some((later(now, wait), Class::Routine))
 }
 
@@ -418,4 +422,25 @@ async fn remove_strays(
         }
     }
     removed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, room, start, tenant};
+    use super::*;
+
+    #[tokio::test]
+    async fn removals_that_fail_together_come_back_apart() {
+        let stage = Stage::new();
+        let context = stage.context();
+        let mut world = context.world();
+        let due = |world: &mut World, number: u8| {
+            let id = SubscriptionId::new(format!("subscription-{number}"));
+            let left_by = (tenant(1).key, room(number).uid);
+            world.plan_removal(id.clone(), left_by, start());
+            next_removal(world, &context, &id, start()).unwrap().0
+        };
+        let all: BTreeSet<Timestamp> = (1..=9).map(|number| due(&mut world, number)).collect();
+        assert_eq!(all.len(), 9);
+    }
 }

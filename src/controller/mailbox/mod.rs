@@ -230,7 +230,8 @@ impl<'a> Pass<'a> {
             && let (Some(named), Ok(desired)) = (named, self.start.entry.desired.as_ref())
         {
             // It was deleted right after the write. The watch has said so already, and knew only what was named before.
-            world.plan_removal(named.id, desired.tenant.clone(), now);
+            let left_by = (desired.tenant.clone(), named.owner_uid);
+            world.plan_removal(named.id, left_by, now);
             self.context.changed.notify_one();
         }
         if let Ok(desired) = self.start.entry.desired.as_ref() {
@@ -286,9 +287,8 @@ impl<'a> Pass<'a> {
             return;
         };
         let now = self.context.clock.now();
-        self.context
-            .world()
-            .plan_removal(id, desired.tenant.clone(), now);
+        let left_by = (desired.tenant.clone(), self.start.entry.record.uid);
+        self.context.world().plan_removal(id, left_by, now);
         self.context.changed.notify_one();
     }
 }
