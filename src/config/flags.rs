@@ -140,6 +140,28 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// The same, with the default where an empty value was given: a chart cannot leave a variable out.
+    #[must_use]
+    pub fn filled(&self) -> Self {
+        let mut flags = self.clone();
+        let defaults = Self::for_defaults("");
+        for (value, default) in [
+            (&mut flags.receiver_listen, defaults.receiver_listen),
+            (&mut flags.admin_listen, defaults.admin_listen),
+            (&mut flags.leader_elect, defaults.leader_elect),
+            (&mut flags.observe_only, defaults.observe_only),
+            (&mut flags.concurrency, defaults.concurrency),
+            (&mut flags.metrics_detail, defaults.metrics_detail),
+            (&mut flags.log_format, defaults.log_format),
+            (&mut flags.log_filter, defaults.log_filter),
+        ] {
+            if value.trim().is_empty() {
+                *value = default;
+            }
+        }
+        flags
+    }
+
     /// What `run` gets when only the notification URL is given, without looking at the environment.
     #[must_use]
     pub fn for_defaults(notification_url: &str) -> Self {

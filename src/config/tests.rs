@@ -26,6 +26,34 @@ fn certificate() -> String {
 }
 
 #[test]
+fn an_empty_value_means_not_set() {
+    let empty = config(&[
+        GOOD,
+        "--receiver-listen=",
+        "--admin-listen=",
+        "--namespace=",
+        "--allowed-endpoint=",
+        "--leader-elect=",
+        "--lease-namespace=",
+        "--lease-name=",
+        "--key-secret=",
+        "--observe-only=",
+        "--take-over-from=",
+        "--rehearsal-pace=",
+        "--concurrency=",
+        "--metrics-detail= ",
+        "--ca-file=",
+        "--log-format=",
+        "--log-filter=",
+    ]);
+    let unset = config(&[GOOD]);
+    assert_eq!(
+        format!("{:?}", empty.unwrap()),
+        format!("{:?}", unset.unwrap())
+    );
+}
+
+#[test]
 fn one_flag_is_enough_and_the_rest_has_sensible_defaults() {
     let config = config(&[GOOD]).unwrap();
     assert_eq!(

@@ -29,7 +29,7 @@ impl Config {
     /// All problems together.
     pub fn new(flags: &Flags, own_namespace: &str) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let found = Self::collect(flags, own_namespace, &mut problems);
+        let found = Self::collect(&flags.filled(), own_namespace, &mut problems);
         match found {
             Some(config) if problems.is_empty() => Ok(config),
             Some(_) | None => Err(Problems(problems)),
