@@ -22,7 +22,7 @@ pub struct Metrics {
     pub graph_requests: IntCounterVec,
     /// Duration of calls. Labels: `operation`, `outcome` (`ok`, `error`).
     pub graph_request_seconds: HistogramVec,
-    /// Seconds that calls waited because Graph said so. Label: `tenant`.
+    /// Seconds for which Graph asked calls to wait. Label: `tenant`.
     pub graph_throttled_seconds: prometheus::CounterVec,
     /// Subscription operations that succeeded or failed. Labels: `operation`, `tenant`.
     pub subscription_operations: IntCounterVec,
@@ -72,7 +72,7 @@ impl Metrics {
             graph_throttled_seconds: float_counters(
                 on,
                 "graph_throttled_seconds_total",
-                "Seconds that calls waited because Graph asked for it.",
+                "Seconds for which Graph asked calls to wait, each once however many calls it concerned.",
                 &["tenant"],
             )?,
             subscription_operations: counters(

@@ -72,7 +72,11 @@ impl Admission {
         if let Ok(answer) = &outcome
             && let Some((throttler, wait)) = hold(answer)
         {
-            call.shared.holds.put(&call, throttler, wait);
+            let grown = call.shared.holds.put(&call, throttler, wait);
+            self.metrics
+                .graph_throttled_seconds
+                .with_label_values(&[&*call.label])
+                .inc_by(grown.as_secs_f64());
         }
         outcome
     }
@@ -110,10 +114,6 @@ impl Admission {
                 return Err(later(wait));
             }
             sleep(wait).await;
-            self.metrics
-                .graph_throttled_seconds
-                .with_label_values(&[&*call.label])
-                .inc_by(wait.as_secs_f64());
         }
         Ok(())
     }

@@ -69,8 +69,9 @@ pub(super) struct Holds {
 }
 
 impl Holds {
-    /// Nothing like `call` before `wait` has passed. A longer hold stays.
-    pub(super) fn put(&self, call: &Call, throttler: Throttler, wait: Duration) {
+    /// Nothing like `call` before `wait` has passed. A longer hold stays. Returns by how much the wait grew: what many
+    /// calls are told at once is one wait.
+    pub(super) fn put(&self, call: &Call, throttler: Throttler, wait: Duration) -> Duration {
         let group = match throttler {
             Throttler::Mailbox => Group::Outlook,
             Throttler::Service => Group::of(call.operation),
@@ -79,8 +80,10 @@ impl Holds {
         let until = now + wait;
         let mut holds = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         holds.retain(|_, until| *until > now);
-        let held = holds.entry(key(group, call)).or_insert(until);
+        let held = holds.entry(key(group, call)).or_insert(now);
+        let grown = until.saturating_duration_since(*held);
         *held = until.max(*held);
+        grown
     }
 
     /// How long `call` has to wait, if at all.

@@ -50,6 +50,11 @@ async fn a_long_wait_is_handed_to_the_caller_and_kept_for_the_next() {
     let told = tenant.get_user("x").await.unwrap_err();
     let retry_after = Duration::from_mins(5);
     assert_eq!(told.class, ErrorClass::Throttled { retry_after });
+    let throttled = world
+        .metrics
+        .graph_throttled_seconds
+        .with_label_values(&["calendars/contoso"]);
+    assert!((throttled.get() - 300.0).abs() < 0.1, "{throttled:?}");
 
     sleep(Duration::from_secs(100)).await;
     let withheld = tenant.get_user("y").await.unwrap_err();
