@@ -14,6 +14,7 @@ use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason, conditions_of};
 use crate::config::MetricsDetail;
 use crate::domain::conditions::find;
+use crate::domain::mailbox::desired::MailboxDesired;
 use crate::domain::queue::Class;
 use crate::domain::schedule::renewal;
 use crate::domain::store::MailboxEntry;
@@ -138,8 +139,10 @@ fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &m
             if let Some(ends) = state.facts.credential_expires_at {
                 series.set(&CREDENTIAL_EXPIRY, &[&tenant], seconds(ends));
             }
-            let age = [tenant.as_str(), Kind::CalendarTenant.as_str()];
-            series.set(&OLDEST_CHECK_AGE, &age, since(state.memory.checked_at, now));
+            if !entry.suspended {
+                let age = [tenant.as_str(), Kind::CalendarTenant.as_str()];
+                series.set(&OLDEST_CHECK_AGE, &age, since(state.memory.checked_at, now));
+            }
         }
         let slack = renewals(world, &record.key);
         if let Some(slack) = renewal::slack(now, slack, RENEWAL_TIME) {
@@ -147,16 +150,15 @@ fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &m
         }
     }
     for entry in world.store.mailboxes() {
-        let tenant = super::changes::tenant_of(&entry.record).to_string();
+        let referred = super::changes::tenant_of(&entry.record);
+        let tenant = referred.to_string();
         let object = (Kind::WorkspaceMailbox, &entry.record.key, tenant.as_str());
         describe_conditions(object, &entry.record.status.conditions, detail, series);
         describe_subscription(entry, &tenant, now, series);
-        if !entry
-            .desired
-            .as_ref()
-            .as_ref()
-            .is_ok_and(|desired| desired.suspended)
-        {
+        let resting = |desired: &MailboxDesired| desired.suspended;
+        let tenant_rests = world.store.tenant(&referred).is_some_and(|t| t.suspended);
+        // What rests is not looked at, and nobody waits for it.
+        if !tenant_rests && !entry.desired.as_ref().as_ref().is_ok_and(resting) {
             let unchecked = -since(entry.memory.checked_at, now);
             series.least(
                 &OLDEST_CHECK_AGE,
@@ -273,8 +275,28 @@ fn number(count: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::{Stage, room, tenant};
     use super::*;
     use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn what_rests_does_not_count_as_unchecked() {
+        let ages = |suspend: bool| {
+            let stage = Stage::new();
+            let context = stage.context();
+            let mut record = tenant(1);
+            record.spec.suspend = suspend;
+            context.tenant_present(&record);
+            context.mailbox_present(&room(2));
+            stage.around.labels.follow(Some(context));
+            let labels = stage.around.labels.clone();
+            let families = WorldCollector::new(labels, MetricsDetail::Object).collect();
+            let name = OLDEST_CHECK_AGE.full_name();
+            families.iter().any(|family| family.name() == name)
+        };
+        assert!(ages(false));
+        assert!(!ages(true));
+    }
 
     #[test]
     fn every_family_can_be_registered_beside_the_counters() {
