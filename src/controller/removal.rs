@@ -407,7 +407,7 @@ async fn remove_strays(
         match gateway.delete_subscription(&id).await {
             Ok(()) => {
                 removed = Passed::Changed;
-                let labels = ["removeStray", &tenant.to_string()];
+                let labels = ["deleteSubscription", &tenant.to_string()];
                 context
                     .metrics
                     .subscription_operations
