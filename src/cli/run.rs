@@ -30,7 +30,9 @@ use crate::ids::Uid;
 use crate::keys::Keys;
 use crate::leader::{self, Candidate, Elector, Leadership};
 use crate::metrics::Metrics;
-use crate::notification::receiver::{IdentitySlot, ReceiverState, TenantLabels, router};
+use crate::notification::receiver::{
+    IdentitySlot, ReceiverState, TenantLabel, TenantLabels, router,
+};
 use crate::notification::server::{DRAIN, Listening, Server, Socket};
 use crate::notification::wake::{self, WakeQueue};
 use crate::telemetry;
@@ -252,7 +254,7 @@ fn as_flag(mut listening: watch::Receiver<Listening>) -> watch::Receiver<bool> {
 struct KnownTenants(Labels);
 
 impl TenantLabels for KnownTenants {
-    fn label(&self, uid: &Uid) -> Option<Arc<str>> {
+    fn label(&self, uid: &Uid) -> TenantLabel {
         self.0.tenant(uid)
     }
 }

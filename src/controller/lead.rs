@@ -131,8 +131,6 @@ pub async fn lead(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Broken> {
     let context = context(settings, &around);
-    around.labels.follow(Some(context.clone()));
-    let forget = Forget(around.labels.clone());
     let mut tasks = JoinSet::new();
     let (synced, mut all_synced) = mpsc::channel(1);
     let watches = watches::start(&context, &mut tasks, &synced);
@@ -146,6 +144,9 @@ pub async fn lead(
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
         broken = broken(&mut tasks) => return Err(broken),
     }
+    // Not before: what is not known yet must not count as unknown.
+    around.labels.follow(Some(context.clone()));
+    let forget = Forget(around.labels.clone());
     // Known before the first pass, so that its status need not say that a subscription is about to be created.
     note_identity(&context, around.identity.borrow().clone());
     tasks.spawn(follow_identity(context.clone(), around.identity.clone()));

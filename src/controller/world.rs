@@ -36,6 +36,7 @@ use crate::domain::tenant::memory::TenantMemory;
 use crate::graph::gateway::{Gateway, TenantGateway};
 use crate::ids::{ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
+use crate::notification::receiver::TenantLabel;
 
 /// So many subscriptions a second are replaced because the endpoint or the keys changed.
 const REPLACEMENTS_PER_SECOND: u32 = 5;
@@ -381,20 +382,29 @@ impl Labels {
 }
 
 impl Labels {
-    /// `namespace/name` of the CalendarTenant of the mailbox with this UID, if it is known.
+    /// The CalendarTenant of the mailbox with this UID, as far as this process follows the cluster's objects.
     #[must_use]
-    pub fn tenant(&self, uid: &Uid) -> Option<Arc<str>> {
-        let context = self.followed()?;
+    pub fn tenant(&self, uid: &Uid) -> TenantLabel {
+        let Some(context) = self.followed() else {
+            return TenantLabel::Unnamed;
+        };
         let world = context.world();
-        let entry = world.store.mailbox(world.store.key_of(*uid)?)?;
-        let desired = entry.desired.as_ref().as_ref().ok()?;
-        Some(desired.tenant.to_string().into())
+        let key = world.store.key_of(*uid);
+        let Some(entry) = key.and_then(|key| world.store.mailbox(key)) else {
+            return TenantLabel::NoObject;
+        };
+        match entry.desired.as_ref() {
+            Ok(desired) if world.store.tenant(&desired.tenant).is_some() => {
+                TenantLabel::Named(desired.tenant.to_string().into())
+            }
+            Ok(_) | Err(_) => TenantLabel::Unnamed,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::stage::{Stage, start, tenant};
+    use super::super::stage::{Stage, room, start, tenant};
     use super::*;
 
     #[tokio::test]
@@ -407,5 +417,23 @@ mod tests {
         assert_eq!(context.metrics.reconcile_panics.get(), 1);
         let due = Some((start(), Class::User));
         assert_eq!(context.contained(&item, start(), || due), due);
+    }
+
+    #[tokio::test]
+    async fn a_notification_is_unknown_only_to_whoever_follows_the_objects() {
+        let stage = Stage::new();
+        let labels = stage.around.labels.clone();
+        let (known, other) = (room(2).uid, room(3).uid);
+        assert_eq!(labels.tenant(&known), TenantLabel::Unnamed);
+        let context = stage.context();
+        context.mailbox_present(&room(2));
+        labels.follow(Some(context.clone()));
+        assert_eq!(labels.tenant(&known), TenantLabel::Unnamed, "no tenant");
+        context.tenant_present(&tenant(1));
+        assert_eq!(
+            labels.tenant(&known),
+            TenantLabel::Named("calendars/contoso".into())
+        );
+        assert_eq!(labels.tenant(&other), TenantLabel::NoObject);
     }
 }

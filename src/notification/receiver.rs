@@ -42,8 +42,19 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Finds the metric label of the tenant of an object.
 pub trait TenantLabels: Send + Sync + fmt::Debug {
-    /// `namespace/name` of its CalendarTenant; `None` for an object that is not known (any more, or yet).
-    fn label(&self, uid: &Uid) -> Option<Arc<str>>;
+    /// Of the object with this UID.
+    fn label(&self, uid: &Uid) -> TenantLabel;
+}
+
+/// Which tenant a notification counts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantLabel {
+    /// `namespace/name` of the CalendarTenant.
+    Named(Arc<str>),
+    /// Nobody can say: this process does not lead, or the tenant is gone.
+    Unnamed,
+    /// There is no such object (any more, or yet).
+    NoObject,
 }
 
 /// Installation and keys; empty until they are loaded, exchanged when a key is added.
@@ -184,16 +195,23 @@ impl ReceiverState {
         if !is_genuine(identity, target, &item) {
             return self.count("forged", None);
         }
-        let tenant = self.labels.label(&target.uid);
-        match &tenant {
-            Some(tenant) => {
-                self.count("accepted", Some(tenant));
+        let tenant = match self.labels.label(&target.uid) {
+            TenantLabel::Named(tenant) => {
+                self.count("accepted", Some(&tenant));
                 let seconds = self.clock.now().as_second();
                 let last = &self.metrics.last_notification;
-                last.with_label_values(&[tenant]).set(seconds);
+                last.with_label_values(&[&*tenant]).set(seconds);
+                Some(tenant)
             }
-            None => self.count("unknown", None),
-        }
+            TenantLabel::Unnamed => {
+                self.count("accepted", None);
+                None
+            }
+            TenantLabel::NoObject => {
+                self.count("unknown", None);
+                None
+            }
+        };
         match target.kind {
             TargetKind::Change => {}
             TargetKind::Lifecycle => self.wake(target.uid, item, tenant.as_deref()),

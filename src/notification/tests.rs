@@ -5,7 +5,9 @@ use axum::http::{Request, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::receiver::{BODY_LIMIT, IdentitySlot, ReceiverState, TOKEN_LIMIT, TenantLabels, router};
+use super::receiver::{
+    BODY_LIMIT, IdentitySlot, ReceiverState, TOKEN_LIMIT, TenantLabel, TenantLabels, router,
+};
 use super::wake::{LifecycleEvent, Wake, WakeQueue};
 use crate::clock::Clock;
 use crate::domain::identity::{Identity, KeyRing, NotificationUrls};
@@ -21,9 +23,20 @@ const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
 struct KnownRoom;
 
 impl TenantLabels for KnownRoom {
-    fn label(&self, uid: &Uid) -> Option<Arc<str>> {
-        (*uid == room()).then(|| Arc::from("rooms/contoso"))
+    fn label(&self, uid: &Uid) -> TenantLabel {
+        if *uid == room() {
+            TenantLabel::Named("rooms/contoso".into())
+        } else if *uid == orphan() {
+            TenantLabel::Unnamed
+        } else {
+            TenantLabel::NoObject
+        }
     }
+}
+
+/// An object whose tenant nobody can name.
+fn orphan() -> Uid {
+    Uid::from_bytes([6; 16])
 }
 
 fn room() -> Uid {
@@ -270,6 +283,16 @@ async fn every_item_is_verified_and_a_forged_one_is_answered_like_any_other() {
     assert_eq!(receiver.counted("forged", ""), 7);
     assert_eq!(receiver.counted("accepted", "rooms/contoso"), 1);
     assert_eq!(receiver.wakes.drain().len(), 1);
+}
+
+#[tokio::test]
+async fn a_genuine_notification_is_accepted_also_where_no_tenant_is_known() {
+    let receiver = Receiver::new();
+    let path = receiver.change_path(orphan());
+    let item = receiver.item(orphan());
+    assert_eq!(receiver.notify(&path, &[item]).await, 202);
+    assert_eq!(receiver.counted("accepted", ""), 1);
+    assert_eq!(receiver.counted("unknown", ""), 0);
 }
 
 #[tokio::test]
