@@ -1,6 +1,7 @@
 //! Reads of the cluster beside the watches.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
@@ -16,6 +17,17 @@ use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// Objects in one page of a list.
 const PAGE: u32 = 500;
+
+/// How long the API server may take to answer. kube repeats refused requests by itself, which this bounds too.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
+
+/// What the API server answers, or that it does not in time.
+pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    match tokio::time::timeout(ANSWER_TIME, call).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
+    }
+}
 
 /// Why the cluster could not be read.
 #[derive(Debug, Error)]
@@ -52,7 +64,7 @@ pub(super) async fn mailbox(
         &key.namespace,
         &resource(Kind::WorkspaceMailbox),
     );
-    let object = api.get_opt(&key.name).await.map_err(refused)?;
+    let object = in_time(api.get_opt(&key.name)).await.map_err(refused)?;
     object
         .map(objects::mailbox)
         .transpose()
@@ -92,7 +104,7 @@ async fn add_named(
 ) -> kube::Result<()> {
     let mut parameters = ListParams::default().limit(PAGE);
     loop {
-        let page = api.list(&parameters).await?;
+        let page = in_time(api.list(&parameters)).await?;
         named.extend(page.items.iter().filter_map(subscription_of));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => parameters = ListParams::default().limit(PAGE).continue_token(&token),
@@ -105,7 +117,11 @@ async fn add_named(
 pub(super) async fn is_gone(client: &Client, namespace: &str, error: &kube::Error) -> bool {
     let refused = matches!(error, kube::Error::Api(status) if status.code == 403);
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    refused && matches!(namespaces.get_metadata_opt(namespace).await, Ok(None))
+    refused
+        && matches!(
+            in_time(namespaces.get_metadata_opt(namespace)).await,
+            Ok(None)
+        )
 }
 
 fn subscription_of(object: &DynamicObject) -> Option<SubscriptionId> {
@@ -114,4 +130,21 @@ fn subscription_of(object: &DynamicObject) -> Option<SubscriptionId> {
         .pointer("/status/subscription/id")?
         .as_str()
         .map(SubscriptionId::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, room};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_does_not_answer_is_not_waited_for_long() {
+        let stage = Stage::with_cluster(|_| None);
+        let asked = tokio::time::Instant::now();
+        let read = mailbox(&stage.around.client, &room(1).key).await;
+        assert!(read.is_err());
+        assert!(asked.elapsed() <= ANSWER_TIME + Duration::from_secs(1));
+        let named = named_subscriptions(&stage.around.client, &Scope::All).await;
+        assert!(named.is_err());
+    }
 }

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::pem::Pem;
 
 use crate::api::v1alpha1::{CLIENT_ID_ANNOTATION, CREDENTIAL_LABEL};
+use crate::controller::cluster::in_time;
 use crate::controller::translate::cloud;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::tenant::credential::{CredentialProblem, CredentialReading};
@@ -113,8 +114,7 @@ async fn offered_secret(
 ) -> Result<SecretObject, Unresolved> {
     let secrets: Api<SecretObject> = Api::namespaced(cluster.clone(), &desired.namespace);
     let secret = name.to_owned();
-    let Some(object) = secrets
-        .get_opt(name)
+    let Some(object) = in_time(secrets.get_opt(name))
         .await
         .map_err(|error| unanswered(&error))?
     else {
@@ -142,8 +142,7 @@ async fn offered_account(
 ) -> Result<(), Unresolved> {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.clone(), &desired.namespace);
     let service_account = name.to_owned();
-    let Some(account) = accounts
-        .get_metadata_opt(name)
+    let Some(account) = in_time(accounts.get_metadata_opt(name))
         .await
         .map_err(|error| unanswered(&error))?
     else {
@@ -278,11 +277,12 @@ impl AssertionSource for ServiceAccountTokens {
                 },
                 ..TokenRequest::default()
             };
-            let answer = self
+            let parameters = PostParams::default();
+            let call = self
                 .accounts
-                .create_token_request(&self.name, &PostParams::default(), &request)
-                .await;
-            match answer {
+                .create_token_request(&self.name, &parameters, &request);
+            // Everybody who needs the token waits for this.
+            match in_time(call).await {
                 Ok(TokenRequest {
                     status: Some(status),
                     ..

@@ -264,3 +264,27 @@ fn another_credential_has_another_fingerprint() {
         "parts do not run together"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_answer_keeps_nobody_waiting_for_the_token() {
+    let service = tower::service_fn(|_: Request<Body>| {
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let silent = kube::Client::new(service, "calendars");
+    let source = ServiceAccountTokens {
+        accounts: Api::namespaced(silent.clone(), "calendars"),
+        name: "operator".to_owned(),
+        audience: "api://AzureADTokenExchange",
+    };
+    assert_eq!(
+        source.assertion().await.unwrap_err(),
+        "the API server does not answer"
+    );
+    for credential in [
+        json!({"clientSecret": {"secretRef": {"name": "graph"}}}),
+        json!({"workloadIdentity": {"serviceAccountName": "operator"}}),
+    ] {
+        let read = resolve(&silent, &desired(&credential), at("2026-11-24T08:00:00Z")).await;
+        assert!(matches!(read, Err(Unresolved::Unavailable(_))));
+    }
+}
