@@ -108,7 +108,23 @@ fn text_is_attribute(line: &str) -> bool {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
+    let named = ["/tests.rs", "_tests.rs"];
+    path.contains("/tests/")
+        || named.iter().any(|end| path.ends_with(end))
+        || is_declared_for_tests(path)
+}
+
+/// Whether the module above compiles this file for tests only.
+fn is_declared_for_tests(path: &str) -> bool {
+    let Some((folder, name)) = path.trim_end_matches(".rs").rsplit_once('/') else {
+        return false;
+    };
+    let declaration = format!("#[cfg(test)]\nmod {name};");
+    let above = [format!("{folder}/mod.rs"), format!("{folder}.rs")];
+    operator_sources()
+        .iter()
+        .filter(|known| above.contains(known))
+        .any(|known| read(known).contains(&declaration))
 }
 
 fn operator_sources() -> Vec<String> {
