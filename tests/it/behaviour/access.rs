@@ -306,6 +306,7 @@ async fn a_service_account_that_is_offered_gets_a_token_from_the_real_api_server
         "Unauthorized=True/ServiceAccountNotOffered",
     )
     .await;
+    assert_eq!(bed.emulator.journal(0), []);
 
     // Offered in the cluster, but unknown to Entra.
     apply(&bed, &[account(Some(CLIENT))]).await;
