@@ -192,9 +192,9 @@ impl Keys {
         }
     }
 
-    /// Minutes since the epoch: a key that is made anew never has the number of one that was lost.
+    /// Seconds since the epoch: a key that is made anew never has the number of one that was lost.
     fn new_number(&self) -> KeyId {
-        KeyId(u32::try_from(self.clock.now().as_second() / 60).unwrap_or(u32::MAX))
+        KeyId(u32::try_from(self.clock.now().as_second()).unwrap_or(u32::MAX))
     }
 
     async fn create(&self, ring: &KeyRing) -> Result<(), KeysError> {

@@ -201,7 +201,7 @@ pub struct Subscription {
     /// Hash of the notification URL's base and of this installation.
     pub endpoint_hash: String,
     /// Number of the key that signed its clientState.
-    #[schemars(with = "i32")]
+    #[schemars(with = "i64")]
     pub key_id: KeyId,
     /// When its present life was granted, on Graph's clock.
     pub granted_at: Time,
