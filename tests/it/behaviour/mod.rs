@@ -8,6 +8,7 @@ mod copies;
 mod crashes;
 mod credentials;
 mod deletion;
+mod endpoints;
 mod neighbour;
 mod notifications;
 mod patience;
