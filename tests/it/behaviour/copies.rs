@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use graph_emulator::{FaultRule, Faults, Operation};
 use kube::api::DeleteParams;
-use serde_json::Value;
 use testbed::audit::{AuditEntry, AuditMark};
 use testbed::objects::Kind;
 use testbed::operator::OperatorProcess;
@@ -12,7 +11,7 @@ use testbed::testbed::Testbed;
 
 use super::neighbour::{NOBODY, Neighbour, installation};
 use super::scene::{
-    DEADLINE, SECRET, SOON, SWEEPING, apply, contoso, contoso_with, good, mailbox_is,
+    DEADLINE, SECRET, SOON, SWEEPING, apply, contoso, contoso_with, each_has_one, good, mailbox_is,
     nothing_panicked, room, rooms, secret, start, state, tenant, world,
 };
 
@@ -38,29 +37,6 @@ async fn leads(bed: &Testbed, operator: &OperatorProcess, deadline: Duration) {
 async fn is_leading(operator: &OperatorProcess) -> bool {
     let metrics = operator.metrics().await.unwrap();
     metrics.sum("hybridcalendar_leader", &[]) == Some(1.0)
-}
-
-/// Waits until all rooms are ready, each by the one subscription that Graph has for it.
-async fn each_has_one(bed: &Testbed, rooms: &[Value]) {
-    bed.wait_until("each room has its subscription", DEADLINE, async || {
-        let mut named = Vec::new();
-        for room in rooms {
-            let name = room["metadata"]["name"].as_str().unwrap();
-            let room = bed.get_mailbox(name).await.unwrap();
-            named.push(room["status"]["subscription"]["id"].clone());
-        }
-        let mut ids: Vec<Value> = bed
-            .emulator
-            .subscriptions()
-            .into_iter()
-            .map(|s| s.id.into())
-            .collect();
-        named.sort_by_key(Value::to_string);
-        ids.sort_by_key(Value::to_string);
-        named == ids
-    })
-    .await
-    .unwrap();
 }
 
 /// What the copy wrote into the cluster since a mark, but for the Lease.
@@ -109,7 +85,7 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
     let mark = bed.control_plane.audit_mark().await.unwrap();
     let copy = copy(&bed).await;
     apply(&bed, &all[..2]).await;
-    each_has_one(&bed, &all[..2]).await;
+    each_has_one(&bed, &all[..2], 0).await;
     assert_eq!(written_by_the_copy(&bed, mark).await, []);
 
     bed.operator.terminate().await.unwrap();
@@ -133,7 +109,7 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
     .unwrap();
     copy.pause().unwrap();
     leads(&bed, &bed.operator, DEADLINE).await;
-    each_has_one(&bed, &all).await;
+    each_has_one(&bed, &all, 0).await;
 
     let mark = bed.control_plane.audit_mark().await.unwrap();
     let seen = bed.emulator.journal(0).last().unwrap().seq;
@@ -151,7 +127,7 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
     let mut calls = bed.emulator.journal(seen);
     calls.retain(|call| is_write(&call.operation));
     assert_eq!(calls, []);
-    each_has_one(&bed, &all).await;
+    each_has_one(&bed, &all, 0).await;
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use testbed::testbed::Testbed;
 
 use super::neighbour::Neighbour;
 use super::scene::{
-    DEADLINE, SECRET, all_ready, apply, contoso, contoso_with, good, mailbox_is, nothing_panicked,
-    rooms, secret, start, status_writes, tenant, with, world,
+    DEADLINE, SECRET, all_ready, apply, contoso, contoso_with, each_has_one, good, mailbox_is,
+    named, nothing_panicked, rooms, secret, start, status_writes, tenant, with, world,
 };
 
 const ROOM: &str = "room-a@contoso.example";
@@ -141,6 +141,53 @@ async fn a_crash_between_the_two_calls_of_a_replacement_leaves_exactly_one_subsc
     assert!(after.notification_url.starts_with("http://localhost:"));
     let room = mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
     assert_eq!(room["status"]["subscription"]["id"], after.id.as_str());
+    nothing_panicked(&bed).await;
+}
+
+/// Graph is slow enough that passes are met at every step.
+fn slow() -> Faults {
+    let slow = |operation| FaultRule {
+        operation,
+        delay: Some(Duration::from_millis(150)),
+        delay_after: Some(Duration::from_millis(150)),
+        ..FaultRule::default()
+    };
+    let operations = [
+        Operation::FindUsers,
+        Operation::GetCalendar,
+        Operation::GetPlace,
+        Operation::CreateSubscription,
+        Operation::DeleteSubscription,
+    ];
+    Faults {
+        rules: operations.map(slow).to_vec(),
+        ..Faults::default()
+    }
+}
+
+#[tokio::test]
+async fn crashes_in_the_middle_of_many_activations_leave_each_room_exactly_one_subscription() {
+    let owner = [secret("credential", SECRET), tenant("contoso")];
+    let mut bed = start(&contoso_with(60), &owner).await;
+    let neighbour = Neighbour::of(&bed.emulator, ROOM).await;
+    let rooms = rooms(60);
+    bed.emulator.set_faults(slow());
+    apply(&bed, &rooms).await;
+    for share in [5, 25] {
+        bed.wait_until("some rooms are activated", DEADLINE, async || {
+            let named = named(&bed, &rooms).await;
+            named.iter().filter(|id| **id != Value::Null).count() >= share
+        })
+        .await
+        .unwrap();
+        bed.operator.kill();
+        let named = named(&bed, &rooms).await;
+        assert!(named.contains(&Value::Null), "it was killed too late");
+        bed.operator.restart().await.unwrap();
+    }
+    each_has_one(&bed, &rooms, 2).await;
+    assert_eq!(neighbour.others(&bed.emulator).len(), 60);
+    all_ready(&bed, 60).await;
     nothing_panicked(&bed).await;
 }
 

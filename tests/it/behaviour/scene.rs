@@ -1,5 +1,6 @@
 //! What the behaviour tests have in common: an organization, manifests for it, and ways to look at what became of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use graph_emulator::{FaultRule, Faults, JournalEntry, SubscriptionView, World};
@@ -340,6 +341,38 @@ pub(super) async fn all_ready(bed: &Testbed, count: u32) {
             tenant["status"]["mailboxes"]["summary"] == format!("{count}/{count}").as_str()
         },
     )
+    .await
+    .unwrap();
+}
+
+/// The subscriptions that the statuses of these rooms name, in the order of the rooms.
+pub(super) async fn named(bed: &Testbed, rooms: &[Value]) -> Vec<Value> {
+    let all = objects::list(&bed.client, Kind::Mailbox, &bed.namespace).await;
+    let ids: BTreeMap<String, Value> = all
+        .unwrap()
+        .iter()
+        .map(|room| {
+            let name = room["metadata"]["name"].as_str().unwrap().to_owned();
+            (name, room["status"]["subscription"]["id"].clone())
+        })
+        .collect();
+    let of = |room: &Value| ids.get(room["metadata"]["name"].as_str().unwrap()).cloned();
+    let rooms = rooms.iter();
+    rooms.map(|room| of(room).unwrap_or_default()).collect()
+}
+
+/// Waits until each room's status names the one subscription that Graph has for it, and Graph has no others than
+/// these and so many of somebody else's.
+pub(super) async fn each_has_one(bed: &Testbed, rooms: &[Value], foreign: usize) {
+    bed.wait_until("each room has its subscription", DEADLINE, async || {
+        let named = named(bed, rooms).await;
+        let all = bed.emulator.subscriptions();
+        let of = |id: &Value| all.iter().find(|subscription| *id == *subscription.id);
+        let ones = rooms.iter().zip(&named).filter(|(room, id)| {
+            of(id).is_some_and(|subscription| room["spec"]["address"] == *subscription.mailbox)
+        });
+        ones.count() == rooms.len() && all.len() == rooms.len() + foreign
+    })
     .await
     .unwrap();
 }
