@@ -8,13 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 use tokio::time::Instant;
+
+/// By so much clocks drift apart between two readings, or are slewed.
+const SMALL_STEP: Duration = Duration::from_secs(2);
 
 /// A source of wall-clock time. Cheap to clone; clones agree.
 #[derive(Clone, Debug)]
 pub struct Clock {
     anchor: Arc<Mutex<Anchor>>,
     source: Source,
+    /// By how much the machine's clock was set in all.
+    set_by: watch::Sender<SignedDuration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +56,7 @@ impl Clock {
         Self {
             anchor: Arc::new(Mutex::new(anchor)),
             source,
+            set_by: watch::Sender::default(),
         }
     }
 
@@ -69,14 +76,29 @@ impl Clock {
     pub fn reread(&self) {
         match self.source {
             Source::Held => {}
-            Source::System => {
-                let anchor = Anchor {
-                    wall: system_time(),
-                    instant: Instant::now(),
-                };
-                *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = anchor;
-            }
+            Source::System => self.set(system_time()),
         }
+    }
+
+    /// From now on it is `wall`. A small difference is what clocks have; a greater one is told to those who wait for
+    /// an instant.
+    pub(crate) fn set(&self, wall: Timestamp) {
+        let step = wall.duration_since(self.now());
+        let anchor = Anchor {
+            wall,
+            instant: Instant::now(),
+        };
+        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = anchor;
+        if step.unsigned_abs() > SMALL_STEP {
+            self.set_by
+                .send_modify(|total| *total = total.saturating_add(step));
+        }
+    }
+
+    /// By how much the clock was set in all, whenever that happens.
+    #[must_use]
+    pub fn set_by(&self) -> watch::Receiver<SignedDuration> {
+        self.set_by.subscribe()
     }
 }
 
@@ -102,5 +124,17 @@ mod tests {
         sleep(Duration::from_secs(90)).await;
         clock.reread();
         assert_eq!(clock.now(), start + SignedDuration::from_secs(90));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_clock_is_told_and_drift_is_not() {
+        let start: Timestamp = "2026-11-24T08:00:00Z".parse().unwrap();
+        let clock = Clock::starting_at(start);
+        let set_by = clock.set_by();
+        clock.set(start + SignedDuration::from_secs(1));
+        assert!(!set_by.has_changed().unwrap());
+        clock.set(start - SignedDuration::from_hours(1));
+        assert_eq!(clock.now(), start - SignedDuration::from_hours(1));
+        assert_eq!(*set_by.borrow(), SignedDuration::from_secs(-3601));
     }
 }

@@ -152,6 +152,7 @@ pub async fn lead(
     tasks.spawn(follow_identity(context.clone(), around.identity.clone()));
     tasks.spawn(follow_wakes(context.clone(), around.wakes.clone()));
     tasks.spawn(follow_receiver(context.clone()));
+    tasks.spawn(follow_clock(context.clone()));
     tasks.spawn(tell_used_keys(context.clone(), around.used_keys.clone()));
     tracing::info!(
         mailboxes = context.world().store.mailboxes().count(),
@@ -225,6 +226,22 @@ async fn follow_wakes(context: Context, wakes: WakeQueue) {
     }
 }
 
+/// A clock that was set forward makes things due, at once; one that was set back would make them late.
+async fn follow_clock(context: Context) {
+    let mut set_by = context.clock.set_by();
+    let mut known = *set_by.borrow_and_update();
+    while set_by.changed().await.is_ok() {
+        let total = *set_by.borrow_and_update();
+        let step = total.saturating_sub(known);
+        known = total;
+        tracing::warn!(seconds = step.as_secs_f64(), "the machine's clock was set");
+        if step.is_negative() {
+            context.world().set_back(step.unsigned_abs());
+        }
+        context.changed.notify_one();
+    }
+}
+
 async fn follow_receiver(context: Context) {
     let mut listening = context.settings.listening.clone();
     while listening.changed().await.is_ok() {
@@ -290,5 +307,34 @@ mod tests {
         };
         let (ended, ()) = tokio::join!(leading, stopping);
         assert_eq!(ended, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_by_a_day_delays_nothing() {
+        use super::super::stage::{room, start, tenant};
+        use crate::domain::schedule::{earlier, later};
+
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        context.mailbox_present(&room(2));
+        let wait = Duration::from_mins(5);
+        {
+            let mut world = context.world();
+            let entry = world.store.mailbox_mut(&room(2).key).unwrap();
+            entry.memory.looks.not_before = Some(later(start(), wait));
+        }
+        let due = context.world().queue.next_due().unwrap();
+        let following = tokio::spawn(follow_clock(context.clone()));
+        // It listens before the clock is set.
+        tokio::task::yield_now().await;
+        let day = Duration::from_hours(24);
+        context.clock.set(earlier(start(), day));
+        tokio::task::yield_now().await;
+        let world = context.world();
+        assert_eq!(world.queue.next_due(), Some(earlier(due, day)));
+        let memory = &world.store.mailbox(&room(2).key).unwrap().memory;
+        let held = earlier(later(start(), wait), day);
+        assert_eq!(memory.looks.held_until(), held);
+        following.abort();
     }
 }

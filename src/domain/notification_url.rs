@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::mailbox::tenant_view::EndpointState;
-use super::schedule::{between, later};
+use super::schedule::{between, earlier, later};
 use crate::ids::Uid;
 
 /// So many refusals in a row make a verdict: a single one may be a hiccup of the network.
@@ -136,6 +136,16 @@ impl EndpointVerdicts {
             }
         }
         released
+    }
+
+    /// The clock was set back by so much.
+    pub fn set_back(&mut self, by: Duration) {
+        for said in self.clouds.values_mut() {
+            match said {
+                Said::Refused(refused) => refused.probe_by = earlier(refused.probe_by, by),
+                Said::Accepted => {}
+            }
+        }
     }
 
     /// What a cloud said last.

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::schedule::earlier;
+
 use lane::{Lane, Wish};
 
 /// After waiting this long while it is due, work rises one class; again after as long.
@@ -233,6 +235,33 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
                 let tenant = tenant.clone();
                 self.objects.remove(key);
                 self.withdraw(&tenant, key);
+            }
+        }
+    }
+
+    /// The clock was set back by so much: what waits for an instant would come as much too late. It comes by the new
+    /// clock when it would have come by the old one, or earlier than needed, which costs a look.
+    pub fn set_back(&mut self, by: Duration) {
+        let waiting: Vec<(K, T, Wish)> = self
+            .lanes
+            .iter()
+            .flat_map(|(tenant, lane)| {
+                let of_lane = lane.waiting();
+                of_lane.map(|(key, wish)| (key.clone(), tenant.clone(), *wish))
+            })
+            .collect();
+        for (key, tenant, wish) in waiting {
+            self.remove(&key);
+            self.wake(key, tenant, earlier(wish.due, by), wish.class);
+        }
+        for place in self.objects.values_mut() {
+            match place {
+                Place::InFlight(flight) => {
+                    if let Some(again) = &mut flight.again {
+                        again.due = earlier(again.due, by);
+                    }
+                }
+                Place::Waiting(_) => {}
             }
         }
     }

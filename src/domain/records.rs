@@ -1,11 +1,14 @@
 //! What the store keeps of each object: just what decisions use, and the object's own memory.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
 use crate::api::vocabulary::Reason;
 use crate::domain::mailbox::work::Work;
+use crate::domain::schedule::earlier;
 use crate::ids::{ObjectKey, Uid};
 
 /// A Kubernetes object as far as decisions use it.
@@ -72,6 +75,12 @@ pub struct Failures {
 }
 
 impl Failures {
+    /// The clock was set back by so much.
+    pub fn set_back(&mut self, by: Duration) {
+        self.since = self.since.map(|at| earlier(at, by));
+        self.not_before = self.not_before.map(|at| earlier(at, by));
+    }
+
     /// One more, at `now`; not to be tried again before `not_before`.
     #[must_use]
     pub fn and_another(self, now: Timestamp, not_before: Timestamp) -> Self {
@@ -104,6 +113,30 @@ impl Memory {
             listing_after: None,
             lost: None,
             not_permitted_since: None,
+        }
+    }
+
+    /// The clock was set back by so much: what this process noted by the old one moves along.
+    pub fn set_back(&mut self, by: Duration) {
+        let Self {
+            checked_at,
+            wanted: _,
+            pending: _,
+            looks,
+            changes,
+            writes,
+            first_seen,
+            listing_after,
+            lost: _,
+            not_permitted_since,
+        } = self;
+        *checked_at = earlier(*checked_at, by);
+        *first_seen = earlier(*first_seen, by);
+        for failures in [looks, changes, writes] {
+            failures.set_back(by);
+        }
+        for at in [listing_after, not_permitted_since] {
+            *at = at.map(|at| earlier(at, by));
         }
     }
 

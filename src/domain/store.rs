@@ -232,6 +232,11 @@ impl Store {
         self.mailboxes.get_mut(key)
     }
 
+    /// All mailboxes, to remember something about them.
+    pub fn mailboxes_mut(&mut self) -> impl Iterator<Item = &mut MailboxEntry> {
+        self.mailboxes.values_mut()
+    }
+
     /// The name of the mailbox with a UID.
     #[must_use]
     pub fn key_of(&self, uid: Uid) -> Option<&ObjectKey> {

@@ -250,6 +250,11 @@ impl<K: Clone + Ord> Lane<K> {
     }
 
     /// What its objects wait for.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&K, &Wish)> {
+        self.waiting.iter().map(|(key, entry)| (key, &entry.wish))
+    }
+
+    /// What waits, without saying for whom.
     pub(super) fn wishes(&self) -> impl Iterator<Item = &Wish> {
         self.waiting.values().map(|entry| &entry.wish)
     }

@@ -19,6 +19,12 @@ pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// `at - by`, or the first instant there is.
+#[must_use]
+pub fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
 /// From `earlier` to `later`; zero when they are the other way round.
 #[must_use]
 pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {

@@ -1,5 +1,7 @@
 //! What this process remembers about a tenant besides its facts. Losing it costs nothing but a little time.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::looks::TestEvent;
@@ -7,7 +9,7 @@ use super::snapshot::TenantSnapshot;
 use super::work::Work;
 use crate::domain::reading::{OutageKind, Reading};
 use crate::domain::records::Failures;
-use crate::domain::schedule::{backoff, later};
+use crate::domain::schedule::{backoff, earlier, later};
 
 /// One tenant, as this process remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,21 @@ impl TenantMemory {
             tried: None,
             counts_changed_at: None,
         }
+    }
+
+    /// The clock was set back by so much: what this process noted by the old one moves along.
+    pub fn set_back(&mut self, by: Duration) {
+        for at in [
+            &mut self.first_seen,
+            &mut self.checked_at,
+            &mut self.tested_at,
+        ] {
+            *at = earlier(*at, by);
+        }
+        for at in [&mut self.looked_at, &mut self.counts_changed_at] {
+            *at = at.map(|at| earlier(at, by));
+        }
+        self.failures.set_back(by);
     }
 
     /// The Secret with the credential appeared, changed or is offered no longer.
