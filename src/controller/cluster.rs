@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::objects::{self, Malformed};
 use super::status::resource;
 use crate::config::Scope;
-use crate::domain::records::MailboxRecord;
+use crate::domain::records::{MailboxRecord, TenantRecord};
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// Objects in one page of a list.
@@ -59,14 +59,27 @@ pub(super) async fn mailbox(
     client: &Client,
     key: &ObjectKey,
 ) -> Result<Option<MailboxRecord>, ReadError> {
-    let api: Api<DynamicObject> = Api::namespaced_with(
-        client.clone(),
-        &key.namespace,
-        &resource(Kind::WorkspaceMailbox),
-    );
+    read(client, (Kind::WorkspaceMailbox, key), objects::mailbox).await
+}
+
+/// A tenant as it is now; `None` when there is none of this name.
+pub(super) async fn tenant(
+    client: &Client,
+    key: &ObjectKey,
+) -> Result<Option<TenantRecord>, ReadError> {
+    read(client, (Kind::CalendarTenant, key), objects::tenant).await
+}
+
+async fn read<R>(
+    client: &Client,
+    (kind, key): (Kind, &ObjectKey),
+    read: fn(DynamicObject) -> Result<R, Malformed>,
+) -> Result<Option<R>, ReadError> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), &key.namespace, &resource(kind));
     let object = in_time(api.get_opt(&key.name)).await.map_err(refused)?;
     object
-        .map(objects::mailbox)
+        .map(read)
         .transpose()
         .map_err(|source| ReadError::Malformed { source })
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use observe::{Edge, Link};
 
+use super::cluster::{self, ReadError};
 use super::mailbox::Passed;
 use super::status::{WriteError, Written};
 use super::world::Context;
+use crate::api::v1alpha1::tenant::CalendarTenantStatus;
 use crate::domain::announce::announcements;
 use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::records::TenantRecord;
@@ -20,6 +22,9 @@ use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
 use crate::domain::tenant::status::status;
 use crate::domain::tenant::work::Work;
 use crate::ids::{Kind, ObjectKey};
+
+/// So often a status is decided anew because the object changed meanwhile.
+const WRITE_ATTEMPTS: usize = 4;
 
 /// One pass, as far as it has come.
 struct Pass<'a> {
@@ -111,42 +116,64 @@ impl<'a> Pass<'a> {
         world.publish_facts(self.context, &self.record.key, now);
     }
 
-    async fn finish(self) -> Passed {
-        let decided = status(&self.snapshot());
-        if decided == self.record.status {
-            self.remember();
-            return Passed::Unchanged;
-        }
-        match self
-            .context
-            .statuses
-            .write_tenant(&self.record, &decided)
-            .await
-        {
-            Ok(Written::Done(written)) => {
-                let before = &self.record.status.conditions;
-                let news = announcements(Kind::CalendarTenant, before, &decided.conditions);
-                self.context
-                    .publisher
-                    .publish(Kind::CalendarTenant, &self.record, news);
+    async fn finish(mut self) -> Passed {
+        for _ in 0..WRITE_ATTEMPTS {
+            let decided = status(&self.snapshot());
+            if decided == self.record.status {
                 self.remember();
-                self.context.tenant_written(&written);
-                Passed::Changed
+                return Passed::Unchanged;
             }
-            Ok(Written::Gone) => Passed::Unchanged,
-            // The watch brings what changed, and the pass is due again.
-            Ok(Written::Conflict) => {
-                self.fail();
-                Passed::Failed
-            }
-            // The next leader does it all again.
-            Err(WriteError::NotLeading) => Passed::Failed,
-            Err(error) => {
-                tracing::warn!(tenant = %self.record.key, %error, "the status could not be written; it is tried again");
-                self.fail();
-                Passed::Failed
+            let statuses = &self.context.statuses;
+            match statuses.write_tenant(&self.record, &decided).await {
+                Ok(Written::Done(written)) => {
+                    self.announce(&decided);
+                    self.remember();
+                    self.context.tenant_written(&written);
+                    return Passed::Changed;
+                }
+                Ok(Written::Gone) => return Passed::Unchanged,
+                Ok(Written::Conflict) => match self.reload().await {
+                    Ok(true) => {}
+                    Ok(false) => return Passed::Unchanged,
+                    Err(error) => return self.unwritten(&error),
+                },
+                // The next leader does it all again.
+                Err(WriteError::NotLeading) => return Passed::Failed,
+                Err(error) => return self.unwritten(&error),
             }
         }
+        self.fail();
+        Passed::Failed
+    }
+
+    /// The object changed under us: decides anew for its present version, if it is still the same object.
+    async fn reload(&mut self) -> Result<bool, ReadError> {
+        let fresh = cluster::tenant(&self.context.client, &self.record.key).await?;
+        let Some(fresh) = fresh.filter(|fresh| fresh.uid == self.record.uid) else {
+            return Ok(false);
+        };
+        // What was decided was decided for the spec at the beginning; a newer one is due right after.
+        self.record = Arc::new(TenantRecord {
+            generation: self.record.generation,
+            spec: self.record.spec.clone(),
+            requested_at: self.record.requested_at.clone(),
+            ..fresh
+        });
+        Ok(true)
+    }
+
+    fn announce(&self, decided: &CalendarTenantStatus) {
+        let before = &self.record.status.conditions;
+        let news = announcements(Kind::CalendarTenant, before, &decided.conditions);
+        self.context
+            .publisher
+            .publish(Kind::CalendarTenant, &self.record, news);
+    }
+
+    fn unwritten(&self, error: &dyn std::error::Error) -> Passed {
+        tracing::warn!(tenant = %self.record.key, %error, "the status could not be written; it is tried again");
+        self.fail();
+        Passed::Failed
     }
 
     fn remember(&self) {
@@ -162,5 +189,61 @@ impl<'a> Pass<'a> {
         if let Some(state) = world.tenant_state_mut(&self.record) {
             change(&mut state.memory);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Request, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::super::stage::{Stage, tenant};
+    use super::*;
+
+    /// The tenant, edited by somebody just now, and then left alone; its Secret is not there.
+    fn edited(request: &Request<Body>) -> Option<(StatusCode, Value)> {
+        let record = tenant(1);
+        let mut object = json!({
+            "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "CalendarTenant",
+            "metadata": {
+                "name": &*record.key.name, "namespace": &*record.key.namespace, "uid": record.uid,
+                "generation": 1, "resourceVersion": "2", "creationTimestamp": "2026-11-24T08:00:00Z",
+            },
+            "spec": record.spec,
+        });
+        let refused = |code: u16, reason: &str| {
+            let body = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "no", "reason": reason, "code": code,
+            });
+            (StatusCode::from_u16(code).unwrap(), body)
+        };
+        let path = request.uri().path();
+        if path.contains("/events") {
+            return None;
+        }
+        Some(if path.contains("/secrets/") {
+            refused(404, "NotFound")
+        } else if request.method() != Method::PATCH {
+            (StatusCode::OK, object)
+        } else if WRITES.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            refused(409, "Conflict")
+        } else {
+            object["metadata"]["resourceVersion"] = "3".into();
+            (StatusCode::OK, object)
+        })
+    }
+
+    static WRITES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_was_edited_during_its_pass_gets_its_status_all_the_same() {
+        let context = Stage::with_cluster(edited).context();
+        context.tenant_present(&tenant(1));
+        assert_eq!(pass(&context, &tenant(1).key).await, Passed::Changed);
+        let world = context.world();
+        let failures = world.tenants[&tenant(1).key].memory.failures;
+        assert_eq!(failures.tries, 0, "an edit is no failure");
     }
 }
