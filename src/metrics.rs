@@ -3,6 +3,10 @@
 //! Gauges that describe the world (ready, conditions, subscriptions …) are not here: they are computed from
 //! the store when somebody scrapes, by `controller::collector`.
 
+use std::collections::HashMap;
+
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -124,6 +128,34 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// A tenant is gone: what was counted of it is not shown for ever.
+    pub fn forget_tenant(&self, tenant: &str) {
+        forget(&self.graph_throttled_seconds, tenant);
+        forget(&self.subscription_operations, tenant);
+        forget(&self.lifecycle_events, tenant);
+        forget(&self.notifications, tenant);
+        forget(&self.last_notification, tenant);
+    }
+}
+
+fn forget<B: MetricVecBuilder>(family: &MetricVec<B>, tenant: &str)
+where
+    MetricVec<B>: Collector,
+{
+    for series in family.collect().iter().flat_map(MetricFamily::get_metric) {
+        let labels: HashMap<&str, &str> = series
+            .get_label()
+            .iter()
+            .map(|label| (label.name(), label.value()))
+            .collect();
+        if labels.get("tenant") == Some(&tenant) {
+            // It is gone already only if somebody else removed it in between.
+            let _ = family.remove(&labels);
+        }
+    }
+}
+
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace(NAMESPACE)
 }
@@ -207,6 +239,28 @@ fn histograms(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_a_tenant_that_is_gone_is_shown() {
+        let metrics = Metrics::new().unwrap();
+        for tenant in ["rooms/gone", "rooms/there"] {
+            let counted = ["accepted", tenant];
+            metrics.notifications.with_label_values(&counted).inc();
+            metrics
+                .last_notification
+                .with_label_values(&[tenant])
+                .set(1);
+        }
+        metrics.forget_tenant("rooms/gone");
+        let shown = |tenant: &str| {
+            let families = metrics.registry.gather();
+            let all = families.iter().flat_map(MetricFamily::get_metric);
+            all.flat_map(prometheus::proto::Metric::get_label)
+                .filter(|label| label.value() == tenant)
+                .count()
+        };
+        assert_eq!((shown("rooms/gone"), shown("rooms/there")), (0, 2));
+    }
 
     #[test]
     fn every_name_is_used_once() {

@@ -92,6 +92,7 @@ impl Inner {
         world.store.remove_tenant(key);
         world.close_way(key, Closed::ForRemovals, now);
         world.tenants.remove(key);
+        self.metrics.forget_tenant(&key.to_string());
         world.refresh_mailboxes_of(self, key, now);
         let concerned = world.records_of(key);
         world.refresh_rivals(self, &concerned, now);

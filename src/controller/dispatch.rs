@@ -65,7 +65,8 @@ struct Passes {
 impl Passes {
     fn start_due(&mut self) {
         let now = self.context.clock.now();
-        self.context.world().forget_retired(now);
+        let metrics = &self.context.metrics;
+        self.context.world().forget_retired(metrics, now);
         loop {
             let taken = {
                 let mut world = self.context.world();

@@ -14,6 +14,7 @@ use crate::domain::schedule::later;
 use crate::domain::tenant::credential::CredentialReading;
 use crate::graph::gateway::TenantGateway;
 use crate::ids::{ObjectKey, Uid};
+use crate::metrics::Metrics;
 
 /// What becomes of a way that is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +96,18 @@ impl World {
     }
 
     /// Nothing of a credential is kept longer than it may serve.
-    pub(super) fn forget_retired(&mut self, now: Timestamp) {
-        self.retired.retain(|_, (_, until)| now < *until);
+    pub(super) fn forget_retired(&mut self, metrics: &Metrics, now: Timestamp) {
+        let over: Vec<ObjectKey> = self
+            .retired
+            .extract_if(.., |_, (_, until)| *until <= now)
+            .map(|(tenant, _)| tenant)
+            .collect();
+        for tenant in over {
+            if self.store.tenant(&tenant).is_none() {
+                // Removals may have been counted since the tenant went.
+                metrics.forget_tenant(&tenant.to_string());
+            }
+        }
     }
 }
 
@@ -214,7 +225,7 @@ mod tests {
         assert_eq!(open(&context, start()), (false, false, true));
         let late = later(start(), Duration::from_hours(1));
         assert_eq!(open(&context, late), (false, false, false));
-        context.world().forget_retired(late);
+        context.world().forget_retired(&context.metrics, late);
         assert!(context.world().retired.is_empty());
     }
 
