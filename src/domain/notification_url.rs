@@ -17,8 +17,8 @@ use crate::ids::Uid;
 /// So many refusals in a row make a verdict: a single one may be a hiccup of the network.
 pub const REFUSALS: u32 = 2;
 
-/// How long whoever takes the role over has it for the attempt itself.
-const ATTEMPT: Duration = Duration::from_mins(1);
+/// What an attempt may take, however short the waits between attempts are: Graph's time to validate, and ours.
+const ATTEMPT: Duration = Duration::from_secs(30);
 
 /// In which way Graph could not validate the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,12 @@ impl EndpointVerdicts {
             problem,
             prober: uid,
             // Twice the wait, so that a prober that is only slow keeps the role.
-            probe_by: later(now, between(now, next_try).saturating_mul(2)),
+            probe_by: later(
+                now,
+                between(now, next_try)
+                    .saturating_mul(2)
+                    .saturating_add(ATTEMPT),
+            ),
         };
         self.clouds
             .insert(Arc::clone(cloud), Said::Refused(refused));
@@ -195,7 +200,7 @@ mod tests {
     #[test]
     fn while_the_url_is_refused_one_mailbox_probes() {
         let (mut verdicts, cloud, now) = refused_once();
-        let until = later(now, 10 * MINUTE);
+        let until = later(now, 10 * MINUTE + ATTEMPT);
         assert!(!verdicts.of(&cloud).is_problem(), "once is a hiccup");
         assert_eq!(
             verdicts.state_for(&cloud, uid(1), now),
@@ -220,7 +225,7 @@ mod tests {
     #[test]
     fn a_prober_that_stops_trying_is_followed_by_one_other() {
         let (mut verdicts, cloud, now) = refused_once();
-        let now = later(now, 10 * MINUTE);
+        let now = later(now, 10 * MINUTE + ATTEMPT);
         for waiting in [2, 3] {
             assert_eq!(
                 verdicts.state_for(&cloud, uid(waiting), now),
@@ -241,7 +246,7 @@ mod tests {
         assert_eq!(
             verdicts.state_for(&cloud, uid(2), now),
             EndpointState::LeftToAnother {
-                until: later(now, MINUTE)
+                until: later(now, ATTEMPT)
             },
             "should that one not come to trying"
         );
@@ -251,7 +256,7 @@ mod tests {
         assert_eq!(
             verdicts.state_for(&cloud, uid(1), now),
             EndpointState::LeftToAnother {
-                until: later(now, 16 * MINUTE)
+                until: later(now, 16 * MINUTE + ATTEMPT)
             }
         );
     }
