@@ -160,7 +160,7 @@ impl<'a> Pass<'a> {
             match self.context.statuses.write_mailbox(&record, &decided).await {
                 Ok(Written::Done(written)) => {
                     self.announce(&decided);
-                    self.remember(memory::after);
+                    self.remember(memory::written);
                     self.store(written);
                     return Passed::Changed;
                 }

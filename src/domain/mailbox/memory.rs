@@ -25,23 +25,32 @@ pub fn begin(memory: &mut Memory, work: Work) {
     memory.wanted = memory.wanted.without(now_done);
 }
 
-/// The memory after a pass whose status is known to the cluster.
+/// The memory after a pass whose status was written.
+#[must_use]
+pub fn written(s: &Snapshot<'_>) -> Memory {
+    Memory {
+        writes: Failures::default(),
+        ..after(s)
+    }
+}
+
+/// The memory after a pass that had nothing to write, which does not show that the API server takes statuses again.
 #[must_use]
 pub fn after(s: &Snapshot<'_>) -> Memory {
     let usable = s.tenant.usable().is_some();
     let (looks, unlooked) = looks_after(s);
     let (changes, unchanged) = changes_after(s);
     let served = s.work.without(unlooked | unchanged);
+    let pending = (s.memory.pending | unlooked | unchanged).without(served);
     Memory {
         checked_at: if s.work.check && usable {
             s.now
         } else {
             s.memory.checked_at
         },
-        pending: (s.memory.pending | unlooked | unchanged).without(served),
+        pending,
         looks,
         changes,
-        writes: Failures::default(),
         lost: match s.progress.current {
             Some(_) => None,
             None => s.progress.lost.clone(),

@@ -2,6 +2,7 @@
 
 mod keeping;
 mod problems;
+mod properties;
 mod tenants;
 mod world;
 

@@ -267,16 +267,9 @@ fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>)
     }
     let slot = Slot::new(desired.interval, tenant.uid, uid, tenant.mailboxes);
     let served = s.memory.checked_at;
-    // What fell due while nobody led is done spread over some minutes.
-    let catching_up = later(
-        s.memory.first_seen,
-        smear::delay(uid, s.pace.of(CATCHING_UP)),
-    );
-    let missed = slot
-        .last_between(served, s.now)
-        .map(|missed| missed.max(catching_up));
+    let missed = slot.last_between(served, s.now);
     agenda.add(
-        missed.unwrap_or_else(|| slot.next(s.now)),
+        caught_up_with(s, missed.unwrap_or_else(|| slot.next(s.now))),
         Class::Routine,
         Work::CHECK,
     );
@@ -291,13 +284,18 @@ fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>)
             .recovered_at
             .map_or(began, |recovered| began.max(recovered));
         let step = ladder::next(began, uid, served, s.pace);
-        let at = if step > s.now {
-            step
-        } else {
-            step.max(catching_up)
-        };
-        agenda.add(at, Class::Routine, Work::CHECK);
+        agenda.add(caught_up_with(s, step), Class::Routine, Work::CHECK);
     }
+}
+
+/// When something is done that falls due at `at`: what fell due before this process saw the object is done spread over
+/// some minutes.
+fn caught_up_with(s: &Snapshot<'_>, at: Timestamp) -> Timestamp {
+    if at > s.memory.first_seen {
+        return at;
+    }
+    let turn = smear::delay(s.record.uid, s.pace.of(CATCHING_UP));
+    later(s.memory.first_seen, turn)
 }
 
 fn is_unlooked(condition: &Condition) -> bool {

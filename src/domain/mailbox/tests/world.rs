@@ -258,8 +258,10 @@ impl World {
             self.memory = self.with(work, (&observed, &progress), memory::unwritten);
             return true;
         }
-        self.memory = self.with(work, (&observed, &progress), memory::after);
-        if decided != self.record.status {
+        if decided == self.record.status {
+            self.memory = self.with(work, (&observed, &progress), memory::after);
+        } else {
+            self.memory = self.with(work, (&observed, &progress), memory::written);
             self.record.status = decided;
             self.writes += 1;
         }
