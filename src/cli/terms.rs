@@ -89,7 +89,7 @@ impl Terms {
             let term = term.ok_or(Ended::Election)?;
             let serving = async {
                 let identity = known(around.identity.clone()).await.ok_or(Ended::Keys)?;
-                tracing::info!("this copy leads");
+                tracing::info!(installation = %identity.instance, "this copy leads");
                 let settings = self.settings(term, &identity);
                 let led = lead(settings, around.clone(), stop.clone()).await;
                 led.map_err(|source| Ended::Broken { source })

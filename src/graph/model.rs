@@ -70,7 +70,7 @@ pub struct Calendar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventId(pub String);
 
-/// The event that proves that events can be created: private, free, without attendees.
+/// The event that proves that events can be created: free, without attendees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestEvent {
     /// Tells people what it is.

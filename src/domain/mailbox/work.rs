@@ -25,6 +25,10 @@ const CATCHING_UP: Duration = Duration::from_mins(5);
 /// How long a new mailbox waits for its tenant's first token before it says that it waits.
 pub const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a new mailbox waits for its tenant to appear before it says that there is none: both may have been applied
+/// at once, and the two watches are not ordered.
+pub const ORDER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a pass does besides deciding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(
@@ -149,15 +153,14 @@ pub fn agenda(s: &Snapshot<'_>) -> Agenda<Work> {
 
 /// What is said of a new object or a new spec, and in answer to the annotation.
 fn first_words(s: &Snapshot<'_>, agenda: &mut Agenda<Work>) {
-    let waits_for_token = s
-        .tenant
-        .known()
-        .is_some_and(|tenant| tenant.token == TokenState::Pending);
-    let at_once = if waits_for_token {
-        later(s.memory.first_seen, FIRST_PATIENCE)
-    } else {
-        Timestamp::MIN
+    let patience = match s.tenant {
+        TenantView::Known(tenant) if tenant.token == TokenState::Pending => FIRST_PATIENCE,
+        TenantView::Missing(_) => ORDER_PATIENCE,
+        TenantView::Known(_) | TenantView::NotPermitted(_) | TenantView::Suspended(_) => {
+            Duration::ZERO
+        }
     };
+    let at_once = later(s.memory.first_seen, patience);
     let status = &s.record.status;
     if s.record.requested_at.is_some() && s.record.requested_at != status.last_handled_reconcile_at
     {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::subscription::{Change, Failure};
 use super::super::tenant_view::{EndpointState, TenantView, TokenState};
-use super::super::work::Work;
+use super::super::work::{ORDER_PATIENCE, Work};
 use super::reason;
 use super::world::{World, outage, person};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
@@ -234,6 +234,7 @@ fn what_was_found_for_an_older_spec_stalls_nobody() {
 fn a_restart_does_not_keep_a_missing_tenant_from_being_called_stalled() {
     let mut world = World::new();
     world.tenant = TenantView::Missing(ObjectKey::new("rooms", "contoso"));
+    world.advance(ORDER_PATIENCE);
     assert!(world.pass());
     world.memory = Memory::new(world.now, world.now);
     run_for(&mut world, 9 * MINUTE);

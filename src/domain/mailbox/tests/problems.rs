@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::subscription::Failure;
 use super::super::tenant_view::TenantView;
+use super::super::work::ORDER_PATIENCE;
 use super::reason;
 use super::world::{ADDRESS, World, person, refused};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
@@ -141,6 +142,7 @@ fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
     for (name, break_, condition, expected) in cases {
         let mut world = World::new();
         break_(&mut world);
+        world.advance(ORDER_PATIENCE);
         assert!(world.pass(), "{name}");
         assert_eq!(world.says(condition), (True, reason(expected)), "{name}");
         assert_eq!(

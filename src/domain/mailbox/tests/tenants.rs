@@ -1,15 +1,34 @@
-//! What becomes of a mailbox when its tenant loses its token, and when it rests itself.
+//! What becomes of a mailbox when its tenant appears late or loses its token, and when it rests itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::tenant_view::TokenState;
+use super::super::tenant_view::{TenantView, TokenState};
 use super::reason;
 use super::world::World;
 use crate::api::v1alpha1::condition::ConditionStatus::{True, Unknown};
 use crate::api::vocabulary::ConditionType as C;
 use crate::domain::schedule::later;
-use crate::ids::Uid;
+use crate::ids::{ObjectKey, Uid};
+
+#[test]
+fn a_room_applied_together_with_its_tenant_does_not_say_that_there_is_none() {
+    let mut world = World::new();
+    let tenant = world.tenant.clone();
+    world.tenant = TenantView::Missing(ObjectKey::new("rooms", "contoso"));
+    assert!(!world.pass(), "its watch may only be a little later");
+    world.tenant = tenant;
+    assert!(world.pass());
+    assert_eq!(world.writes, 1);
+    assert_eq!(world.record.status.history.len(), 1);
+
+    let mut world = World::new();
+    world.tenant = TenantView::Missing(ObjectKey::new("rooms", "contoso"));
+    world.advance(Duration::from_secs(1));
+    assert!(world.pass());
+    let missing = world.says(&C::TenantNotReady);
+    assert_eq!(missing, (True, reason("TenantNotFound")));
+}
 
 #[test]
 fn ten_thousand_mailboxes_do_not_say_at_one_instant_that_their_tenant_has_no_token() {
