@@ -2,18 +2,15 @@
 //! there a place. And remembers what the answer says about waiting.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use http::StatusCode;
 use tokio::time::timeout_at;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use crate::clock::sleep;
 use crate::graph::budget;
-use crate::graph::call::{Answer, Call, Failure, Outcome};
+use crate::graph::call::{Answer, Call, Failure, Outcome, layer};
 use crate::graph::classify;
 use crate::graph::error::Withheld;
 use crate::graph::gateway::{Fence, Writes};
@@ -132,16 +129,4 @@ fn hold(answer: &Answer) -> Option<(Throttler, Duration)> {
     Some((classify::throttler(answer), asked))
 }
 
-impl Service<Call> for Admission {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Outcome>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        self.clone().send(call).boxed()
-    }
-}
+layer!(Admission);

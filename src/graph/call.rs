@@ -15,6 +15,29 @@ use crate::graph::operation::Operation;
 use crate::graph::shared::Shared;
 use crate::secret::Secret;
 
+/// Makes a `tower::Service` of a layer that has `async fn send(self, call: Call) -> Outcome` and is always ready.
+macro_rules! layer {
+    ($layer:ty) => {
+        impl tower::Service<$crate::graph::call::Call> for $layer {
+            type Response = $crate::graph::call::Answer;
+            type Error = $crate::graph::call::Failure;
+            type Future = futures::future::BoxFuture<'static, $crate::graph::call::Outcome>;
+
+            fn poll_ready(
+                &mut self,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Result<(), Self::Error>> {
+                std::task::Poll::Ready(Ok(()))
+            }
+
+            fn call(&mut self, call: $crate::graph::call::Call) -> Self::Future {
+                Box::pin(self.clone().send(call))
+            }
+        }
+    };
+}
+pub(super) use layer;
+
 /// One call to Graph or Entra, however many attempts it takes.
 #[derive(Clone)]
 pub(super) struct Call {

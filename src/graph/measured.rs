@@ -1,13 +1,9 @@
 //! Counts and times each attempt, and learns the service's clock from its answer.
 
-use std::task::{Context, Poll};
-
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use tokio::time::Instant;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
-use crate::graph::call::{Answer, Call, Failure, Outcome};
+use crate::graph::call::{Call, Failure, Outcome, layer};
 use crate::graph::holds::Group;
 use crate::graph::timed::Timed;
 use crate::metrics::Metrics;
@@ -53,16 +49,4 @@ impl Measured {
     }
 }
 
-impl Service<Call> for Measured {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Outcome>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        self.clone().send(call).boxed()
-    }
-}
+layer!(Measured);

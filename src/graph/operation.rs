@@ -40,6 +40,28 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether it makes something: done twice, there are two.
+    #[must_use]
+    pub const fn creates(self) -> bool {
+        match self {
+            Self::CreateEvent | Self::CreateSubscription => true,
+            Self::Token
+            | Self::GetOrganization
+            | Self::ListDomains
+            | Self::GetUser
+            | Self::FindUsers
+            | Self::GetCalendar
+            | Self::GetPlace
+            | Self::ListPlaces
+            | Self::GetEvent
+            | Self::DeleteEvent
+            | Self::GetSubscription
+            | Self::ListSubscriptions
+            | Self::RenewSubscription
+            | Self::DeleteSubscription => false,
+        }
+    }
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

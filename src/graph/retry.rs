@@ -4,18 +4,15 @@
 //! A create is repeated only when it certainly was not carried out: no connection, or "too many requests",
 //! or "come back later". What else may have happened to it is for the caller to find out.
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use http::StatusCode;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::clock::sleep;
 use crate::graph::admission::Admission;
-use crate::graph::call::{Answer, Call, Failure, NoAnswer, Outcome};
+use crate::graph::call::{Call, Failure, NoAnswer, Outcome, layer};
 use crate::graph::operation::Operation;
 
 const MAX_ATTEMPTS: u32 = 3;
@@ -84,12 +81,12 @@ fn wait_before_repeating(operation: Operation, outcome: &Outcome, attempt: u32) 
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT,
                 _,
-            ) if is_idempotent(operation) => Some(pause()),
+            ) if !operation.creates() => Some(pause()),
             _ => None,
         },
         Err(Failure::NoAnswer { cause, .. }) => match cause {
             NoAnswer::Connect => Some(pause()),
-            NoAnswer::TimedOut | NoAnswer::Cut if is_idempotent(operation) => Some(pause()),
+            NoAnswer::TimedOut | NoAnswer::Cut if !operation.creates() => Some(pause()),
             NoAnswer::TimedOut | NoAnswer::Cut | NoAnswer::Oversized => None,
         },
         Err(Failure::Withheld(_) | Failure::Prerequisite(_)) => None,
@@ -102,36 +99,4 @@ fn pause(attempt: u32) -> Duration {
     doubled.mul_f64(rand::random_range(0.5..1.5))
 }
 
-const fn is_idempotent(operation: Operation) -> bool {
-    match operation {
-        Operation::CreateEvent | Operation::CreateSubscription => false,
-        Operation::Token
-        | Operation::GetOrganization
-        | Operation::ListDomains
-        | Operation::GetUser
-        | Operation::FindUsers
-        | Operation::GetCalendar
-        | Operation::GetPlace
-        | Operation::ListPlaces
-        | Operation::GetEvent
-        | Operation::DeleteEvent
-        | Operation::GetSubscription
-        | Operation::ListSubscriptions
-        | Operation::RenewSubscription
-        | Operation::DeleteSubscription => true,
-    }
-}
-
-impl Service<Call> for Retry {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Outcome>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        self.clone().send(call).boxed()
-    }
-}
+layer!(Retry);

@@ -3,16 +3,12 @@
 
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Client, redirect};
-use std::task::{Context, Poll};
-use tower::Service;
 use tower::util::BoxCloneSyncService;
 
 use crate::clock::Clock;
-use crate::graph::call::{Answer, Body, Call, Failure, NoAnswer, Outcome};
+use crate::graph::call::{Answer, Body, Call, Failure, NoAnswer, Outcome, layer};
 use crate::graph::holds::Group;
 
 /// Longest answer that is read.
@@ -116,16 +112,4 @@ fn cause(error: &reqwest::Error) -> NoAnswer {
     }
 }
 
-impl Service<Call> for Transport {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Outcome>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        self.clone().send(call).boxed()
-    }
-}
+layer!(Transport);
