@@ -10,24 +10,15 @@ use kube::api::Api;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testbed::control_plane::ControlPlane;
-use tokio::sync::OnceCell;
+use testbed::crds;
 
+use crate::merge_patch::merged;
 use crate::repository::{files, read, root};
-
-static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 /// The shared control plane with our kinds installed.
 async fn control_plane() -> &'static ControlPlane {
     let control_plane = ControlPlane::shared().await.unwrap();
-    INSTALLED
-        .get_or_init(|| async {
-            let crds: Vec<String> = files("crds", &[".yaml"]).iter().map(|f| read(f)).collect();
-            control_plane
-                .install_crds(&crds.join("---\n"))
-                .await
-                .unwrap();
-        })
-        .await;
+    crds::install(control_plane).await.unwrap();
     control_plane
 }
 
@@ -50,25 +41,6 @@ fn cases(file: &str) -> Vec<Case> {
 fn base(kind: &str) -> Value {
     let bases: Value = serde_yaml_ng::from_str(&read("tests/it/manifests/bases.yaml")).unwrap();
     bases[kind].clone()
-}
-
-/// A JSON merge patch (RFC 7396).
-fn merge(into: &mut Value, change: &Value) {
-    let Value::Object(changes) = change else {
-        into.clone_from(change);
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    let fields = into.as_object_mut().unwrap();
-    for (name, value) in changes {
-        if value.is_null() {
-            fields.remove(name);
-        } else {
-            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// Whether every field of `part` is in `whole`.
@@ -174,8 +146,7 @@ async fn bad_manifests_are_refused_with_the_field_and_the_remedy() {
         if case.says.iter().all(String::is_empty) {
             problems.push(format!("{}: nothing is expected of it", case.title));
         }
-        let mut object = base(&case.kind);
-        merge(&mut object, &case.change);
+        let object = merged(base(&case.kind), case.change.clone());
         match calendars.create_dry(&case.kind, &object).await {
             Ok(_) => problems.push(format!("{}: was accepted", case.title)),
             Err(message) => {
@@ -193,8 +164,7 @@ async fn good_manifests_are_accepted_and_defaulted() {
     let calendars = Calendars::new().await;
     let mut problems = Vec::new();
     for case in cases("accepted") {
-        let mut object = base(&case.kind);
-        merge(&mut object, &case.change);
+        let object = merged(base(&case.kind), case.change.clone());
         match calendars.create_dry(&case.kind, &object).await {
             Ok(stored) if case.becomes.is_null() || contains(&stored, &case.becomes) => {}
             Ok(stored) => problems.push(format!("{}: became {stored}", case.title)),
@@ -395,12 +365,12 @@ async fn an_object_that_nobody_looked_at_is_not_ready_for_kubectl_wait() {
 async fn mailboxes_can_be_selected_by_tenant_and_by_address() {
     let calendars = Calendars::new().await;
     for (name, tenant) in [("a", "contoso"), ("b", "contoso"), ("c", "fabrikam")] {
-        let mut mailbox = base("WorkspaceMailbox");
         let address = format!("{name}@{tenant}.example");
-        merge(
-            &mut mailbox,
-            &json!({"metadata": {"name": name}, "spec": {"tenantRef": {"name": tenant}, "address": address}}),
-        );
+        let change = json!({
+            "metadata": {"name": name},
+            "spec": {"tenantRef": {"name": tenant}, "address": address},
+        });
+        let mailbox = merged(base("WorkspaceMailbox"), change);
         calendars.create(&mailbox).await;
     }
     let by_tenant = "get wm -o name --field-selector spec.tenantRef.name=contoso";

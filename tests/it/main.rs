@@ -8,5 +8,6 @@ mod behaviour_docs;
 mod generated;
 mod graph;
 mod leader;
+mod merge_patch;
 mod repository;
 mod tidy;

@@ -11,6 +11,8 @@ use testbed::audit::AuditEntry;
 use testbed::objects::{self, Kind, condition};
 use testbed::testbed::Testbed;
 
+pub(super) use crate::merge_patch::merged as with;
+
 /// What the operator promises after a change that a person made.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 
@@ -107,30 +109,6 @@ pub(super) fn good() -> Vec<Value> {
         tenant("contoso"),
         room("room-a", "room-a@contoso.example"),
     ]
-}
-
-/// A JSON merge patch (RFC 7396) in memory.
-pub(super) fn with(mut value: Value, change: Value) -> Value {
-    merge(&mut value, change);
-    value
-}
-
-fn merge(into: &mut Value, change: Value) {
-    let Value::Object(changes) = change else {
-        *into = change;
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    for (name, value) in changes {
-        let fields = into.as_object_mut().unwrap();
-        if value.is_null() {
-            fields.remove(&name);
-        } else {
-            merge(fields.entry(name).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// Everything running, and these objects applied.
