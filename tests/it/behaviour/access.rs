@@ -8,9 +8,9 @@ use testbed::objects::{self, Kind};
 use testbed::testbed::{Testbed, start_emulator};
 
 use super::scene::{
-    CLIENT, DEADLINE, SECRET, SOON, TENANT, apply, assert_one_problem, calls_about, contoso, good,
-    mailbox_is, message, request, room, secret, since, start, state, tenant, tenant_is, with,
-    world,
+    CLIENT, DEADLINE, SECRET, SOON, TENANT, all_ready, apply, assert_one_problem, calls_about,
+    contoso, counted, daily, echoed, eventually, good, mailbox_is, mark, message, request, room,
+    secret, since, start, state, tenant, tenant_is, with, world,
 };
 
 const ADDRESS: &str = "room-a@contoso.example";
@@ -43,10 +43,11 @@ async fn foreign_is(bed: &Testbed, neighbours: &str, name: &str, expected: &str)
     let what = format!("{neighbours}/{name} has {expected}, but it is");
     let waited = bed
         .wait_until(&what, DEADLINE, async || {
-            found = objects::get(&bed.client, Kind::Mailbox, neighbours, name)
-                .await
-                .unwrap();
-            expected.holds(&found)
+            let looked = objects::get(&bed.client, Kind::Mailbox, neighbours, name).await;
+            looked.is_ok_and(|object| {
+                found = object;
+                expected.holds(&found)
+            })
         })
         .await;
     assert!(waited.is_ok(), "{waited:?}\n{found:#}");
@@ -60,7 +61,7 @@ async fn until_older(bed: &Testbed, object: &Value) {
         .unwrap()
         .parse()
         .unwrap();
-    bed.wait_until("another second has begun", SOON, async || {
+    bed.wait_until("another second has begun", DEADLINE, async || {
         bed.emulator.now().as_second() > made.as_second()
     })
     .await
@@ -107,18 +108,13 @@ async fn a_reference_that_is_not_permitted_costs_the_owner_nothing() {
         "hybridcalendar.dev/reconcile-requested-at": "again",
     }}});
     apply(&bed, &[with(intruders[1].clone(), again)]).await;
-    bed.wait_until("the request is echoed", SOON, async || {
-        let curious = objects::get(&bed.client, Kind::Mailbox, &neighbours, "curious").await;
-        curious.unwrap()["status"]["lastHandledReconcileAt"] == "again"
+    eventually(&bed, "the request is echoed", DEADLINE, async || {
+        let curious = objects::get(&bed.client, Kind::Mailbox, &neighbours, "curious").await?;
+        Ok(curious["status"]["lastHandledReconcileAt"] == "again")
     })
-    .await
-    .unwrap();
+    .await;
     assert_eq!(calls_about(&bed, "room-b@contoso.example"), []);
-    bed.wait_until("only the owner counts", SOON, async || {
-        bed.get_tenant("contoso").await.unwrap()["status"]["mailboxes"]["summary"] == "1/1"
-    })
-    .await
-    .unwrap();
+    counted(&bed, "1/1").await;
 }
 
 #[tokio::test]
@@ -147,23 +143,23 @@ async fn labels_of_a_namespace_decide_at_once_who_may_refer_to_a_tenant() {
     let waited = since(&guest, "Ready").duration_since(since(&younger, "Conflict"));
     assert!(waited.as_secs() <= 5, "{waited}");
     assert_only_subscription_is_of(&bed, &guest);
-    bed.wait_until("both count", SOON, async || {
-        bed.get_tenant("contoso").await.unwrap()["status"]["mailboxes"]["summary"] == "1/2"
-    })
-    .await
-    .unwrap();
+    counted(&bed, "1/2").await;
 
     // And now the owner again, although the neighbours' status names its subscription for another ten minutes.
     label(&bed, &neighbours, Some("kitchen")).await;
     foreign_is(&bed, &neighbours, "room-a", refused).await;
     let owner = mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
     assert_only_subscription_is_of(&bed, &owner);
-    bed.wait_until("the neighbours' status names none", DEADLINE, async || {
-        let guest = objects::get(&bed.client, Kind::Mailbox, &neighbours, "room-a").await;
-        guest.unwrap()["status"]["subscription"].is_null()
-    })
-    .await
-    .unwrap();
+    eventually(
+        &bed,
+        "the neighbours' status names none",
+        DEADLINE,
+        async || {
+            let guest = objects::get(&bed.client, Kind::Mailbox, &neighbours, "room-a").await?;
+            Ok(guest["status"]["subscription"].is_null())
+        },
+    )
+    .await;
     assert_only_subscription_is_of(&bed, &owner);
 }
 
@@ -176,11 +172,13 @@ fn assert_only_subscription_is_of(bed: &Testbed, object: &Value) {
 
 #[tokio::test]
 async fn the_older_of_two_objects_has_the_mailbox_and_the_younger_takes_over() {
-    let bed = start(&contoso(), &good()).await;
+    let bed = start(&contoso(), &daily(good())).await;
     let older = mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    all_ready(&bed, 1).await;
     until_older(&bed, &older).await;
-    let seen = bed.emulator.journal(0).len();
-    apply(&bed, &[room("same", "ROOM-A@contoso.example")]).await;
+    let seen = mark(&bed);
+    let same = daily(vec![room("same", "ROOM-A@contoso.example")]);
+    apply(&bed, &same).await;
     let younger = mailbox_is(&bed, "same", "Conflict=True/AddressInUse").await;
     assert_one_problem(&younger, "Conflict", "AddressInUse");
     assert!(message(&younger, "Ready").contains(&format!("{}/room-a", bed.namespace)));
@@ -188,17 +186,11 @@ async fn the_older_of_two_objects_has_the_mailbox_and_the_younger_takes_over() {
     assert_eq!(state(&younger, "Stalled"), "True/AddressInUse");
     assert_eq!(younger["status"]["observedGeneration"], 1);
     request(&bed, Kind::Mailbox, "same", "again").await;
-    bed.wait_until("the request is echoed", SOON, async || {
-        bed.get_mailbox("same").await.unwrap()["status"]["lastHandledReconcileAt"] == "again"
-    })
-    .await
-    .unwrap();
+    echoed(&bed, Kind::Mailbox, "same", "again").await;
     // The operator's own sweeps look at subscriptions in any case.
-    let calls = bed.emulator.journal(0).split_off(seen);
-    let calls = calls
-        .iter()
-        .filter(|call| call.operation != "listSubscriptions");
-    assert_eq!(calls.count(), 0);
+    let mut calls = bed.emulator.journal(seen);
+    calls.retain(|call| call.operation != "listSubscriptions");
+    assert_eq!(calls, []);
 
     let rooms = Kind::Mailbox.api(&bed.client, &bed.namespace);
     rooms
@@ -284,11 +276,7 @@ async fn what_was_not_offered_is_never_called_or_used() {
     }
     for name in ["contoso", "federated", "elsewhere"] {
         request(&bed, Kind::Tenant, name, "again").await;
-        bed.wait_until("the request is echoed", SOON, async || {
-            bed.get_tenant(name).await.unwrap()["status"]["lastHandledReconcileAt"] == "again"
-        })
-        .await
-        .unwrap();
+        echoed(&bed, Kind::Tenant, name, "again").await;
     }
     assert_eq!(bed.emulator.journal(0), []);
     assert_eq!(elsewhere.journal(0), []);

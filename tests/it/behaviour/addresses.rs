@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use testbed::objects::Kind;
 use testbed::testbed::Testbed;
 
-use super::scene::{SECRET, tenant_is};
 use super::scene::{
-    SOON, TENANT, apply, assert_one_problem, calls_about, contoso, good, mailbox_is, message,
-    patch, request, room, secret, since, start, state, tenant, warning, with, world,
+    SECRET, SOON, TENANT, apply, assert_one_problem, calls_about, contoso, echoed, good,
+    mailbox_is, message, patch, request, room, secret, since, start, state, tenant, tenant_is,
+    warning, with, world,
 };
 
 /// Contoso with these mailboxes besides.
-fn contoso_with(mailboxes: &[Value]) -> Value {
+fn contoso_and(mailboxes: &[Value]) -> Value {
     let mut organization = contoso();
     let known = organization["tenants"][0]["mailboxes"].as_array_mut();
     known.unwrap().extend_from_slice(mailboxes);
@@ -75,11 +75,7 @@ async fn a_repaired_address_works_at_once_when_a_person_asks_for_it() {
     apply(&bed, &[room("new", "new@contoso.example")]).await;
     mailbox_is(&bed, "new", "MailboxNotFound=True/NotFound").await;
     request(&bed, Kind::Mailbox, "new", "once").await;
-    bed.wait_until("the request is echoed", SOON, async || {
-        bed.get_mailbox("new").await.unwrap()["status"]["lastHandledReconcileAt"] == "once"
-    })
-    .await
-    .unwrap();
+    echoed(&bed, Kind::Mailbox, "new", "once").await;
     let still = bed.get_mailbox("new").await.unwrap();
     assert_one_problem(&still, "MailboxNotFound", "NotFound");
 
@@ -100,7 +96,7 @@ async fn a_repaired_address_works_at_once_when_a_person_asks_for_it() {
 #[tokio::test]
 async fn a_room_is_ready_although_places_does_not_list_it() {
     let hidden = json!({"address": "hidden@contoso.example", "type": "room", "listed": false});
-    let bed = start(&contoso_with(&[hidden]), &good()).await;
+    let bed = start(&contoso_and(&[hidden]), &good()).await;
     apply(&bed, &[room("hidden", "hidden@contoso.example")]).await;
     let unlisted = mailbox_is(&bed, "hidden", "RoomNotListed=True/NotInPlaces").await;
     assert_eq!(state(&unlisted, "Ready"), "True/Activated");
@@ -139,7 +135,7 @@ async fn a_domain_that_is_not_verified_or_not_accepted_is_named_with_those_that_
         room("foreign", "room@elsewhere.example"),
         room("excluded", "room@laboratory.example"),
     ];
-    let bed = start(&contoso_with(&rooms), &objects).await;
+    let bed = start(&contoso_and(&rooms), &objects).await;
     for (name, reason, domains) in [
         (
             "unverified",
@@ -198,7 +194,7 @@ async fn an_address_that_is_not_the_primary_one_is_told_which_one_is() {
             "userPrincipalName": "sign-in@contoso.example"}),
         json!({"address": "o'hara@contoso.example", "type": "user"}),
     ];
-    let bed = start(&contoso_with(&mailboxes), &good()).await;
+    let bed = start(&contoso_and(&mailboxes), &good()).await;
     let person = json!({"spec": {"type": "User"}});
     let objects = [
         room("alias", "alias@contoso.example"),
@@ -249,7 +245,7 @@ async fn mailboxes_that_graph_cannot_read_say_whether_policy_or_place_is_the_cau
         json!({"address": "poor@contoso.example", "type": "room", "location": "unlicensed"}),
         json!({"address": "visitor@contoso.example", "type": "user", "guest": true}),
     ];
-    let mut organization = contoso_with(&mailboxes);
+    let mut organization = contoso_and(&mailboxes);
     organization["tenants"][0]["applications"][0]["denied"] = json!(["ceo@contoso.example"]);
     let bed = start(&organization, &good()).await;
     tenant_is(&bed, "contoso", "Ready=True/Operational").await;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::audit::AuditEntry;
+use testbed::error::Error;
 use testbed::objects::{self, Kind, condition};
 use testbed::testbed::Testbed;
 
@@ -61,9 +62,18 @@ pub(super) fn contoso_with(rooms: u32) -> Value {
 
 /// So many rooms of the tenant `contoso`.
 pub(super) fn rooms(count: u32) -> Vec<Value> {
-    let named = |number| format!("room-{number:06}");
-    let declared = |name: String| room(&name, &format!("{name}@contoso.example"));
-    (1..=count).map(named).map(declared).collect()
+    let declared = |number| room(&room_name(number), &room_address(number));
+    (1..=count).map(declared).collect()
+}
+
+/// The name of one of them; the first has the number 1.
+pub(super) fn room_name(number: u32) -> String {
+    format!("room-{number:06}")
+}
+
+/// The address of one of them.
+pub(super) fn room_address(number: u32) -> String {
+    format!("{}@contoso.example", room_name(number))
 }
 
 pub(super) fn world(value: &Value) -> World {
@@ -130,6 +140,27 @@ pub(super) async fn patch(bed: &Testbed, kind: Kind, name: &str, change: &Value)
     let patch = Patch::Merge(change);
     let parameters = PatchParams::default();
     objects.patch(name, &parameters, &patch).await.unwrap();
+}
+
+/// Waits until `holds` says so. A look that failed is none; the last one is told at the deadline.
+pub(super) async fn eventually(
+    bed: &Testbed,
+    what: &str,
+    deadline: Duration,
+    mut holds: impl AsyncFnMut() -> Result<bool, Error>,
+) {
+    let mut failed = None;
+    let waited = bed.wait_until(what, deadline, async || {
+        let looked = holds().await;
+        looked.unwrap_or_else(|error| {
+            failed = Some(error);
+            false
+        })
+    });
+    if let Err(late) = waited.await {
+        let failed = failed.map_or_else(String::new, |error| format!("\nA look failed: {error}"));
+        panic!("{late}{failed}");
+    }
 }
 
 /// Waits for a condition of a mailbox, written `Ready=False/MailboxNotFound`.
@@ -217,6 +248,43 @@ pub(super) async fn request(bed: &Testbed, kind: Kind, name: &str, at: &str) {
     patch(bed, kind, name, &change).await;
 }
 
+/// Waits until the look that was asked for has been taken.
+pub(super) async fn echoed(bed: &Testbed, kind: Kind, name: &str, at: &str) {
+    let what = format!("the request {at:?} about {name} is echoed");
+    eventually(bed, &what, DEADLINE, async || {
+        let object = objects::get(&bed.client, kind, &bed.namespace, name).await?;
+        Ok(object["status"]["lastHandledReconcileAt"] == at)
+    })
+    .await;
+}
+
+/// The number of the last call to Graph.
+pub(super) fn mark(bed: &Testbed) -> u64 {
+    bed.emulator.journal(0).last().map_or(0, |entry| entry.seq)
+}
+
+/// The sum of a counter of the operator, by its name without the prefix.
+pub(super) async fn counter(
+    bed: &Testbed,
+    name: &str,
+    labels: &[(&str, &str)],
+) -> Result<f64, Error> {
+    let metrics = bed.operator.metrics().await?;
+    let name = format!("hybridcalendar_{name}");
+    Ok(metrics.sum(&name, labels).unwrap_or_default())
+}
+
+/// Tenants and mailboxes whose checks come by themselves more rarely than a test is long.
+pub(super) fn daily(mut objects: Vec<Value>) -> Vec<Value> {
+    for object in objects
+        .iter_mut()
+        .filter(|object| object["kind"] != "Secret")
+    {
+        object["spec"]["checkInterval"] = json!("24h");
+    }
+    objects
+}
+
 /// Calls to Graph about the mailbox with this address.
 pub(super) fn calls_about(bed: &Testbed, address: &str) -> Vec<JournalEntry> {
     let mut entries = bed.emulator.journal(0);
@@ -231,18 +299,17 @@ pub(super) fn calls_about(bed: &Testbed, address: &str) -> Vec<JournalEntry> {
 pub(super) async fn warning(bed: &Testbed, name: &str, reason: &str) -> String {
     let mut note = String::new();
     let what = format!("an Event warns of {reason} of {name}");
-    bed.wait_until(&what, SOON, async || {
-        let events = objects::events(&bed.client, &bed.namespace).await.unwrap();
+    eventually(bed, &what, DEADLINE, async || {
+        let events = objects::events(&bed.client, &bed.namespace).await?;
         let found = events.into_iter().find(|event| {
             let about = event.regarding.as_ref().and_then(|r| r.name.as_deref());
             let warns = event.type_.as_deref() == Some("Warning");
             about == Some(name) && warns && event.reason.as_deref() == Some(reason)
         });
         note = found.and_then(|event| event.note).unwrap_or_default();
-        !note.is_empty()
+        Ok(!note.is_empty())
     })
-    .await
-    .unwrap();
+    .await;
     note
 }
 
@@ -311,23 +378,42 @@ pub(super) async fn nothing_panicked(bed: &Testbed) {
 
 /// Waits until so many mailboxes of the tenant `contoso` are there and ready.
 pub(super) async fn all_ready(bed: &Testbed, count: u32) {
-    bed.wait_until(
-        "all mailboxes are ready and counted",
-        DEADLINE,
-        async || {
-            let tenant = bed.get_tenant("contoso").await.unwrap();
-            tenant["status"]["mailboxes"]["summary"] == format!("{count}/{count}").as_str()
-        },
-    )
+    counted(bed, &format!("{count}/{count}")).await;
+}
+
+/// Waits until the tenant `contoso` has counted its mailboxes, ready ones of all.
+pub(super) async fn counted(bed: &Testbed, summary: &str) {
+    let what = format!("the tenant counts {summary}");
+    eventually(bed, &what, DEADLINE, async || {
+        let tenant = bed.get_tenant("contoso").await?;
+        Ok(tenant["status"]["mailboxes"]["summary"] == summary)
+    })
+    .await;
+}
+
+/// Waits until Graph has granted a subscription more life twice, while it was never gone.
+pub(super) async fn renewed_twice(bed: &Testbed, address: &str, id: &str) {
+    let mut ends = only_subscription(bed, address).expiration_date_time;
+    let mut renewals = 0;
+    bed.wait_until("it was renewed twice", Duration::from_mins(2), async || {
+        let subscription = only_subscription(bed, address);
+        assert_eq!(subscription.id, id, "it was never gone");
+        renewals += u32::from(subscription.expiration_date_time > ends);
+        ends = subscription.expiration_date_time;
+        renewals >= 2
+    })
     .await
     .unwrap();
 }
 
 /// The subscriptions that the statuses of these rooms name, in the order of the rooms.
 pub(super) async fn named(bed: &Testbed, rooms: &[Value]) -> Vec<Value> {
-    let all = objects::list(&bed.client, Kind::Mailbox, &bed.namespace).await;
+    look_at_names(bed, rooms).await.unwrap()
+}
+
+async fn look_at_names(bed: &Testbed, rooms: &[Value]) -> Result<Vec<Value>, Error> {
+    let all = objects::list(&bed.client, Kind::Mailbox, &bed.namespace).await?;
     let ids: BTreeMap<String, Value> = all
-        .unwrap()
         .iter()
         .map(|room| {
             let name = room["metadata"]["name"].as_str().unwrap().to_owned();
@@ -336,21 +422,25 @@ pub(super) async fn named(bed: &Testbed, rooms: &[Value]) -> Vec<Value> {
         .collect();
     let of = |room: &Value| ids.get(room["metadata"]["name"].as_str().unwrap()).cloned();
     let rooms = rooms.iter();
-    rooms.map(|room| of(room).unwrap_or_default()).collect()
+    Ok(rooms.map(|room| of(room).unwrap_or_default()).collect())
 }
 
 /// Waits until each room's status names the one subscription that Graph has for it, and Graph has no others than
 /// these and so many of somebody else's.
 pub(super) async fn each_has_one(bed: &Testbed, rooms: &[Value], foreign: usize) {
-    bed.wait_until("each room has its subscription", DEADLINE, async || {
-        let named = named(bed, rooms).await;
-        let all = bed.emulator.subscriptions();
-        let of = |id: &Value| all.iter().find(|subscription| *id == *subscription.id);
-        let ones = rooms.iter().zip(&named).filter(|(room, id)| {
-            of(id).is_some_and(|subscription| room["spec"]["address"] == *subscription.mailbox)
-        });
-        ones.count() == rooms.len() && all.len() == rooms.len() + foreign
-    })
-    .await
-    .unwrap();
+    eventually(
+        bed,
+        "each room has its subscription",
+        DEADLINE,
+        async || {
+            let named = look_at_names(bed, rooms).await?;
+            let all = bed.emulator.subscriptions();
+            let of = |id: &Value| all.iter().find(|subscription| *id == *subscription.id);
+            let ones = rooms.iter().zip(&named).filter(|(room, id)| {
+                of(id).is_some_and(|subscription| room["spec"]["address"] == *subscription.mailbox)
+            });
+            Ok(ones.count() == rooms.len() && all.len() == rooms.len() + foreign)
+        },
+    )
+    .await;
 }
