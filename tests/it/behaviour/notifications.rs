@@ -3,62 +3,34 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt as _, stream};
-use graph_emulator::{Booking, LifecycleEvent, Options, SubscriptionView};
-use jiff::SignedDuration;
+use graph_emulator::{LifecycleEvent, Options, SubscriptionView};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testbed::objects::Kind;
 use testbed::testbed::{Testbed, start_emulator_with};
 use testbed::{ports, wait};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
+use super::hearing::{Hearing, notifications};
 use super::scene::{
-    DEADLINE, SOON, apply, contoso, good, mailbox_is, only_subscription, request, room, start,
-    status_writes, tenant_is, world,
+    DEADLINE, all_ready, apply, contoso, counter, daily, echoed, good, mailbox_is, mark,
+    only_subscription, request, room, start, status_writes, tenant_is, world,
 };
 
 const ROOM: &str = "room-a@contoso.example";
 
-/// A good room whose tenant has counted it: nothing is left to do.
+/// A good room whose tenant has counted it: nothing is left to do, and nothing comes by itself but sweeps.
 async fn settled() -> Testbed {
-    let bed = start(&contoso(), &good()).await;
+    let bed = start(&contoso(), &daily(good())).await;
     mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
-    counted(&bed).await;
+    tenant_is(&bed, "contoso", "Ready=True/Operational").await;
+    all_ready(&bed, 1).await;
     bed
-}
-
-async fn counted(bed: &Testbed) {
-    tenant_is(bed, "contoso", "Ready=True/Operational").await;
-    bed.wait_until("the tenant has counted its mailboxes", SOON, async || {
-        let tenant = bed.get_tenant("contoso").await.unwrap();
-        tenant["status"]["mailboxes"]["summary"] == "1/1"
-    })
-    .await
-    .unwrap();
-}
-
-/// Books a meeting, so that Graph tells of it: once created, twice updated.
-fn book(bed: &Testbed, address: &str) {
-    let start = bed.emulator.now();
-    let booking = Booking {
-        organizer: "ada@contoso.example".to_owned(),
-        subject: "Design review".to_owned(),
-        start,
-        end: start + SignedDuration::from_hours(1),
-    };
-    bed.emulator.book(address, &booking).unwrap();
-}
-
-async fn counter(bed: &Testbed, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let metrics = bed.operator.metrics().await.unwrap();
-    let name = format!("hybridcalendar_{name}");
-    metrics.sum(&name, labels).unwrap_or_default()
-}
-
-/// How many notifications came to nothing or something.
-async fn notifications(bed: &Testbed, result: &str) -> f64 {
-    counter(bed, "notifications_total", &[("result", result)]).await
 }
 
 /// Calls to Graph after the one with this number, but for the sweeps, which come by themselves.
@@ -70,18 +42,14 @@ fn calls_since(bed: &Testbed, mark: u64) -> Vec<String> {
         .collect()
 }
 
-fn last_call(bed: &Testbed) -> u64 {
-    bed.emulator.journal(0).last().map_or(0, |entry| entry.seq)
-}
-
 #[tokio::test]
 async fn a_lifecycle_event_leads_to_what_it_asks_for_and_to_nothing_else() {
     let bed = settled().await;
     let before = only_subscription(&bed, ROOM);
     let lifecycle = async |event, expected: &[&str], what: &str| {
-        let mark = last_call(&bed);
+        let mark = mark(&bed);
         bed.emulator.send_lifecycle(&before.id, event).unwrap();
-        bed.wait_until(what, SOON, async || {
+        bed.wait_until(what, DEADLINE, async || {
             calls_since(&bed, mark).len() >= expected.len()
         })
         .await
@@ -89,13 +57,8 @@ async fn a_lifecycle_event_leads_to_what_it_asks_for_and_to_nothing_else() {
         // Asking for something else afterwards shows that nothing more was to come.
         let wish = format!("after {what}");
         request(&bed, Kind::Tenant, "contoso", &wish).await;
-        bed.wait_until("the tenant was looked at", SOON, async || {
-            bed.get_tenant("contoso").await.unwrap()["status"]["lastHandledReconcileAt"] == *wish
-        })
-        .await
-        .unwrap();
-        let mut calls = calls_since(&bed, mark);
-        calls.retain(|operation| !TENANTS_CALLS.contains(&operation.as_str()));
+        echoed(&bed, Kind::Tenant, "contoso", &wish).await;
+        let mut calls = about_mailboxes(calls_since(&bed, mark));
         calls.sort();
         assert_eq!(calls, expected, "{what}");
     };
@@ -123,12 +86,19 @@ async fn a_lifecycle_event_leads_to_what_it_asks_for_and_to_nothing_else() {
     assert_eq!(only_subscription(&bed, ROOM).id, before.id, "a false alarm");
     for event in ["reauthorizationRequired", "missed", "subscriptionRemoved"] {
         let count = counter(&bed, "lifecycle_events_total", &[("event", event)]).await;
+        let count = count.unwrap();
         assert!((count - 1.0).abs() < 0.1, "{count} × {event}");
     }
 }
 
 /// What a tenant asks when it is looked at.
 const TENANTS_CALLS: [&str; 4] = ["token", "listDomains", "getOrganization", "listPlaces"];
+
+/// Those of the calls that are not what a tenant asks.
+fn about_mailboxes(mut calls: Vec<String>) -> Vec<String> {
+    calls.retain(|operation| !TENANTS_CALLS.contains(&operation.as_str()));
+    calls
+}
 
 /// A lifecycle notification as Graph sends it for this subscription.
 fn removed(subscription: &SubscriptionView) -> Value {
@@ -249,16 +219,46 @@ async fn send_too_many(bed: &Testbed, sender: &Sender, subscription: &Subscripti
     let answers = sender.post_all(url, vec![large(); 100]);
     let refused = |status: &StatusCode| *status == StatusCode::PAYLOAD_TOO_LARGE;
     assert!(answers.await.iter().all(refused));
+    let answers = stream::iter((0..100).map(|_| post_in_chunks(url)));
+    let answers: Vec<_> = answers.buffer_unordered(50).collect().await;
+    assert!(answers.iter().all(refused), "{answers:?}");
     let (highest, _) = memory(bed.operator.id());
     let grown = highest.saturating_sub(before) / 1024;
-    assert!(grown < 32, "{grown} MiB more for 300 MB of bodies");
+    assert!(grown < 32, "{grown} MiB more for 600 MB of bodies");
+}
+
+/// The answer to a body that is too long and does not say so in advance. It may be cut off, as in [`Sender::post`].
+async fn post_in_chunks(url: &str) -> StatusCode {
+    const CHUNK: usize = 64 * 1024;
+    let url = url::Url::parse(url).unwrap();
+    let address = url.socket_addrs(|| None).unwrap()[0];
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: {address}\r\ntransfer-encoding: chunked\r\n\r\n",
+        url.path()
+    );
+    let chunk = format!("{CHUNK:x}\r\n{}\r\n", "x".repeat(CHUNK));
+    connection.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..large().len() / CHUNK {
+        if connection.write_all(chunk.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = String::new();
+    let read = BufReader::new(connection).read_line(&mut answer).await;
+    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    match (read, code) {
+        (_, Some(code)) => StatusCode::from_u16(code).unwrap(),
+        (Err(_), None) => StatusCode::PAYLOAD_TOO_LARGE,
+        (Ok(_), None) => panic!("no status in {answer:?}"),
+    }
 }
 
 #[tokio::test]
 async fn forged_wrong_and_oversized_notifications_are_answered_counted_and_wake_nobody() {
     let bed = settled().await;
     let subscription = only_subscription(&bed, ROOM);
-    let calls = last_call(&bed);
+    let calls = mark(&bed);
     let writes = bed.control_plane.audit_mark().await.unwrap();
     let sender = Sender::new();
     send_wrong_ones(&sender, &subscription).await;
@@ -267,21 +267,17 @@ async fn forged_wrong_and_oversized_notifications_are_answered_counted_and_wake_
         ("forged", 1003.0),
         ("unknown", 1.0),
         ("malformed", 1.0),
-        ("oversized", 101.0),
+        ("oversized", 201.0),
         ("accepted", 0.0),
     ] {
-        let count = notifications(&bed, result).await;
+        let count = notifications(&bed, result).await.unwrap();
         assert!((count - expected).abs() < 0.1, "{count} {result}");
     }
 
     // What would have been woken comes before what a person asks for now.
     request(&bed, Kind::Mailbox, "room-a", "now").await;
-    bed.wait_until("the room was looked at", SOON, async || {
-        bed.get_mailbox("room-a").await.unwrap()["status"]["lastHandledReconcileAt"] == "now"
-    })
-    .await
-    .unwrap();
-    let mut seen = calls_since(&bed, calls);
+    echoed(&bed, Kind::Mailbox, "room-a", "now").await;
+    let mut seen = about_mailboxes(calls_since(&bed, calls));
     seen.sort();
     assert_eq!(seen, ["findUsers", "getCalendar", "getPlace"]);
     let entries = bed.control_plane.audit_since(writes).await.unwrap();
@@ -314,41 +310,33 @@ async fn a_handshake_with_markup_gets_exactly_its_text_back() {
 async fn what_is_booked_is_heard_and_a_thousand_notifications_in_a_second_are_all_taken() {
     let bed = settled().await;
     let began = bed.emulator.now();
-    book(&bed, ROOM);
-    bed.wait_until("three notifications were accepted", SOON, async || {
-        notifications(&bed, "accepted").await > 2.9
-    })
-    .await
-    .unwrap();
+    let mut hearing = Hearing::begin(&bed).await;
+    hearing.book(ROOM);
+    hearing.lost_nothing().await;
     let tenant = format!("{}/contoso", bed.namespace);
     let labels = [("tenant", tenant.as_str())];
     let last = counter(&bed, "last_notification_timestamp_seconds", &labels).await;
-    let began = began.as_duration().as_secs_f64();
-    assert!((began - 1.0..began + 10.0).contains(&last), "{last}");
-    let counts = bed.emulator.counts().notifications;
-    assert_eq!((counts.delivered, counts.failed, counts.dropped), (3, 0, 0));
+    let last = last.unwrap();
+    let (began, ended) = (began.as_duration(), bed.emulator.now().as_duration());
+    let heard = began.as_secs_f64() - 1.0..=ended.as_secs_f64();
+    assert!(heard.contains(&last), "{last}");
 
     let subscription = only_subscription(&bed, ROOM);
-    let calls = last_call(&bed);
+    let calls = mark(&bed);
     let item = json!({
         "subscriptionId": subscription.id,
         "clientState": subscription.client_state,
         "tenantId": subscription.tenant,
         "changeType": "updated",
     });
-    let body = json!({"value": [item]}).to_string();
+    // Graph tells of several changes in one request. All are offered at once; how soon they are answered is a matter
+    // of the machine.
+    let body = json!({"value": vec![item; 4]}).to_string();
     let sender = Sender::new();
-    let sent = tokio::time::Instant::now();
-    let answers = sender
-        .post_all(&subscription.notification_url, vec![body; 1000])
-        .await;
-    let took = sent.elapsed();
+    let answers = (0..250).map(|_| sender.post(&subscription.notification_url, body.clone()));
+    let answers = join_all(answers).await;
     assert!(answers.iter().all(|status| *status == StatusCode::ACCEPTED));
-    assert!(
-        took < SOON,
-        "{took:?}, on a machine that does other things too"
-    );
-    let accepted = notifications(&bed, "accepted").await;
+    let accepted = notifications(&bed, "accepted").await.unwrap();
     assert!((accepted - 1003.0).abs() < 0.1, "{accepted}");
     assert_eq!(
         calls_since(&bed, calls),
@@ -435,8 +423,18 @@ async fn notifications_come_over_tls_and_a_new_certificate_is_served_without_a_r
     tenant_is(&bed, "contoso", "EndpointRejected=False/EndpointAccepted").await;
     assert!(first.are_shown_by(&url).await && !second.are_shown_by(&url).await);
 
+    let mut hearing = Hearing::begin(&bed).await;
+    let mut next = Instant::now();
+    let mut book = |hearing: &mut Hearing<'_>| {
+        if next <= Instant::now() {
+            hearing.book(ROOM);
+            next = Instant::now() + Duration::from_millis(200);
+        }
+    };
+    book(&mut hearing);
     second.write(folder.path());
     wait::until("the new certificate is served", DEADLINE, async || {
+        book(&mut hearing);
         second.are_shown_by(&url).await
     })
     .await
@@ -444,10 +442,6 @@ async fn notifications_come_over_tls_and_a_new_certificate_is_served_without_a_r
     assert!(!first.are_shown_by(&url).await);
     apply(&bed, &[room("room-b", "room-b@contoso.example")]).await;
     mailbox_is(&bed, "room-b", "Ready=True/Activated").await;
-    book(&bed, ROOM);
-    bed.wait_until("notifications come", Duration::from_secs(10), async || {
-        notifications(&bed, "accepted").await > 2.9
-    })
-    .await
-    .unwrap();
+    hearing.book(ROOM);
+    hearing.lost_nothing().await;
 }
