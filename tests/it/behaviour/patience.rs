@@ -20,7 +20,9 @@ use super::scene::{
 #[tokio::test]
 async fn trouble_of_a_tenant_shows_on_it_and_its_subscriptions_are_renewed_all_the_same() {
     let names = ["domain", "licence", "consent"];
-    let companies: Vec<_> = (1..).zip(names).map(|(n, name)| company(name, n)).collect();
+    let mut companies: Vec<_> = (1..).zip(names).map(|(n, name)| company(name, n)).collect();
+    let roles = companies[1]["applications"][0]["roles"].as_array_mut();
+    roles.unwrap().push(json!("Calendars.ReadWrite"));
     let organization = json!({"limits": {"maxLifetime": "30s"}, "tenants": companies});
     let mut objects = vec![secret("credential", SECRET)];
     for (n, name) in (1..).zip(names) {
