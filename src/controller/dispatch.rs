@@ -133,7 +133,7 @@ impl Passes {
             Item::Mailbox(key) => world.next(&self.context, key, now),
             Item::Tenant(key) => world.next_tenant(&self.context, key, now),
             Item::Removal(id) => removal::next_removal(&world, &self.context, id, now),
-            Item::Sweep(_) => Some(removal::next_sweep(&self.context, now)),
+            Item::Sweep(_) => Some(removal::next_sweep(&world, &self.context, now)),
         }
     }
 

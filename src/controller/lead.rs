@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
@@ -130,8 +130,10 @@ pub async fn lead(
     around: Surroundings,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Broken> {
+    let clock_set = around.clock.set_by();
     let context = context(settings, &around);
     let mut tasks = JoinSet::new();
+    tasks.spawn(follow_clock(context.clone(), clock_set));
     let (synced, mut all_synced) = mpsc::channel(1);
     let watches = watches::start(&context, &mut tasks, &synced);
     let known = async {
@@ -152,7 +154,6 @@ pub async fn lead(
     tasks.spawn(follow_identity(context.clone(), around.identity.clone()));
     tasks.spawn(follow_wakes(context.clone(), around.wakes.clone()));
     tasks.spawn(follow_receiver(context.clone()));
-    tasks.spawn(follow_clock(context.clone()));
     tasks.spawn(tell_used_keys(context.clone(), around.used_keys.clone()));
     tracing::info!(
         mailboxes = context.world().store.mailboxes().count(),
@@ -185,7 +186,7 @@ impl Drop for Forget {
 
 pub(super) fn context(settings: Settings, around: &Surroundings) -> Context {
     let now = around.clock.now();
-    let world = World::new(&settings, now, settings.served_until);
+    let world = World::new(&settings, now);
     Context(Arc::new(Inner {
         clock: around.clock.clone(),
         metrics: around.metrics.clone(),
@@ -227,18 +228,23 @@ async fn follow_wakes(context: Context, wakes: WakeQueue) {
 }
 
 /// A clock that was set forward makes things due, at once; one that was set back would make them late.
-async fn follow_clock(context: Context) {
-    let mut set_by = context.clock.set_by();
+fn follow_clock(
+    context: Context,
+    mut set_by: watch::Receiver<SignedDuration>,
+) -> impl Future<Output = ()> {
+    // Read now, not when the task begins to run: no step in between is lost.
     let mut known = *set_by.borrow_and_update();
-    while set_by.changed().await.is_ok() {
-        let total = *set_by.borrow_and_update();
-        let step = total.saturating_sub(known);
-        known = total;
-        tracing::warn!(seconds = step.as_secs_f64(), "the machine's clock was set");
-        if step.is_negative() {
-            context.world().set_back(step.unsigned_abs());
+    async move {
+        while set_by.changed().await.is_ok() {
+            let total = *set_by.borrow_and_update();
+            let step = total.saturating_sub(known);
+            known = total;
+            tracing::warn!(seconds = step.as_secs_f64(), "the machine's clock was set");
+            if step.is_negative() {
+                context.world().set_back(step.unsigned_abs());
+            }
+            context.changed.notify_one();
         }
-        context.changed.notify_one();
     }
 }
 
@@ -324,9 +330,7 @@ mod tests {
             entry.memory.looks.not_before = Some(later(start(), wait));
         }
         let due = context.world().queue.next_due().unwrap();
-        let following = tokio::spawn(follow_clock(context.clone()));
-        // It listens before the clock is set.
-        tokio::task::yield_now().await;
+        let following = tokio::spawn(follow_clock(context.clone(), context.clock.set_by()));
         let day = Duration::from_hours(24);
         context.clock.set(earlier(start(), day));
         tokio::task::yield_now().await;
@@ -335,6 +339,80 @@ mod tests {
         let memory = &world.store.mailbox(&room(2).key).unwrap().memory;
         let held = earlier(later(start(), wait), day);
         assert_eq!(memory.looks.held_until(), held);
+        assert_eq!(world.leading_since, earlier(start(), day));
+        assert_eq!(world.served_until, earlier(start(), day));
+        following.abort();
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_tenants_moves_along_with_a_clock_that_is_set_back() {
+        use super::super::stage::{start, tenant};
+        use crate::domain::mailbox::tenant_view::TokenState;
+        use crate::domain::reading::OutageKind;
+        use crate::domain::schedule::earlier;
+        use crate::domain::tenant::facts::{Evidence, MicrosoftOutage, TenantFacts};
+
+        let refused = |since| TokenState::Refused {
+            since,
+            reason: "Rejected".to_owned(),
+        };
+        let learned = |at| TenantFacts {
+            token: refused(at),
+            recovered_at: Some(at),
+            evidence: Evidence {
+                calendars: Some(at),
+                places: Some(at),
+                directory: None,
+            },
+            outage: Some(MicrosoftOutage {
+                since: at,
+                tries: 1,
+                kind: OutageKind::ServerErrors,
+            }),
+            credential_expires_at: Some(start()),
+            ..TenantFacts::default()
+        };
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        let key = tenant(1).key;
+        let mut world = context.world();
+        world.tenants.get_mut(&key).unwrap().facts = learned(start());
+        world.publish_facts(&context, &key, start());
+        let day = Duration::from_hours(24);
+        world.set_back(day);
+        let before = earlier(start(), day);
+        assert_eq!(world.tenants[&key].facts, learned(before));
+        let known = &world.store.tenant(&key).unwrap().known;
+        assert_eq!(known.token, refused(before));
+        assert_eq!(known.recovered_at, Some(before));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_for_the_clock_of_whoever_led_before_or_of_when_the_lease_was_taken() {
+        use super::super::stage::start;
+        use crate::domain::schedule::later;
+
+        let mut stage = Stage::new();
+        stage.settings.leading_since = later(start(), Duration::from_hours(2));
+        stage.settings.served_until = later(start(), Duration::from_hours(5));
+        let context = stage.context();
+        let world = context.world();
+        assert_eq!(world.leading_since, start());
+        assert_eq!(world.served_until, start());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_before_all_objects_are_known_is_noticed() {
+        use super::super::stage::start;
+        use crate::domain::schedule::earlier;
+
+        let context = Stage::new().context();
+        let hour = Duration::from_hours(1);
+        let following = follow_clock(context.clone(), context.clock.set_by());
+        context.clock.set(earlier(start(), hour));
+        let following = tokio::spawn(following);
+        tokio::task::yield_now().await;
+        assert_eq!(context.world().served_until, earlier(start(), hour));
         following.abort();
     }
 }

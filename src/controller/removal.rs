@@ -255,8 +255,8 @@ pub(super) fn next_removal(
 }
 
 /// When a tenant is swept next.
-pub(super) fn next_sweep(context: &Inner, now: Timestamp) -> (Timestamp, Class) {
-    let settled = settled_at(context);
+pub(super) fn next_sweep(world: &World, context: &Inner, now: Timestamp) -> (Timestamp, Class) {
+    let settled = settled_at(world, context);
     let at = if now < settled {
         settled
     } else {
@@ -266,12 +266,9 @@ pub(super) fn next_sweep(context: &Inner, now: Timestamp) -> (Timestamp, Class) 
 }
 
 /// From when on no request of an earlier leader can be under way any more.
-fn settled_at(context: &Inner) -> Timestamp {
-    let settings = &context.settings;
-    later(
-        settings.leading_since,
-        SETTLING.min(settings.pace.of(INTERVAL)),
-    )
+fn settled_at(world: &World, context: &Inner) -> Timestamp {
+    let settling = SETTLING.min(context.settings.pace.of(INTERVAL));
+    later(world.leading_since, settling)
 }
 
 /// Lists a tenant's subscriptions, removes strays of ours, and has vanished ones looked at.
@@ -280,7 +277,7 @@ pub(super) async fn sweep(context: &Context, tenant: &ObjectKey) -> Passed {
     let Some(gateway) = gateway else {
         return Passed::Unchanged;
     };
-    if context.clock.now() < settled_at(context) {
+    if context.clock.now() < settled_at(&context.world(), context) {
         return Passed::Unchanged;
     }
     let listed = match gateway.list_subscriptions().await {

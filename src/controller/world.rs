@@ -138,8 +138,12 @@ pub(super) struct World {
     pub(super) verdicts: EndpointVerdicts,
     pub(super) identity: Option<Arc<Identity>>,
     pub(super) endpoint: Endpoint,
+    /// Since when this process leads.
+    pub(super) leading_since: Timestamp,
     /// Slots up to here were served by whoever led before.
     pub(super) served_until: Timestamp,
+    /// By how much the clock was set back in all: what a pass copied before that moves along when it ends.
+    pub(super) set_back_by: Duration,
 }
 
 /// One mailbox at the beginning of a pass: copies, so that nothing is locked while Microsoft is asked.
@@ -149,6 +153,8 @@ pub(super) struct Start {
     pub(super) conflict: Option<ObjectKey>,
     pub(super) endpoint: Endpoint,
     pub(super) gateway: Option<TenantGateway>,
+    /// By how much the clock had been set back by then.
+    pub(super) set_back_by: Duration,
 }
 
 impl Start {
@@ -189,7 +195,9 @@ impl Start {
 }
 
 impl World {
-    pub(super) fn new(settings: &Settings, now: Timestamp, served_until: Timestamp) -> Self {
+    pub(super) fn new(settings: &Settings, now: Timestamp) -> Self {
+        // The clock may have been set back since the lease was taken, and its last holder's clock may have been ahead.
+        let leading_since = settings.leading_since.min(now);
         Self {
             store: Store::default(),
             queue: Queue::new(settings.limits()),
@@ -206,7 +214,9 @@ impl World {
                 since: now,
                 replace_within: Duration::ZERO,
             },
-            served_until,
+            leading_since,
+            served_until: settings.served_until.min(leading_since),
+            set_back_by: Duration::ZERO,
         }
     }
 
@@ -235,6 +245,7 @@ impl World {
             conflict,
             endpoint: self.endpoint.clone(),
             gateway,
+            set_back_by: self.set_back_by,
         })
     }
 
@@ -278,7 +289,11 @@ impl World {
         for entry in self.store.mailboxes_mut() {
             entry.memory.set_back(by);
         }
-        for state in self.tenants.values_mut() {
+        for (key, state) in &mut self.tenants {
+            if let Some(entry) = self.store.tenant_mut(key) {
+                entry.known.set_back(by);
+            }
+            state.facts.set_back(by);
             state.memory.set_back(by);
             // A list of the future would seem newer than what it does not show.
             state.listing = Arc::default();
@@ -292,7 +307,14 @@ impl World {
         for (_, until) in self.retired.values_mut() {
             *until = earlier(*until, by);
         }
-        self.endpoint.since = earlier(self.endpoint.since, by);
+        for at in [
+            &mut self.endpoint.since,
+            &mut self.leading_since,
+            &mut self.served_until,
+        ] {
+            *at = earlier(*at, by);
+        }
+        self.set_back_by = self.set_back_by.saturating_add(by);
         self.verdicts.set_back(by);
         self.queue.set_back(by);
     }

@@ -241,9 +241,15 @@ impl<'a> Pass<'a> {
 
     /// Keeps what this pass learned. What was asked for while it ran is left to be done.
     fn remember(&self, learn: fn(&Snapshot<'_>) -> Memory) {
-        let learned = learn(&self.snapshot());
         let decided = &self.start.entry.record;
         let mut world = self.context.world();
+        // What was copied at the beginning moves along with a clock that was set back meanwhile.
+        let mut memory = self.start.entry.memory.clone();
+        memory.set_back(world.set_back_by.saturating_sub(self.start.set_back_by));
+        let learned = learn(&Snapshot {
+            memory: &memory,
+            ..self.snapshot()
+        });
         if let Some(entry) = world.store.mailbox_mut(&decided.key)
             && entry.record.uid == decided.uid
         {
@@ -290,5 +296,39 @@ impl<'a> Pass<'a> {
         let left_by = (desired.tenant.clone(), self.start.entry.record.uid);
         self.context.world().plan_removal(id, left_by, now);
         self.context.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, room, start, tenant};
+    use super::*;
+    use crate::domain::schedule::earlier;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_during_which_the_clock_is_set_back_leaves_nothing_that_waits_for_the_old_time()
+    {
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        context.mailbox_present(&room(2));
+        let key = room(2).key;
+        let held = start();
+        let memory_of = |context: &Context| {
+            let world = context.world();
+            world.store.mailbox(&key).unwrap().memory.clone()
+        };
+        if let Some(entry) = context.world().store.mailbox_mut(&key) {
+            entry.memory.listing_after = Some(held);
+        }
+        // A new mailbox does not say at once that it waits for its tenant.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let pass = Pass::begin(&context, &key).unwrap();
+        let day = Duration::from_hours(24);
+        context.clock.set(earlier(start(), day));
+        context.world().set_back(day);
+        let expected = memory_of(&context);
+        pass.remember(memory::after);
+        assert_eq!(expected.listing_after, Some(earlier(held, day)));
+        assert_eq!(memory_of(&context), expected);
     }
 }

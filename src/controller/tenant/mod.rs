@@ -3,6 +3,7 @@
 pub mod observe;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use observe::{Edge, Link};
 
@@ -38,6 +39,8 @@ struct Pass<'a> {
     observed: TenantObserved,
     endpoint: EndpointVerdict,
     link: Link,
+    /// By how much the clock had been set back when it began.
+    set_back_by: Duration,
 }
 
 /// Observes, learns and writes the status, if anything is due.
@@ -58,6 +61,7 @@ impl<'a> Pass<'a> {
         let record = Arc::clone(&world.store.tenant(key)?.record);
         let mailboxes = world.mailboxes_summed_up(key);
         let endpoint = world.endpoint_verdict(key);
+        let set_back_by = world.set_back_by;
         let state = world.tenants.get_mut(key)?;
         state.memory.begin();
         Some(Self {
@@ -71,6 +75,7 @@ impl<'a> Pass<'a> {
             observed: TenantObserved::default(),
             endpoint,
             link: state.link.clone(),
+            set_back_by,
         })
     }
 
@@ -103,9 +108,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Shows the mailboxes what was learned, before the status is written: they need not wait for it.
-    fn learn(&self) {
+    fn learn(&mut self) {
         let now = self.context.clock.now();
         let mut world = self.context.world();
+        // What was copied at the beginning moves along with a clock that was set back meanwhile.
+        let set_back = world.set_back_by.saturating_sub(self.set_back_by);
+        self.facts.set_back(set_back);
+        self.memory.set_back(set_back);
         let snapshot = self.snapshot();
         let Some(state) = world.tenant_state_mut(&self.record) else {
             return;

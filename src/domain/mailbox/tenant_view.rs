@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::schedule::earlier;
 use crate::ids::{AppTenant, ObjectKey, Uid};
 
 /// Whether and how a mailbox can be worked on.
@@ -50,6 +51,14 @@ pub struct KnownTenant {
     pub mailboxes: usize,
 }
 
+impl KnownTenant {
+    /// The clock was set back by so much: what was noted by the old one moves along.
+    pub fn set_back(&mut self, by: Duration) {
+        self.token.set_back(by);
+        self.recovered_at = self.recovered_at.map(|at| earlier(at, by));
+    }
+}
+
 /// Which domains a mailbox may be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedDomains {
@@ -74,6 +83,16 @@ pub enum TokenState {
         /// The reason that the tenant shows.
         reason: String,
     },
+}
+
+impl TokenState {
+    /// The clock was set back by so much.
+    pub fn set_back(&mut self, by: Duration) {
+        match self {
+            Self::Refused { since, .. } => *since = earlier(*since, by),
+            Self::Pending | Self::Issued => {}
+        }
+    }
 }
 
 /// Whether Graph accepts our notification URL.

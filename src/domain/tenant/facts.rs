@@ -16,7 +16,7 @@ use crate::domain::conditions::find;
 use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
 use crate::domain::mailbox::tenant_view::{AcceptedDomains, TokenState};
 use crate::domain::reading::{OutageKind, Reading};
-use crate::domain::schedule::{Pace, later};
+use crate::domain::schedule::{Pace, earlier, later};
 
 /// What is known of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +91,32 @@ impl TenantFacts {
                 .and_then(|credential| credential.expires_at)
                 .map(Time::timestamp),
             ..Self::default()
+        }
+    }
+
+    /// The clock was set back by so much: what was noted by the old one moves along. When the credential ends is not
+    /// ours to say.
+    pub fn set_back(&mut self, by: Duration) {
+        let Self {
+            token,
+            recovered_at,
+            roles: _,
+            verified_domains: _,
+            evidence:
+                Evidence {
+                    calendars,
+                    places,
+                    directory,
+                },
+            outage,
+            credential_expires_at: _,
+        } = self;
+        token.set_back(by);
+        for at in [recovered_at, calendars, places, directory] {
+            *at = at.map(|at| earlier(at, by));
+        }
+        if let Some(outage) = outage {
+            outage.since = earlier(outage.since, by);
         }
     }
 
