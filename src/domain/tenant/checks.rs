@@ -290,7 +290,7 @@ fn microsoft_unavailable(s: &TenantSnapshot<'_>) -> Verdict {
             Verdict::Problem(reason, message)
         }
         Some(_) => Verdict::Keep,
-        None if s.observed.microsoft_asked() => Verdict::pass(Reason::Reachable),
+        None if s.observed.microsoft_answers() => Verdict::pass(Reason::Reachable),
         None => carried(s, &ConditionType::MicrosoftUnavailable).unwrap_or(Verdict::Keep),
     }
 }

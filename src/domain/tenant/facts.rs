@@ -293,7 +293,8 @@ pub(super) fn outage_after(s: &TenantSnapshot<'_>) -> Option<MicrosoftOutage> {
             tries: before.map_or(0, |before| before.tries).saturating_add(1),
             kind: outage.kind,
         }),
-        None if s.observed.microsoft_asked() => None,
+        None if s.observed.microsoft_answers() => None,
+        // Nothing was learned: neither that it goes on nor that it is over.
         None => before,
     }
 }

@@ -130,9 +130,23 @@ impl TenantObserved {
         })
     }
 
-    /// Whether Entra or Graph was asked anything that got an answer, whichever.
+    /// Whether Microsoft was asked in this pass and nothing speaks against its being there: it answered, and whatever
+    /// kept us from learning the rest is about one question only, or our own choice.
     #[must_use]
-    pub const fn microsoft_asked(&self) -> bool {
-        !matches!(self.token, TokenReading::NotLooked)
+    pub fn microsoft_answers(&self) -> bool {
+        let answered = match self.token {
+            TokenReading::Issued { .. } | TokenReading::Refused(_) => true,
+            TokenReading::NotLooked | TokenReading::Unavailable(_) => false,
+        };
+        answered
+            && self.outages().all(|outage| match outage.kind {
+                OutageKind::Refused | OutageKind::Withheld => true,
+                OutageKind::LoginUnreachable
+                | OutageKind::GraphUnreachable
+                | OutageKind::ServerErrors
+                | OutageKind::Throttled
+                | OutageKind::NoToken
+                | OutageKind::ClusterUnreachable => false,
+            })
     }
 }
