@@ -14,6 +14,7 @@ use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::queue::Class;
 use crate::domain::records::TenantRecord;
 use crate::domain::schedule::later;
+use crate::domain::tenant::desired::TenantDesired;
 use crate::domain::tenant::facts::{MailboxProof, News, Proof, TenantFacts};
 use crate::domain::tenant::observed::TenantObserved;
 use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
@@ -155,6 +156,7 @@ impl World {
                 places: desired.places,
                 domains: facts.accepted_domains(&desired.domains),
                 token: facts.token.clone(),
+                calendars_readable: facts.evidence_for(&desired.app()).calendars.is_some(),
                 ..base
             },
             Some(Err(problem)) => KnownTenant {
@@ -214,6 +216,12 @@ impl World {
         let Some(state) = self.tenants.get_mut(tenant) else {
             return;
         };
+        let seen_of = state.facts.app.as_ref();
+        let wanted = state.desired.as_ref().as_ref().map(TenantDesired::app);
+        if seen_of.is_some_and(|app| wanted.is_ok_and(|wanted| *app != wanted)) {
+            // The tenant is to use another application, and the pass used the one before.
+            return;
+        }
         let news = state.facts.evidence.prove(proof, now);
         let readable = proof.calendar == Proof::Works;
         if let Some(entry) = self.store.tenant_mut(tenant).filter(|_| readable) {

@@ -17,6 +17,7 @@ use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
 use crate::domain::mailbox::tenant_view::{AcceptedDomains, TokenState};
 use crate::domain::reading::{OutageKind, Reading};
 use crate::domain::schedule::{Pace, earlier, later};
+use crate::ids::AppTenant;
 
 /// What is known of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +30,10 @@ pub struct TenantFacts {
     pub roles: Vec<String>,
     /// Verified domains, lower case, as soon as they are known.
     pub verified_domains: Option<Vec<String>>,
-    /// What was seen to work lately.
+    /// What was seen to work lately, for `app`.
     pub evidence: Evidence,
+    /// The application that the last token was issued for.
+    pub app: Option<AppTenant>,
     /// Since when Microsoft does not answer.
     pub outage: Option<MicrosoftOutage>,
     /// When the credential ends.
@@ -108,6 +111,7 @@ impl TenantFacts {
                     places,
                     directory,
                 },
+            app: _,
             outage,
             credential_expires_at: _,
         } = self;
@@ -152,10 +156,24 @@ impl TenantFacts {
                 if !self.has_roles(roles) {
                     self.evidence = Evidence::default();
                 }
+                if let Ok(desired) = s.desired {
+                    let app = desired.app();
+                    self.evidence = self.evidence_for(&app);
+                    self.app = Some(app);
+                }
                 self.roles.clone_from(roles);
             }
             TokenReading::Refused(refused) => self.refuse(s, &refused.cause.reason()),
             TokenReading::NotLooked | TokenReading::Unavailable(_) => {}
+        }
+    }
+
+    /// What was seen to work lately, if it was seen of this application.
+    #[must_use]
+    pub fn evidence_for(&self, app: &AppTenant) -> Evidence {
+        match &self.app {
+            Some(seen) if seen != app => Evidence::default(),
+            Some(_) | None => self.evidence,
         }
     }
 

@@ -145,7 +145,7 @@ fn access_look(s: &TenantSnapshot<'_>, desired: &TenantDesired) -> Option<Tenant
     if seen.directory == Reading::NotLooked && !directory {
         return Some(TenantLook::Directory { address: mailbox });
     }
-    let calendars = has_role(CALENDARS_READ) || recent(evidence.calendars);
+    let calendars = has_role(CALENDARS_READ) || enough(evidence.calendars);
     if seen.calendar == Reading::NotLooked && !calendars {
         return Some(TenantLook::Calendar { mailbox });
     }

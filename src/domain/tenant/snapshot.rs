@@ -64,12 +64,14 @@ impl TenantSnapshot<'_> {
         TenantSnapshot { observed, ..*self }
     }
 
-    /// What was seen to work lately. With other roles in the token than then, it proves nothing any more.
+    /// What was seen to work lately. With other roles in the token than then, or of another application, it proves
+    /// nothing any more.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
-        match self.observed.roles() {
-            Some(roles) if !self.facts.has_roles(roles) => Evidence::default(),
-            Some(_) | None => self.facts.evidence,
+        match (self.observed.roles(), self.desired) {
+            (Some(roles), _) if !self.facts.has_roles(roles) => Evidence::default(),
+            (_, Ok(desired)) => self.facts.evidence_for(&desired.app()),
+            (_, Err(_)) => self.facts.evidence,
         }
     }
 

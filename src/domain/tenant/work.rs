@@ -224,8 +224,7 @@ fn from_facts(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
     let permissions = s.record.status.permissions.as_ref();
     let missing = permissions.is_some_and(|p| p.missing.iter().any(|m| m == CALENDARS_READ));
     let proven = s
-        .facts
-        .evidence
+        .evidence()
         .calendars
         .is_some_and(|seen| seen > s.memory.checked_at);
     if missing && proven {

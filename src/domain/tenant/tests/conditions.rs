@@ -483,6 +483,39 @@ fn a_right_that_was_revoked_is_seen_when_somebody_asks_although_it_worked_lately
 }
 
 #[test]
+fn a_calendar_is_read_again_when_somebody_asks_although_one_was_readable_lately() {
+    let mut world = World::new();
+    world
+        .microsoft
+        .roles
+        .retain(|role| *role != "Calendars.Read");
+    world.mailboxes.sample = Some("room@contoso.example".to_owned());
+    world.settle();
+    world.microsoft.calendar = Answer::Refused;
+    world.record.requested_at = Some("now".to_owned());
+    world.settle();
+    assert_eq!(world.problems(), [(C::Unauthorized, R::PermissionMissing)]);
+}
+
+#[test]
+fn what_worked_for_one_application_says_nothing_of_another() {
+    let mut world = World::new();
+    world
+        .microsoft
+        .roles
+        .retain(|role| *role != "Calendars.Read");
+    world.settle();
+    world.pass_time(Duration::from_secs(2));
+    world.facts.evidence.calendars = Some(world.now);
+    world.settle();
+    assert_eq!(world.ready(), (ConditionStatus::True, R::Operational));
+    world.change_spec("clientId: 5f1d7a9c-2222-4000-8000-000000000002");
+    world.pass_with(Work::CHECK);
+    assert_eq!(world.problems(), [(C::Unauthorized, R::PermissionMissing)]);
+    assert_eq!(world.facts.evidence.calendars, None);
+}
+
+#[test]
 fn a_tenant_that_needs_little_is_fine_with_little() {
     let mut world = World::with_spec("features: []");
     world.microsoft.roles = vec!["Calendars.Read", "Organization.Read.All"];
