@@ -63,7 +63,7 @@ impl<'a> Pass<'a> {
         let endpoint = world.endpoint_verdict(key);
         let set_back_by = world.set_back_by;
         let state = world.tenants.get_mut(key)?;
-        state.memory.begin();
+        state.memory.begin(work);
         Some(Self {
             context,
             record,

@@ -26,6 +26,8 @@ pub struct TenantMemory {
     pub check_wanted: bool,
     /// A mailbox's pass met something that only the tenant can explain.
     pub suspected: bool,
+    /// What a pass began and did not end, such as by a panic: it is done again.
+    pub pending: Work,
     /// Passes in a row in which something could not be learned or written.
     pub failures: Failures,
     /// What the last failed pass was about, to be done again.
@@ -58,6 +60,7 @@ impl TenantMemory {
             looked_at: None,
             check_wanted: false,
             suspected: false,
+            pending: Work::NONE,
             failures: Failures::default(),
             retry: Work::default(),
             leftover: None,
@@ -92,8 +95,10 @@ impl TenantMemory {
         }
     }
 
-    /// A pass begins: what is asked for from now on is for the next one.
-    pub const fn begin(&mut self) {
+    /// A pass with this work begins: what is asked for from now on is for the next one. What is done now stays pending
+    /// until the pass has ended.
+    pub fn begin(&mut self, work: Work) {
+        self.pending = self.pending | work;
         self.check_wanted = false;
         self.suspected = false;
     }
@@ -101,6 +106,7 @@ impl TenantMemory {
     /// A pass ended, and its status was written or did not differ.
     pub fn end(&mut self, s: &TenantSnapshot<'_>) {
         self.note_tried(s);
+        self.pending = Work::NONE;
         self.leftover = leftover(s);
         self.counts_changed_at = None;
         if !s.work.check {
@@ -129,6 +135,7 @@ impl TenantMemory {
     /// A pass ended in which something could not be learned, or its status not written: it is repeated.
     pub fn fail(&mut self, s: &TenantSnapshot<'_>) {
         self.note_tried(s);
+        self.pending = Work::NONE;
         let tries = self.failures.tries.saturating_add(1);
         let wait = backoff::transient(tries, s.record.uid, s.pace);
         let asked = s

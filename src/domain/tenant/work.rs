@@ -161,6 +161,9 @@ fn wishes(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
     if s.memory.check_wanted {
         agenda.add(Timestamp::MIN, Class::User, Work::CHECK);
     }
+    if s.memory.pending != Work::NONE {
+        agenda.add(held_back(s), Class::Routine, s.memory.pending);
+    }
 }
 
 /// Suspicions of many mailboxes are one look a minute.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::credential::CredentialProblem;
 use super::super::looks::{Freshness, TenantLook};
+use super::super::memory::TenantMemory;
 use super::super::work::Work;
 use super::world::{Answer, World, start};
 use crate::api::v1alpha1::condition::ConditionStatus;
@@ -119,6 +120,25 @@ fn a_secret_is_looked_at_at_once_and_another_credential_is_tested() {
     assert!(tested(&world), "the credential changed");
     world.microsoft.other_credential = false;
     assert_eq!(world.due(), None);
+}
+
+#[test]
+fn what_was_asked_for_is_done_again_after_a_pass_that_panicked() {
+    for ask in [
+        (|memory| memory.check_wanted = true) as fn(&mut TenantMemory),
+        |memory| memory.suspected = true,
+    ] {
+        let mut world = with_test_mailbox();
+        world.settle();
+        world.pass_time(Duration::from_mins(2));
+        ask(&mut world.memory);
+        let work = world.due().unwrap();
+        world.memory.begin(work);
+        // It panics.
+        assert_eq!(world.due(), Some(Work::CHECK));
+        world.settle();
+        assert_eq!(world.memory.pending, Work::NONE);
+    }
 }
 
 #[test]

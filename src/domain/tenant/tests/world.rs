@@ -210,7 +210,7 @@ impl World {
         let desired = self.desired();
         let memory = self.memory.clone();
         let facts = self.facts.clone();
-        self.memory.begin();
+        self.memory.begin(work);
         let mut observed = TenantObserved::default();
         self.looks.clear();
         loop {
