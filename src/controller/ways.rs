@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::removal::REMOVAL_PATIENCE;
 use super::tenant::observe::{self, Edge, Link};
-use super::world::{Context, World};
+use super::world::{Context, TenantState, World};
 use crate::domain::mailbox::tenant_view::TokenState;
 use crate::domain::schedule::later;
 use crate::domain::tenant::credential::CredentialReading;
@@ -82,9 +82,14 @@ impl World {
         }
         match reading {
             CredentialReading::Usable { .. } => {
-                self.retired.remove(tenant);
-                if let Some(state) = self.tenants.get_mut(tenant) {
+                // The spec may have become another one while this was read: what it forbids now stays closed.
+                let wanted = |state: &&mut TenantState| {
+                    let desired = state.desired.as_ref().as_ref();
+                    desired.is_ok_and(|desired| link.leads_to(desired))
+                };
+                if let Some(state) = self.tenants.get_mut(tenant).filter(wanted) {
                     state.link = link;
+                    self.retired.remove(tenant);
                 }
             }
             CredentialReading::Problem(problem) if problem.is_taken_back() => {
@@ -255,10 +260,8 @@ mod tests {
         assert_eq!(open(&context, start()), (false, false, false));
     }
 
-    #[tokio::test]
-    async fn a_host_that_is_not_allowed_is_not_called_at_all() {
-        let context = Stage::with_cluster(with_secret).context();
-        connected(&context).await;
+    /// The tenant's spec names hosts that may not be called.
+    fn point_elsewhere(context: &Context) {
         let mut record = tenant(1);
         record.generation = 2;
         record.resource_version = "2".to_owned();
@@ -267,6 +270,27 @@ mod tests {
         }))
         .unwrap();
         context.tenant_present(&record);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_allowed_is_not_called_at_all() {
+        let context = Stage::with_cluster(with_secret).context();
+        connected(&context).await;
+        point_elsewhere(&context);
+        assert_eq!(open(&context, start()), (false, false, false));
+    }
+
+    #[tokio::test]
+    async fn a_look_that_began_before_a_way_was_closed_does_not_open_it_again() {
+        let context = Stage::with_cluster(with_secret).context();
+        connected(&context).await;
+        let record = tenant(1);
+        let link = context.world().tenants[&record.key].link.clone();
+        point_elsewhere(&context);
+        let whose = (&record.key, record.uid);
+        context
+            .world()
+            .note_credential(whose, link, &USABLE, start());
         assert_eq!(open(&context, start()), (false, false, false));
     }
 

@@ -56,14 +56,20 @@ impl Link {
         self.0.as_ref().map(|linked| &linked.gateway)
     }
 
-    /// Whether the same credential goes to the same place for the same application.
-    fn serves(&self, desired: &TenantDesired, fingerprint: &[u8; 32]) -> bool {
+    /// Whether this is the way that a spec asks for, whatever the credential is.
+    #[must_use]
+    pub fn leads_to(&self, desired: &TenantDesired) -> bool {
         self.0.as_ref().is_some_and(|linked| {
-            linked.fingerprint == *fingerprint
-                && linked.desired.app() == desired.app()
+            linked.desired.app() == desired.app()
                 && linked.desired.hosts == desired.hosts
                 && linked.desired.credential == desired.credential
         })
+    }
+
+    /// Whether the same credential goes to the same place for the same application.
+    fn serves(&self, desired: &TenantDesired, fingerprint: &[u8; 32]) -> bool {
+        let same = |linked: &Linked| linked.fingerprint == *fingerprint;
+        self.0.as_ref().is_some_and(same) && self.leads_to(desired)
     }
 }
 
