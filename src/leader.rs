@@ -200,6 +200,8 @@ struct Attempts {
     seen: Option<Seen>,
     /// The Lease as we wrote it last, to renew it without reading it first.
     written: Option<Lease>,
+    /// Whether a write was begun whose outcome is not known: it may have made us the holder.
+    writing: bool,
     /// Until when we lead unless we renew.
     leading_until: Option<Instant>,
     failing: bool,
@@ -215,6 +217,7 @@ impl Attempts {
             leadership,
             seen: None,
             written: None,
+            writing: false,
             leading_until: None,
             failing: false,
         }
@@ -263,6 +266,8 @@ impl Attempts {
             Some(lease) => Some(lease),
             None => self.leases.get_opt(name).await?,
         };
+        // What it says now tells how earlier writes ended.
+        self.writing = false;
         let started = Instant::now();
         let previous = self.seen.take();
         self.seen = lease
@@ -276,17 +281,21 @@ impl Attempts {
                 self.lose("somebody else holds it");
                 return Ok(until.duration_since(started).min(RETRY_PERIOD));
             }
-            Action::Write(record) => match lease {
-                None => {
-                    let lease = record.create(&self.candidate.lease);
-                    self.leases.create(&parameters, &lease).await?
+            Action::Write(record) => {
+                self.writing = true;
+                match lease {
+                    None => {
+                        let lease = record.create(&self.candidate.lease);
+                        self.leases.create(&parameters, &lease).await?
+                    }
+                    Some(lease) => {
+                        let lease = record.write_into(lease);
+                        self.leases.replace(name, &parameters, &lease).await?
+                    }
                 }
-                Some(lease) => {
-                    let lease = record.write_into(lease);
-                    self.leases.replace(name, &parameters, &lease).await?
-                }
-            },
+            }
         };
+        self.writing = false;
         let pause = self.hold(started);
         self.seen = Some(Seen::observe(None, Record::of(&written), started));
         self.written = Some(written);
@@ -325,12 +334,12 @@ impl Attempts {
         }
     }
 
-    /// Leaves the Lease without a holder if it is ours.
+    /// Leaves the Lease without a holder if it is ours, also by a write whose answer did not come in time.
     async fn give_up(mut self) {
-        let led = self.leading_until.is_some();
+        let held = self.leading_until.is_some() || self.writing;
         let written = self.written.take();
         self.lose("this process stops");
-        if !led {
+        if !held {
             return;
         }
         match timeout(REQUEST_TIMEOUT, self.vacate(written)).await {

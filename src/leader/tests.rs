@@ -67,14 +67,17 @@ fn failure(code: u16, reason: &str) -> (u16, Value) {
 struct Copy {
     elector: Elector,
     cut: Arc<AtomicBool>,
+    /// Writes arrive, and their answers do not.
+    silent: Arc<AtomicBool>,
 }
 
 impl Copy {
     fn start(cell: &Cell, name: &str) -> Self {
         let cut = Arc::new(AtomicBool::new(false));
-        let (cell, cable) = (cell.clone(), cut.clone());
+        let silent = Arc::new(AtomicBool::new(false));
+        let (cell, cable, way_back) = (cell.clone(), cut.clone(), silent.clone());
         let service = service_fn(move |request: http::Request<Body>| {
-            let (cell, cable) = (cell.clone(), cable.clone());
+            let (cell, cable, way_back) = (cell.clone(), cable.clone(), way_back.clone());
             async move {
                 if cable.load(Ordering::SeqCst) {
                     std::future::pending::<()>().await;
@@ -82,6 +85,9 @@ impl Copy {
                 let (head, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap();
                 let (status, answer) = cell.answer(&head.method, &body);
+                if head.method != http::Method::GET && way_back.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
                 let answer = Body::from(answer.to_string().into_bytes());
                 let response = http::Response::builder().status(status).body(answer);
                 Ok::<_, Infallible>(response.unwrap())
@@ -94,7 +100,11 @@ impl Copy {
             clock: Clock::starting_at("2026-11-24T08:00:00Z".parse().unwrap()),
             gauge: IntGauge::new("leader", "leader").unwrap(),
         });
-        Self { elector, cut }
+        Self {
+            elector,
+            cut,
+            silent,
+        }
     }
 
     fn leads(&self) -> bool {
@@ -206,6 +216,19 @@ async fn release_hands_over_within_a_retry_period() {
         "{:?}",
         released.elapsed()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stops_while_it_takes_the_lease_does_not_keep_it() {
+    let cell = Cell::default();
+    let first = Copy::start(&cell, "first");
+    first.silent.store(true, Ordering::SeqCst);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(cell.holder(), "first", "the write arrived");
+    assert!(!first.leads(), "its answer did not");
+    first.silent.store(false, Ordering::SeqCst);
+    first.elector.release().await;
+    assert_eq!(cell.holder(), "");
 }
 
 #[tokio::test(start_paused = true)]
