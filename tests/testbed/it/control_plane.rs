@@ -158,6 +158,21 @@ async fn a_deleted_namespace_is_gone_with_all_that_was_in_it() {
 }
 
 #[tokio::test]
+async fn a_namespace_is_not_gone_while_something_in_it_stays() {
+    let cluster = ControlPlane::shared().await.unwrap();
+    let namespace = cluster.namespace().await.unwrap();
+    let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: stays, finalizers: [testbed.example/stay]}}";
+    cluster.apply(&namespace, map).await.unwrap();
+    let refused = cluster.delete_namespace(&namespace).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("configmaps/stays"),
+        "{refused}"
+    );
+    let namespaces: Api<Namespace> = Api::all(cluster.admin().await.unwrap());
+    assert!(namespaces.get_opt(&namespace).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn every_event_is_written_down() {
     let cluster = ControlPlane::shared().await.unwrap();
     let namespace = cluster.namespace().await.unwrap();

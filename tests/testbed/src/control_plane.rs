@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
-use kube::discovery::{Discovery, Scope, verbs};
+use kube::discovery::{ApiCapabilities, ApiGroup, ApiResource, Discovery, Scope, verbs};
 use tokio::sync::OnceCell;
 
 use crate::assets::{self, Assets, tail};
@@ -190,21 +190,18 @@ impl ControlPlane {
             .delete(name, &DeleteParams::default())
             .await
             .attempt(format!("delete the namespace {name}"))?;
-        let discovery = Discovery::new(client.clone())
-            .run()
-            .await
-            .attempt("discover what a namespace can hold")?;
-        for (resource, capabilities) in discovery
-            .groups()
-            .flat_map(kube::discovery::ApiGroup::recommended_resources)
-        {
-            let deletable = capabilities.supports_operation(verbs::DELETE_COLLECTION);
-            if capabilities.scope == Scope::Namespaced && deletable {
-                let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), name, &resource);
-                api.delete_collection(&DeleteParams::default(), &ListParams::default())
-                    .await
-                    .attempt(format!("delete {} in {name}", resource.plural))?;
-            }
+        let contents = contents(&client, name).await?;
+        for (plural, api) in &contents {
+            api.delete_collection(&DeleteParams::default(), &ListParams::default())
+                .await
+                .attempt(format!("delete {plural} in {name}"))?;
+        }
+        let left = left_in(&contents, name).await?;
+        if !left.is_empty() {
+            return Err(Error::Document {
+                what: format!("the namespace {name} as empty"),
+                message: format!("it still holds {}", left.join(", ")),
+            });
         }
         finalize(&namespaces, name).await
     }
@@ -213,6 +210,46 @@ impl ControlPlane {
     pub fn stop(self) {
         drop(self);
     }
+}
+
+/// Everything that a namespace can hold, by the plural names of the kinds.
+async fn contents(
+    client: &kube::Client,
+    namespace: &str,
+) -> Result<Vec<(String, Api<DynamicObject>)>, Error> {
+    let discovery = Discovery::new(client.clone())
+        .run()
+        .await
+        .attempt("discover what a namespace can hold")?;
+    let held = |(resource, capabilities): (ApiResource, ApiCapabilities)| {
+        let deletable = capabilities.supports_operation(verbs::DELETE_COLLECTION);
+        (capabilities.scope == Scope::Namespaced && deletable).then(|| {
+            let api = Api::namespaced_with(client.clone(), namespace, &resource);
+            (resource.plural, api)
+        })
+    };
+    let groups = discovery.groups();
+    Ok(groups
+        .flat_map(ApiGroup::recommended_resources)
+        .filter_map(held)
+        .collect())
+}
+
+/// What has not left a namespace, as `plural/name`.
+async fn left_in(
+    contents: &[(String, Api<DynamicObject>)],
+    namespace: &str,
+) -> Result<Vec<String>, Error> {
+    let mut left = Vec::new();
+    for (plural, api) in contents {
+        let found = api
+            .list_metadata(&ListParams::default())
+            .await
+            .attempt(format!("list {plural} in {namespace}"))?;
+        let names = found.items.into_iter().filter_map(|one| one.metadata.name);
+        left.extend(names.map(|name| format!("{plural}/{name}")));
+    }
+    Ok(left)
 }
 
 async fn finalize(namespaces: &Api<Namespace>, name: &str) -> Result<(), Error> {
