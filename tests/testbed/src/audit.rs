@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use crate::error::{Attempt, Error};
 use crate::wait;
 
-/// One request: metadata only, without bodies, without the API server's talk with itself.
+/// One request: metadata only, without bodies, without the API server's talk with itself, without what tests poll.
 pub(crate) const POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -21,6 +21,13 @@ omitManagedFields: true
 rules:
 - {level: None, users: ["system:apiserver", "system:anonymous"]}
 - {level: None, nonResourceURLs: ["/readyz*", "/livez*", "/healthz*"]}
+- level: None
+  users: [admin]
+  verbs: [get, list]
+  resources:
+  - {group: hybridcalendar.dev}
+  - {group: events.k8s.io}
+  - {group: "", resources: [events]}
 - {level: Metadata}
 "#;
 
@@ -68,27 +75,40 @@ impl AuditEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditMark(u64);
 
-/// Everything since `mark` that ended before this call, and the place after it.
+/// The place after everything that ended before this call.
+pub(crate) async fn mark(client: &Client, log: &Path) -> Result<AuditMark, Error> {
+    // What is there already cannot hold a marker that nobody has asked for yet.
+    let metadata = tokio::fs::metadata(log).await;
+    let written = metadata
+        .attempt(format!("look at {}", log.display()))?
+        .len();
+    let marker = ask_for_nothing(client).await;
+    let what = format!("the audit log holds {marker}");
+    wait::for_some(&what, DEADLINE, async || {
+        let text = read_from(log, AuditMark(written)).await.ok()?;
+        let (before, rest) = text.split_at(text.find(&marker)?);
+        // A line may be half written.
+        let end = before.len() + rest.find('\n')? + 1;
+        Some(AuditMark(written + end as u64))
+    })
+    .await
+}
+
+/// Everything since `mark` that ended before this call.
 pub(crate) async fn since(
     client: &Client,
     log: &Path,
     mark: AuditMark,
-) -> Result<(Vec<AuditEntry>, AuditMark), Error> {
-    let marker = ask_for_nothing(client).await;
-    let what = format!("the audit log holds {marker}");
-    let text = wait::for_some(&what, DEADLINE, async || {
-        let text = read_from(log, mark).await.ok()?;
-        text.contains(&marker).then_some(text)
-    })
-    .await?;
-    // A line may be half written.
-    let end = text.rfind('\n').map_or(0, |at| at + 1);
-    let entries = text[..end]
+) -> Result<Vec<AuditEntry>, Error> {
+    let end = self::mark(client, log).await?;
+    let text = read_from(log, mark).await?;
+    let length = usize::try_from(end.0.saturating_sub(mark.0)).unwrap_or(usize::MAX);
+    text.get(..length)
+        .unwrap_or(&text)
         .lines()
         .filter(|line| !line.contains("/audit-mark-"))
         .filter_map(|line| parse(line).transpose())
-        .collect::<Result<_, _>>()?;
-    Ok((entries, AuditMark(mark.0 + end as u64)))
+        .collect()
 }
 
 /// The log is written in the order in which requests end: one of our own shows that the earlier ones are there.

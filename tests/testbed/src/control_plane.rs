@@ -3,7 +3,7 @@
 //! Without a controller manager nothing finishes the deletion of a namespace: [`ControlPlane::delete_namespace`] does.
 
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -169,20 +169,22 @@ impl ControlPlane {
 
     /// A place in the audit log, to count from.
     pub async fn audit_mark(&self) -> Result<AuditMark, Error> {
-        Ok(self.read_audit(AuditMark::default()).await?.1)
+        let log = self.audit_log();
+        audit::mark(&self.admin().await?, &log).await
     }
 
     /// Every request since a mark.
     pub async fn audit_since(&self, mark: AuditMark) -> Result<Vec<AuditEntry>, Error> {
-        Ok(self.read_audit(mark).await?.0)
-    }
-
-    async fn read_audit(&self, mark: AuditMark) -> Result<(Vec<AuditEntry>, AuditMark), Error> {
-        let log = self.scratch.path().join("audit.log");
+        let log = self.audit_log();
         audit::since(&self.admin().await?, &log, mark).await
     }
 
-    /// Deletes a namespace with all that is in it, as the controllers of a whole cluster would.
+    fn audit_log(&self) -> PathBuf {
+        self.scratch.path().join("audit.log")
+    }
+
+    /// Deletes a namespace with all that is in it, as the controllers of a whole cluster would. Those would wait for
+    /// what does not leave at once; here it is an error that names it.
     pub async fn delete_namespace(&self, name: &str) -> Result<(), Error> {
         let client = self.admin().await?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -327,6 +329,8 @@ fn start_apiserver(
         ))
         .arg(format!("--audit-policy-file={}", policy.display()))
         .arg(format!("--audit-log-path={}", file("audit.log")))
+        // A log that begins anew would take marks and entries with it.
+        .arg("--audit-log-maxsize=0")
         .args(["--audit-log-mode=blocking", "--profiling=false"]);
     logged("kube-apiserver", command, &folder.join("apiserver.log"))
 }
