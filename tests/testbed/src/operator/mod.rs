@@ -18,6 +18,7 @@ use crate::{archive, ports, wait};
 
 use logs::Logs;
 
+const ATTEMPTS: u32 = 3;
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// The operator serves on for a while after SIGTERM, so that no notification is lost.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(45);
@@ -105,8 +106,19 @@ pub struct OperatorProcess {
 }
 
 impl OperatorProcess {
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it is ready. With other addresses, if somebody took one that was chosen here.
     pub async fn start(options: OperatorOptions) -> Result<Self, Error> {
+        let chosen = options.receiver_listen.is_none() || options.admin_listen.is_none();
+        let mut result = Self::start_once(options.clone()).await;
+        for _ in 1..ATTEMPTS {
+            if chosen && result.as_ref().is_err_and(an_address_was_taken) {
+                result = Self::start_once(options.clone()).await;
+            }
+        }
+        result
+    }
+
+    async fn start_once(options: OperatorOptions) -> Result<Self, Error> {
         let mut operator = Self::spawn(options).await?;
         operator.ready().await?;
         Ok(operator)
@@ -228,6 +240,10 @@ impl OperatorProcess {
         archive::append(archive::METRICS, &text)?;
         Ok(Metrics::parse(&text))
     }
+}
+
+fn an_address_was_taken(error: &Error) -> bool {
+    matches!(error, Error::Program { output, .. } if output.contains("Address already in use"))
 }
 
 fn address(listen: Option<SocketAddr>) -> String {
