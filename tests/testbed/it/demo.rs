@@ -12,6 +12,8 @@ use testbed::objects::{self, Kind};
 use testbed::{sensitive, wait};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Several times longer than the whole demo takes.
+const SHOWN: Duration = Duration::from_mins(5);
 
 #[tokio::test]
 async fn the_demo_declares_what_the_api_server_accepts() {
@@ -66,16 +68,16 @@ async fn the_demo_runs_in_a_cluster_that_is_there_and_gives_it_back_as_it_was() 
     let cluster = ControlPlane::start().await.unwrap();
     let folder = cluster.kubectl_path().parent().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let shown = tokio::process::Command::new(env!("CARGO_BIN_EXE_demo"))
+    let showing = tokio::process::Command::new(env!("CARGO_BIN_EXE_demo"))
         .arg("--once")
         .arg("--kubeconfig")
         .arg(cluster.kubeconfig())
         .env("PATH", path)
         .stdin(Stdio::null())
         .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .output();
+    let shown = tokio::time::timeout(SHOWN, showing).await;
+    let shown = shown.expect("the demo ends").unwrap();
     let said = String::from_utf8_lossy(&shown.stdout);
     assert!(shown.status.success(), "{said}");
     assert!(said.contains("Everything is as expected"), "{said}");
