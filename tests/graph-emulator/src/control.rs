@@ -117,6 +117,10 @@ impl Control {
             .collect()
     }
 
+    pub(crate) fn client_states(&self) -> Vec<String> {
+        self.0.state().client_states.all()
+    }
+
     pub(crate) fn remove_subscription(
         &self,
         id: &str,

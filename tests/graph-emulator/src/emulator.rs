@@ -230,6 +230,12 @@ impl Emulator {
         self.control.subscriptions()
     }
 
+    /// Every `clientState` that somebody sent, also of subscriptions that are gone or were refused; the newest 20,000.
+    #[must_use]
+    pub fn client_states(&self) -> Vec<String> {
+        self.control.client_states()
+    }
+
     /// Removes a subscription behind its owner's back.
     pub fn remove_subscription(
         &self,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use graph_emulator::World;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::archive;
@@ -51,24 +52,29 @@ pub fn addresses_of(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
-/// What a Secret holds: text line by line, as a private key would show in a log; anything else as the API spells it.
+/// What a Secret holds: text line by line, as a private key would show in a log, and every value as the API spells it.
 #[must_use]
 pub fn values_of(secret: &Secret) -> BTreeSet<String> {
     let texts = secret.string_data.iter().flatten();
-    let texts = texts.map(|(key, text)| (key, text.clone()));
-    let data = secret.data.iter().flatten().map(|(key, value)| {
-        let text = String::from_utf8(value.0.clone()).unwrap_or_else(|_| {
-            let spelled = serde_json::to_value(value).unwrap_or_default();
-            spelled.as_str().unwrap_or_default().to_owned()
-        });
-        (key, text)
-    });
+    let texts = texts.map(|(key, text)| (key, ByteString(text.clone().into_bytes())));
+    let data = secret.data.iter().flatten();
+    let data = data.map(|(key, value)| (key, value.clone()));
     texts
         .chain(data)
         .filter(|(key, _)| *key != CERTIFICATE)
-        .flat_map(|(_, text)| text.lines().map(str::to_owned).collect::<Vec<_>>())
-        .filter(|line| line.len() >= SHORTEST && !line.starts_with("-----"))
+        .flat_map(|(_, value)| {
+            let lines = String::from_utf8(value.0.clone()).unwrap_or_default();
+            let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+            lines.into_iter().chain(std::iter::once(spelled(&value)))
+        })
+        .filter(|word| word.len() >= SHORTEST && !word.starts_with("-----"))
         .collect()
+}
+
+/// A value as the API spells it: in base64.
+fn spelled(value: &ByteString) -> String {
+    let spelled = serde_json::to_value(value).unwrap_or_default();
+    spelled.as_str().unwrap_or_default().to_owned()
 }
 
 /// Whether a line names a mailbox. The addresses of all tests are in the domain that documentation uses, `.example`.
@@ -133,18 +139,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_key_is_known_by_each_of_its_lines_and_a_certificate_is_no_secret() {
+    fn a_value_is_known_by_each_of_its_lines_and_in_base64_and_a_certificate_is_no_secret() {
         let secret = json!({
             "stringData": {
                 "tls.crt": "-----BEGIN CERTIFICATE-----\nMIIBpublicpublic\n",
-                "tls.key": "-----BEGIN PRIVATE KEY-----\nMIIEfirstline\nsecondline==\n",
+                "tls.key": "-----BEGIN KEY-----\nMIIEfirstline\nsecondline==\n",
             },
             "data": {"client-secret": "YS1jbGllbnQtc2VjcmV0", "key-1": "AAECAwQFBgcICQoLDP8="},
         });
         let secret: Secret = serde_json::from_value(secret).unwrap();
         let expected = [
             "AAECAwQFBgcICQoLDP8=",
+            "LS0tLS1CRUdJTiBLRVktLS0tLQpNSUlFZmlyc3RsaW5lCnNlY29uZGxpbmU9PQo=",
             "MIIEfirstline",
+            "YS1jbGllbnQtc2VjcmV0",
             "a-client-secret",
             "secondline==",
         ];

@@ -207,9 +207,7 @@ impl Testbed {
 impl Drop for Testbed {
     /// What the operator says last, and what was secret, goes into the archive.
     fn drop(&mut self) {
-        let subscriptions = self.emulator.subscriptions();
-        let states = subscriptions.into_iter().filter_map(|s| s.client_state);
-        let remembered = sensitive::remember(states);
+        let remembered = sensitive::remember(self.emulator.client_states());
         let (control_plane, namespace) = (self.control_plane, self.namespace.clone());
         let metrics = format!("{}/metrics", self.operator.admin_url());
         // On a thread of its own: the test's runtime is busy with dropping this.

@@ -143,7 +143,10 @@ impl Core {
     async fn create_subscription(&self, call: &Call, caller: &Caller) -> graph::Result {
         let mut creation = Creation::read(call, caller, self.clock.now())?;
         let directory = {
-            let state = self.state();
+            let mut state = self.state();
+            if let Some(client_state) = creation.client_state() {
+                state.client_states.saw(client_state);
+            }
             creation.check(&state.data, caller, self.clock.now())?;
             Arc::clone(&state.data.directory)
         };

@@ -26,7 +26,7 @@ use crate::operation::{Operation, Workload};
 use crate::quota::{QuotaState, resource_units};
 use crate::route::{Route, Target, has_empty_segment, route};
 use crate::state::directory::Directory;
-use crate::state::{Data, State};
+use crate::state::{ClientStates, Data, State};
 use crate::world::World;
 
 #[derive(Debug)]
@@ -82,6 +82,7 @@ impl Core {
             faults: FaultState::default(),
             quotas: QuotaState::default(),
             receivers: Receivers::default(),
+            client_states: ClientStates::default(),
         });
         Arc::new_cyclic(|this| Self {
             clock: Clock::system(),

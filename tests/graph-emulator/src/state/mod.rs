@@ -4,7 +4,7 @@ pub(crate) mod directory;
 pub(crate) mod events;
 pub(crate) mod subscriptions;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -88,4 +88,24 @@ pub(crate) struct State {
     pub(crate) faults: FaultState,
     pub(crate) quotas: QuotaState,
     pub(crate) receivers: Receivers,
+    pub(crate) client_states: ClientStates,
+}
+
+/// Every `clientState` that was in a call, also in one that was refused: the newest, up to a limit.
+#[derive(Debug, Default)]
+pub(crate) struct ClientStates(VecDeque<String>);
+
+impl ClientStates {
+    const KEPT: usize = 20_000;
+
+    pub(crate) fn saw(&mut self, client_state: &str) {
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(client_state.to_owned());
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.iter().cloned().collect()
+    }
 }

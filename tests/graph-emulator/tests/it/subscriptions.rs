@@ -56,6 +56,23 @@ async fn a_subscription_ends_on_the_emulators_clock_unless_it_is_renewed() {
 }
 
 #[tokio::test]
+async fn every_client_state_is_remembered_also_of_what_was_refused_or_is_gone() {
+    let client = Client::new().await;
+    let receiver = Receiver::start(Manner::Good).await;
+    let mut body = client.subscription(ROOM, &receiver.url, 60);
+    let created = client.post("subscriptions", &body).await;
+    let id = created.body["id"].as_str().unwrap();
+    client
+        .emulator
+        .remove_subscription(id, Removal::Silent)
+        .unwrap();
+    body["notificationUrl"] = Receiver::start(Manner::NotFound).await.url.into();
+    body["clientState"] = "refused".into();
+    assert_eq!(client.post("subscriptions", &body).await.status, 400);
+    assert_eq!(client.emulator.client_states(), ["state", "refused"]);
+}
+
+#[tokio::test]
 async fn a_double_is_refused_by_name() {
     let client = Client::new().await;
     let receiver = Receiver::start(Manner::Good).await;

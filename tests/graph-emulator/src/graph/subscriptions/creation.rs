@@ -120,6 +120,11 @@ impl Creation {
         Ok(())
     }
 
+    /// What is to authenticate notifications.
+    pub(crate) fn client_state(&self) -> Option<&str> {
+        self.subscription.client_state.as_deref()
+    }
+
     /// The URLs to validate: both, even if they are the same.
     pub(crate) fn urls(&self) -> Vec<String> {
         let subscription = &self.subscription;
