@@ -86,16 +86,6 @@ impl Testbed {
         })
     }
 
-    /// Another operator beside the first, with the same rights and flags: two copies of one installation.
-    pub async fn second_operator(&self) -> Result<OperatorProcess, Error> {
-        OperatorProcess::start(OperatorOptions {
-            receiver_listen: None,
-            admin_listen: None,
-            ..self.operator.options().clone()
-        })
-        .await
-    }
-
     /// Another operator with a ServiceAccount of its own, so that the audit log tells them apart. It has the flags of
     /// the first, but for addresses of its own and what `configure` changes: with another key Secret and Lease it is
     /// another installation.
