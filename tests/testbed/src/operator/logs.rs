@@ -24,6 +24,12 @@ impl Logs {
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
+    pub(crate) fn matching(&self, text: &str) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|line| line.contains(text));
+        lines
+    }
+
     /// Collects until the output ends, on a thread of its own: tests have each their runtime.
     pub(crate) fn follow(&self, output: impl Read + Send + 'static) -> Result<(), Error> {
         let lines = Arc::clone(&self.0);

@@ -242,6 +242,18 @@ impl OperatorProcess {
     }
 }
 
+impl Drop for OperatorProcess {
+    /// A pass that panics is repeated, so that a test need not notice. What the program says of it is in its log.
+    fn drop(&mut self) {
+        self.kill();
+        let panics = self.logs.matching("panicked at");
+        assert!(
+            panics.is_empty() || std::thread::panicking(),
+            "the operator panicked: {panics:#?}"
+        );
+    }
+}
+
 fn an_address_was_taken(error: &Error) -> bool {
     matches!(error, Error::Program { output, .. } if output.contains("Address already in use"))
 }
