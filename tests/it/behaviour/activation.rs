@@ -1,12 +1,10 @@
 //! What happens when everything is right.
 
-use futures::{StreamExt as _, pin_mut};
-use kube::api::{DynamicObject, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 use testbed::objects::{Kind, condition};
 use testbed::testbed::Testbed;
-use tokio::task::JoinHandle;
 
+use super::recorder::Recorder;
 use super::scene::{SOON, apply, contoso, good, patch, state, status_writes, world};
 
 /// What kstatus makes of a custom resource: `sigs.k8s.io/cli-utils/pkg/kstatus`, generic rules.
@@ -39,31 +37,25 @@ fn kubectl_is_content(object: &Value) -> bool {
     })
 }
 
-/// Every version of the rooms and tenants of a namespace, until it is aborted.
-pub(super) async fn versions(
-    bed: &Testbed,
-    kind: Kind,
-) -> (JoinHandle<()>, tokio::sync::mpsc::UnboundedReceiver<Value>) {
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let api = kind.api(&bed.client, &bed.namespace);
-    let seen = api.watch(&WatchParams::default(), "0").await.unwrap();
-    let recorder = tokio::spawn(async move {
-        pin_mut!(seen);
-        while let Some(Ok(event)) = seen.next().await {
-            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
-                let object: DynamicObject = object;
-                drop(sender.send(serde_json::to_value(object).unwrap()));
-            }
-        }
-    });
-    (recorder, receiver)
+/// Sees that kstatus and `kubectl wait` agree about each version; returns what kstatus says.
+fn agreed(versions: &[Value]) -> Vec<&'static str> {
+    let mut states = Vec::new();
+    for version in versions {
+        let state = (kstatus(version), kubectl_is_content(version));
+        assert!(
+            matches!(state, ("Current", true) | ("InProgress", false)),
+            "{state:?} of {version:#}"
+        );
+        states.push(state.0);
+    }
+    states
 }
 
 #[tokio::test]
 async fn a_good_tenant_and_a_good_room_are_ready_within_seconds_by_one_write() {
     let bed = Testbed::start(world(&contoso())).await.unwrap();
-    let (rooms, mut rooms_seen) = versions(&bed, Kind::Mailbox).await;
-    let (tenants, mut tenants_seen) = versions(&bed, Kind::Tenant).await;
+    let rooms = Recorder::start(&bed, Kind::Mailbox).await;
+    let tenants = Recorder::start(&bed, Kind::Tenant).await;
     let mark = bed.control_plane.audit_mark().await.unwrap();
     apply(&bed, &good()).await;
     let arguments = [
@@ -110,38 +102,29 @@ async fn a_good_tenant_and_a_good_room_are_ready_within_seconds_by_one_write() {
     assert_eq!(state(&room, "RoomNotListed"), "False/Listed");
 
     // The tenant counts its mailboxes a little later; then nothing is left to write.
+    let mut tenant = Value::Null;
     bed.wait_until("the tenant counts one of one", SOON, async || {
-        bed.get_tenant("contoso").await.unwrap()["status"]["mailboxes"]["summary"] == "1/1"
+        tenant = bed.get_tenant("contoso").await.unwrap();
+        tenant["status"]["mailboxes"]["summary"] == "1/1"
     })
     .await
     .unwrap();
     let entries = bed.control_plane.audit_since(mark).await.unwrap();
     assert_eq!(status_writes(&bed, &entries, "room-a").len(), 1);
 
-    rooms.abort();
-    tenants.abort();
-    let mut states = Vec::new();
-    for seen in [&mut rooms_seen, &mut tenants_seen] {
-        while let Some(object) = seen.recv().await {
-            let state = (kstatus(&object), kubectl_is_content(&object));
-            assert!(
-                matches!(state, ("Current", true) | ("InProgress", false)),
-                "{state:?} of {object:#}"
-            );
-            states.push(state.0);
-        }
+    for (recorder, last) in [(rooms, &room), (tenants, &tenant)] {
+        let last = &last["metadata"]["resourceVersion"];
+        let states = agreed(&recorder.until(last).await);
+        assert_eq!(states[0], "InProgress", "before any write");
+        assert_eq!(*states.last().unwrap(), "Current");
     }
-    assert!(
-        states.contains(&"InProgress"),
-        "the first version, before any write"
-    );
 }
 
 #[tokio::test]
 async fn a_changed_spec_is_in_progress_until_it_was_looked_at() {
     let bed = super::scene::start(&contoso(), &good()).await;
     super::scene::mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
-    let (rooms, mut seen) = versions(&bed, Kind::Mailbox).await;
+    let rooms = Recorder::start(&bed, Kind::Mailbox).await;
     patch(
         &bed,
         Kind::Mailbox,
@@ -149,18 +132,15 @@ async fn a_changed_spec_is_in_progress_until_it_was_looked_at() {
         &json!({"spec": {"checkInterval": "2h"}}),
     )
     .await;
+    let mut room = Value::Null;
     bed.wait_until("the new generation was looked at", SOON, async || {
-        let room = bed.get_mailbox("room-a").await.unwrap();
+        room = bed.get_mailbox("room-a").await.unwrap();
         room["status"]["observedGeneration"] == 2 && kubectl_is_content(&room)
     })
     .await
     .unwrap();
-    rooms.abort();
-    while let Some(object) = seen.recv().await {
-        let state = (kstatus(&object), kubectl_is_content(&object));
-        assert!(
-            matches!(state, ("Current", true) | ("InProgress", false)),
-            "{state:?} of {object:#}"
-        );
-    }
+    let last = &room["metadata"]["resourceVersion"];
+    let states = agreed(&rooms.until(last).await);
+    assert!(states.contains(&"InProgress"), "{states:?}");
+    assert_eq!(*states.last().unwrap(), "Current");
 }

@@ -10,8 +10,8 @@ use testbed::control_plane::ControlPlane;
 use testbed::objects::{self, Kind};
 use testbed::testbed::Testbed;
 
-use super::activation::versions;
 use super::neighbour::{NOBODY, Neighbour, installation};
+use super::recorder::Recorder;
 use super::scene::{
     DEADLINE, SECRET, SOON, SWEEPING, all_ready, apply, contoso, contoso_with, good, mailbox_is,
     memory_is_bounded, room, rooms, secret, start, state, tenant, with, world,
@@ -47,25 +47,21 @@ async fn created_again_during(bed: &Testbed, slow: FaultRule) -> Vec<Value> {
     })
     .await
     .unwrap();
-    let (recorder, mut seen) = versions(bed, Kind::Mailbox).await;
+    let recorder = Recorder::start(bed, Kind::Mailbox).await;
     delete(bed, Kind::Mailbox, "room-a").await;
     apply(bed, &[room("room-a", ROOM)]).await;
     let new = mailbox_is(bed, "room-a", "Ready=True/Activated").await;
     assert_ne!(new["metadata"]["uid"], old["metadata"]["uid"]);
+    let mut last = Value::Null;
     bed.wait_until("Graph has the one that is named", DEADLINE, async || {
         let all = bed.emulator.subscriptions();
-        let named = &bed.get_mailbox("room-a").await.unwrap()["status"]["subscription"]["id"];
-        all.len() == 1 && *named == all[0].id.as_str()
+        last = bed.get_mailbox("room-a").await.unwrap();
+        all.len() == 1 && last["status"]["subscription"]["id"] == all[0].id.as_str()
     })
     .await
     .unwrap();
-    recorder.abort();
-    let mut all = Vec::new();
-    while let Some(object) = seen.recv().await {
-        if object["metadata"]["uid"] == new["metadata"]["uid"] {
-            all.push(object);
-        }
-    }
+    let mut all = recorder.until(&last["metadata"]["resourceVersion"]).await;
+    all.retain(|version| version["metadata"]["uid"] == new["metadata"]["uid"]);
     all
 }
 

@@ -13,5 +13,6 @@ mod hearing;
 mod neighbour;
 mod notifications;
 mod patience;
+mod recorder;
 mod scene;
 mod subscriptions;
