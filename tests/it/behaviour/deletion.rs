@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use graph_emulator::{FaultRule, Faults, Operation, SubscriptionView};
+use graph_emulator::{FaultRule, Faults, JournalEntry, Operation, SubscriptionView};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::{Value, json};
 use testbed::control_plane::ControlPlane;
 use testbed::objects::{self, Kind};
+use testbed::operator::OperatorProcess;
 use testbed::testbed::Testbed;
 
 use super::neighbour::{NOBODY, Neighbour, installation};
 use super::recorder::Recorder;
 use super::scene::{
-    DEADLINE, SECRET, SOON, SWEEPING, all_ready, apply, contoso, contoso_with, good, mailbox_is,
-    memory_is_bounded, room, rooms, secret, start, state, tenant, with, world,
+    CLIENT, DEADLINE, SECRET, SOON, SWEEPING, all_ready, apply, contoso, contoso_with, good,
+    mailbox_is, memory_is_bounded, room, rooms, secret, start, state, tenant, with, world,
 };
 
 const ROOM: &str = "room-a@contoso.example";
@@ -123,16 +124,19 @@ fn within(namespace: &str, objects: impl IntoIterator<Item = Value>) -> Vec<Valu
     objects.map(|object| with(object, there.clone())).collect()
 }
 
-/// The objects of a namespace whose tenant has another application.
+/// The last two rooms, in a namespace whose tenant has another application.
 fn elsewhere(namespace: &str) -> Vec<Value> {
     let other = json!({"spec": {"clientId": OTHER_CLIENT}});
     let owner = [secret("credential", SECRET), with(tenant("contoso"), other)];
-    within(namespace, owner.into_iter().chain(rooms(6).split_off(4)))
+    within(
+        namespace,
+        owner.into_iter().chain(rooms(203).split_off(201)),
+    )
 }
 
 fn organization() -> Value {
     let mut organization = with(
-        contoso_with(6),
+        contoso_with(203),
         json!({"behaviour": {"allowDuplicates": true}}),
     );
     let applications = organization["tenants"][0]["applications"].as_array_mut();
@@ -153,6 +157,27 @@ fn with_mailbox(bed: &Testbed, address: &str) -> Vec<SubscriptionView> {
     let mut all = bed.emulator.subscriptions();
     all.retain(|subscription| subscription.mailbox == address);
     all
+}
+
+/// The number of the last call that was answered.
+fn last_call(bed: &Testbed) -> u64 {
+    bed.emulator.journal(0).last().unwrap().seq
+}
+
+/// After a call, what this application had left over was removed within two sweeps: each begins with a list.
+fn assert_within_two_sweeps(bed: &Testbed, after: u64, client: &str) {
+    let mut calls = bed.emulator.journal(after);
+    calls.retain(|call| call.client_id.as_deref() == Some(client));
+    let is_removal = |call: &JournalEntry| {
+        call.operation == Operation::DeleteSubscription.to_string() && call.status == 204
+    };
+    let is_list = |call: &&JournalEntry| {
+        let further_page = call.path.contains("skiptoken");
+        call.operation == Operation::ListSubscriptions.to_string() && !further_page
+    };
+    let last = calls.iter().rposition(is_removal).unwrap();
+    let lists: Vec<_> = calls[..last].iter().filter(is_list).collect();
+    assert!(lists.len() <= 2, "{lists:#?}");
 }
 
 async fn is_gone(bed: &Testbed, namespace: &str) -> bool {
@@ -200,29 +225,29 @@ async fn what_200_deleted_objects_left_is_removed_when_graph_answers_again() {
     assert_eq!(neighbour.others(&bed.emulator).len(), 200);
 
     bed.emulator.set_faults(Faults::default());
+    let back = last_call(&bed);
     bed.wait_until("Graph has none of them any more", DEADLINE, async || {
         neighbour.others(&bed.emulator).is_empty()
     })
     .await
     .unwrap();
+    assert_within_two_sweeps(&bed, back, CLIENT);
     memory_is_bounded(&bed).await;
 }
 
-#[tokio::test]
-async fn what_was_deleted_while_the_operator_was_down_is_swept_and_nothing_else() {
+/// An operator with 201 rooms, of which 200 are labelled as doomed, and two in the namespace `other`; a copy of it with
+/// four rooms and keys of its own; and the neighbour.
+async fn two_installations(other: &str) -> (Testbed, OperatorProcess, Neighbour) {
     let plane = ControlPlane::shared().await.unwrap();
-    let (other, copied) = (
-        plane.namespace().await.unwrap(),
-        plane.namespace().await.unwrap(),
-    );
-    let mut bed = Testbed::start_with(world(&organization()), |options| {
-        options.namespaces.push(other.clone());
+    let copied = plane.namespace().await.unwrap();
+    let bed = Testbed::start_with(world(&organization()), |options| {
+        options.namespaces.push(other.to_owned());
         options.rehearsal_pace = Some(SWEEPING);
     })
     .await
     .unwrap();
     let owner = || [secret("credential", SECRET), tenant("contoso")];
-    let here = rooms(4).into_iter().map(|room| {
+    let here = rooms(201).into_iter().map(|room| {
         let doomed = room["metadata"]["name"] != "room-000001";
         with(
             room,
@@ -240,21 +265,29 @@ async fn what_was_deleted_while_the_operator_was_down_is_swept_and_nothing_else(
         .unwrap();
     for objects in [
         owner().into_iter().chain(here).collect(),
-        elsewhere(&other),
+        elsewhere(other),
         within(&copied, owner().into_iter().chain(rooms(4))),
     ] {
         apply(&bed, &objects).await;
     }
     bed.wait_until("Graph has all", DEADLINE, async || {
-        neighbour.others(&bed.emulator).len() == 10
+        neighbour.others(&bed.emulator).len() == 207
     })
     .await
     .unwrap();
-    let theirs = installation(&with_mailbox(&bed, "room-000005@contoso.example"));
+    (bed, copy, neighbour)
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_the_operator_was_down_is_swept_and_nothing_else() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let other = plane.namespace().await.unwrap();
+    let (mut bed, copy, neighbour) = two_installations(&other).await;
+    let theirs = installation(&with_mailbox(&bed, "room-000202@contoso.example"));
     let ours = theirs.rsplit_once('/').unwrap().0;
     let of_the_copy = with_url(&bed, &copy.receiver_url());
-    assert_eq!((of_the_copy.len(), with_url(&bed, ours).len()), (4, 6));
-    all_ready(&bed, 4).await;
+    assert_eq!((of_the_copy.len(), with_url(&bed, ours).len()), (4, 203));
+    all_ready(&bed, 201).await;
 
     bed.operator.terminate().await.unwrap();
     delete_rooms(&bed, "doomed=true").await;
@@ -263,21 +296,28 @@ async fn what_was_deleted_while_the_operator_was_down_is_swept_and_nothing_else(
         (rooms_left(&bed).await, is_gone(&bed, &other).await),
         (1, true)
     );
+    // The copy has the same application, and would be taken for the one whose sweeps are counted.
+    copy.pause().unwrap();
+    let back = last_call(&bed);
     bed.operator.restart().await.unwrap();
     bed.wait_until("what is left over is swept", DEADLINE, async || {
         with_url(&bed, ours).len() == 3
     })
     .await
     .unwrap();
+    assert_within_two_sweeps(&bed, back, CLIENT);
+    copy.resume().unwrap();
     assert_eq!(with_url(&bed, &theirs).len(), 2, "without a credential");
 
     let other = json!({"metadata": {"name": "other"}, "spec": {"clientId": OTHER_CLIENT}});
+    let back = last_call(&bed);
     apply(&bed, &[with(tenant("other"), other)]).await;
     bed.wait_until("there is a credential now", DEADLINE, async || {
         with_url(&bed, ours).len() == 1
     })
     .await
     .unwrap();
+    assert_within_two_sweeps(&bed, back, OTHER_CLIENT);
     mailbox_is(&bed, "room-000001", "Ready=True/Activated").await;
     assert_eq!(with_url(&bed, &copy.receiver_url()), of_the_copy);
     assert_eq!(neighbour.others(&bed.emulator).len(), 5);
