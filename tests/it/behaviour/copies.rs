@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use graph_emulator::{FaultRule, Faults, Operation};
 use kube::api::DeleteParams;
+use serde_json::Value;
 use testbed::audit::{AuditEntry, AuditMark};
 use testbed::objects::Kind;
 use testbed::operator::OperatorProcess;
@@ -12,7 +13,7 @@ use testbed::testbed::Testbed;
 use super::neighbour::{NOBODY, Neighbour, installation};
 use super::scene::{
     DEADLINE, SECRET, SOON, SWEEPING, apply, contoso, contoso_with, each_has_one, good, mailbox_is,
-    room, rooms, secret, start, state, tenant, world,
+    named, room, rooms, secret, start, state, tenant, world,
 };
 
 const ROOM_A: &str = "room-a@contoso.example";
@@ -96,7 +97,7 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
         rules: vec![FaultRule {
             operation: Operation::CreateSubscription,
             times: Some(14),
-            delay_after: Some(Duration::from_secs(3)),
+            delay_after: Some(Duration::from_secs(20)),
             ..FaultRule::default()
         }],
         ..Faults::default()
@@ -108,6 +109,11 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
     .await
     .unwrap();
     copy.pause().unwrap();
+    let unwritten = named(&bed, &all[2..]).await;
+    assert!(
+        unwritten.contains(&Value::Null),
+        "the copy was paused too late"
+    );
     leads(&bed, &bed.operator, DEADLINE).await;
     each_has_one(&bed, &all, 0).await;
 
