@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::try_join_all;
+use futures::try_join;
 use graph_emulator::World;
 use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
@@ -233,11 +235,9 @@ async fn each_refusal_has_its_own_name_and_reaches_mailboxes_only_without_a_toke
 
     apply(&bed, &objects(&certificate)).await;
     let cleared = "TenantNotReady=False/TenantReady";
-    for name in ["wrong", "certificate", "unlabelled"] {
-        bed.wait_condition(Kind::Mailbox, name, cleared, SOON)
-            .await
-            .unwrap();
-    }
+    let corrected = ["wrong", "certificate", "unlabelled"];
+    let waits = corrected.map(|name| bed.wait_condition(Kind::Mailbox, name, cleared, SOON));
+    try_join_all(waits).await.unwrap();
     bed.emulator.set_world(world(&organization)).unwrap();
     for (name, _) in all() {
         tenant_is(&bed, name, "Ready=True/Operational").await;
@@ -247,22 +247,23 @@ async fn each_refusal_has_its_own_name_and_reaches_mailboxes_only_without_a_toke
 
 #[tokio::test]
 async fn a_corrected_secret_makes_everything_ready_within_seconds_in_the_same_process() {
-    let mut objects = good();
-    objects[0] = secret("credential", "not-the-client-secret");
-    let mut bed = start(&contoso(), &objects).await;
+    let mut bed = start(&contoso(), &good()).await;
+    tenant_is(&bed, "contoso", "Ready=True/Operational").await;
+    mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
+    let before = bed.emulator.subscriptions();
+
+    apply(&bed, &[secret("credential", "not-the-client-secret")]).await;
     tenant_is(&bed, "contoso", "Unauthorized=True/InvalidClientSecret").await;
-    mailbox_is(&bed, "room-a", "TenantNotReady=True/TenantUnauthorized").await;
-    assert!(bed.emulator.subscriptions().is_empty());
-    let process = bed.operator.id();
+    let waiting = mailbox_is(&bed, "room-a", "TenantNotReady=True/TenantUnauthorized").await;
+    assert_eq!(state(&waiting, "Ready"), "False/TenantNotReady");
 
     apply(&bed, &[secret("credential", SECRET)]).await;
-    bed.wait_condition(Kind::Tenant, "contoso", "Ready=True/Operational", SOON)
-        .await
-        .unwrap();
-    bed.wait_condition(Kind::Mailbox, "room-a", "Ready=True/Activated", SOON)
-        .await
-        .unwrap();
-    assert_eq!(bed.operator.id(), process);
+    try_join!(
+        bed.wait_condition(Kind::Tenant, "contoso", "Ready=True/Operational", SOON),
+        bed.wait_condition(Kind::Mailbox, "room-a", "Ready=True/Activated", SOON),
+    )
+    .unwrap();
+    assert_eq!(bed.emulator.subscriptions(), before);
     assert!(bed.operator.ended().unwrap().is_none());
 }
 
