@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use super::item::{Item, Lane};
 use super::tenant::observe::Link;
@@ -59,6 +58,27 @@ impl Inner {
         world.note_counts(self, &tenant_of(record), now);
     }
 
+    /// Takes in what our own write made of a mailbox; whether it is still there. What others changed in it meanwhile is
+    /// taken notice of here, since the watch will bring nothing new.
+    pub(super) fn mailbox_written(&self, record: &MailboxRecord) -> bool {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let before = world.store.mailbox(&record.key);
+        let before = before.map(|entry| Arc::clone(&entry.record));
+        let there = world.store.rewrite_mailbox(record.clone());
+        if let Some(before) =
+            before.filter(|before| there && before.generation != record.generation)
+        {
+            if let Some(entry) = world.store.mailbox_mut(&record.key) {
+                entry.memory.forget_failures();
+            }
+            world.refresh_namesakes(self, &before, now);
+            world.refresh_namesakes(self, record, now);
+        }
+        world.note_counts(self, &tenant_of(record), now);
+        there
+    }
+
     pub(super) fn mailbox_gone(&self, key: &ObjectKey) {
         let now = self.clock.now();
         let mut world = self.world();
@@ -67,8 +87,25 @@ impl Inner {
             return;
         };
         world.clean_up_after(self, &entry.record, now);
+        let unshown = entry.memory.unshown.as_deref();
+        if let Some(current) = unshown.and_then(|progress| progress.current.as_ref()) {
+            let left_by = (tenant_of(&entry.record), current.owner_uid);
+            world.plan_removal(current.id.clone(), left_by, now);
+        }
         world.refresh_namesakes(self, &entry.record, now);
         world.note_counts(self, &tenant_of(&entry.record), now);
+    }
+
+    /// The API server says that an object is gone, before its watch does.
+    pub(super) fn mailbox_vanished(&self, key: &ObjectKey, uid: Uid) {
+        let known = self
+            .world()
+            .store
+            .mailbox(key)
+            .map(|entry| entry.record.uid);
+        if known == Some(uid) {
+            self.mailbox_gone(key);
+        }
     }
 
     pub(super) fn tenant_present(&self, record: &TenantRecord) {
@@ -246,12 +283,12 @@ impl World {
                 facts: TenantFacts::remembered(&record.status),
                 memory: TenantMemory::new(self.served_until, now),
                 link: Link::default(),
-                listing: Arc::new(Mutex::new(None)),
+                listing: Arc::default(),
                 strays: Strays::new(),
             };
             self.tenants.insert(key.clone(), state);
         } else if let Some(state) = self.tenants.get_mut(&key) {
-            state.desired = Arc::new(desired);
+            state.desire(desired);
         }
         let known = self.known_tenant(record, now);
         let uid = record.uid;
@@ -358,5 +395,48 @@ impl World {
         if let Some(current) = current {
             self.plan_removal(current.id.clone(), (tenant_of(record), record.uid), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::stage::{Stage, room, start, tenant};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_edit_that_comes_with_the_answer_to_our_own_write_reaches_the_namesake() {
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        let (older, mut younger) = (room(1), room(2));
+        younger.spec.address.clone_from(&older.spec.address);
+        context.mailbox_present(&older);
+        context.mailbox_present(&younger);
+        let waiting = Item::Mailbox(younger.key.clone());
+        context.world().queue.remove(&waiting);
+
+        let mut edited = room(1);
+        edited.generation = 2;
+        edited.resource_version = "2".to_owned();
+        edited.spec.address = "elsewhere@contoso.example".to_owned();
+        assert!(context.mailbox_written(&edited));
+        let mut world = context.world();
+        let soon = later(start(), Duration::from_secs(10));
+        let due = std::iter::from_fn(|| world.queue.take(soon)).map(|taken| taken.key);
+        let due: Vec<Item> = due.collect();
+        assert!(due.contains(&waiting), "{due:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_api_server_says_is_gone_is_gone_but_not_its_successor() {
+        let context = Stage::new().context();
+        let (old, mut new) = (room(1), room(2));
+        new.key = old.key.clone();
+        context.mailbox_present(&new);
+        context.mailbox_vanished(&old.key, old.uid);
+        assert!(context.world().store.mailbox(&new.key).is_some());
+        context.mailbox_vanished(&new.key, new.uid);
+        assert!(context.world().store.mailbox(&new.key).is_none());
     }
 }

@@ -110,7 +110,7 @@ impl Inner {
 }
 
 /// The subscriptions of a tenant that are ours, by object: a list that is kept for a while and fetched once for all
-/// who wait for it.
+/// who wait for it. They share its failure too: one after the other they would keep the tenant's other work waiting.
 pub(super) async fn listing(
     context: &Context,
     tenant: &ObjectKey,
@@ -127,20 +127,28 @@ pub(super) async fn listing(
     let (Some(gateway), Some(slot)) = (gateway, slot) else {
         return Err(Outage::of(OutageKind::NoToken));
     };
+    let asked_at = context.clock.now();
     let mut slot = slot.lock().await;
+    if let Some((at, outage)) = slot.failed.as_ref().filter(|(at, _)| *at >= asked_at) {
+        tracing::debug!(%tenant, %at, "the list that others waited for failed");
+        return Err(outage.clone());
+    }
     let now = context.clock.now();
     let usable = |listing: &&Listing| {
         now < later(listing.at, LISTING_LIFE)
             && newer_than.is_none_or(|instant| listing.at > instant)
     };
-    if let Some(listing) = slot.as_ref().filter(usable) {
+    if let Some(listing) = slot.last.as_ref().filter(usable) {
         return Ok(listing.clone());
     }
-    let all = gateway
-        .list_subscriptions()
-        .await
-        .map_err(translate::outage)?;
-    Ok(slot.insert(sorted(context, &all, now)).clone())
+    match gateway.list_subscriptions().await {
+        Ok(all) => Ok(slot.last.insert(sorted(context, &all, now)).clone()),
+        Err(error) => {
+            let outage = translate::outage(error);
+            slot.failed = Some((context.clock.now(), outage.clone()));
+            Err(outage)
+        }
+    }
 }
 
 fn sorted(context: &Context, all: &[Subscription], now: Timestamp) -> Listing {

@@ -92,7 +92,8 @@ async fn follow<W: Watched>(
     let mut first = true;
     while let Some(event) = stream.next().await {
         match event {
-            Ok(Event::Init) => listed.clear(),
+            // A list that was cut off brought objects all the same.
+            Ok(Event::Init) => known.append(&mut listed),
             Ok(Event::InitApply(object)) => {
                 if let Some(key) = W::key(&object) {
                     listed.insert(key);

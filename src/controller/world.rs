@@ -26,6 +26,7 @@ use crate::domain::mailbox::tenant_view::{EndpointState, TenantView};
 use crate::domain::mailbox::work::{Work, agenda};
 use crate::domain::notification_url::EndpointVerdicts;
 use crate::domain::queue::{Class, Queue};
+use crate::domain::reading::Outage;
 use crate::domain::records::MailboxRecord;
 use crate::domain::schedule::{earlier, later, smear};
 use crate::domain::store::{MailboxEntry, Store};
@@ -112,8 +113,32 @@ pub(super) struct TenantState {
     /// The way to Microsoft, once the credential was read.
     pub(super) link: Link,
     /// The last list of its subscriptions.
-    pub(super) listing: Arc<tokio::sync::Mutex<Option<Listing>>>,
+    pub(super) listing: Arc<tokio::sync::Mutex<Listings>>,
     pub(super) strays: Strays,
+}
+
+impl TenantState {
+    /// The spec of the same object changed, or came again.
+    pub(super) fn desire(&mut self, desired: Result<TenantDesired, SpecProblem>) {
+        let app = |desired: &Result<TenantDesired, SpecProblem>| {
+            desired.as_ref().ok().map(TenantDesired::app)
+        };
+        if app(&self.desired) != app(&desired) {
+            // An application lists its own subscriptions only.
+            self.listing = Arc::default();
+            self.strays.clear();
+        }
+        self.desired = Arc::new(desired);
+    }
+}
+
+/// What became of the last lists of a tenant's subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    /// The last that came.
+    pub(super) last: Option<Listing>,
+    /// When one last failed, and why.
+    pub(super) failed: Option<(Timestamp, Outage)>,
 }
 
 /// The subscriptions of an application in a tenant that are ours, by object.

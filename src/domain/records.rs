@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
 use crate::api::vocabulary::Reason;
+use crate::domain::mailbox::subscription::Progress;
 use crate::domain::mailbox::work::Work;
 use crate::domain::schedule::earlier;
 use crate::ids::{ObjectKey, Uid};
@@ -59,6 +60,8 @@ pub struct Memory {
     pub listing_after: Option<Timestamp>,
     /// Since when there is no subscription although there was one, and why.
     pub lost: Option<(Timestamp, Reason)>,
+    /// What became of the subscription in a pass whose status could not be written. It may have been, all the same.
+    pub unshown: Option<Box<Progress>>,
     /// Since when this process has seen the tenant refuse the reference.
     pub not_permitted_since: Option<Timestamp>,
 }
@@ -112,6 +115,7 @@ impl Memory {
             first_seen,
             listing_after: None,
             lost: None,
+            unshown: None,
             not_permitted_since: None,
         }
     }
@@ -128,6 +132,7 @@ impl Memory {
             first_seen,
             listing_after,
             lost: _,
+            unshown: _,
             not_permitted_since,
         } = self;
         *checked_at = earlier(*checked_at, by);

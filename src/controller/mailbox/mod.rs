@@ -42,6 +42,16 @@ pub(in crate::controller) enum Passed {
     Failed,
 }
 
+/// What became of the object while its status was decided.
+enum Reloaded {
+    /// Another version of it.
+    Same,
+    /// It is gone, or another one has its name.
+    Gone,
+    /// It could not be read.
+    Unread,
+}
+
 /// One pass, as far as it has come.
 struct Pass<'a> {
     context: &'a Context,
@@ -140,8 +150,8 @@ impl<'a> Pass<'a> {
                 .await
         {
             self.announce(&decided);
-            self.start.entry.record = Arc::new(record.clone());
-            self.store(record);
+            self.store(&record);
+            self.start.entry.record = Arc::new(record);
         }
     }
 
@@ -161,42 +171,36 @@ impl<'a> Pass<'a> {
                 Ok(Written::Done(written)) => {
                     self.announce(&decided);
                     self.remember(memory::written);
-                    self.store(written);
+                    self.store(&written);
                     return Passed::Changed;
                 }
-                Ok(Written::Gone) => {
-                    self.abandon();
-                    return Passed::Unchanged;
-                }
-                Ok(Written::Conflict) => {
-                    if !self.reload().await {
-                        self.abandon();
-                        return Passed::Unchanged;
-                    }
-                }
+                Ok(Written::Gone) => return self.forget(),
+                Ok(Written::Conflict) => match self.reload().await {
+                    Reloaded::Same => {}
+                    Reloaded::Gone => return self.forget(),
+                    Reloaded::Unread => break,
+                },
                 // The next leader does it all again.
                 Err(WriteError::NotLeading) => return Passed::Failed,
                 Err(error) => {
                     tracing::warn!(mailbox = %record.key, %error, "the status could not be written; it is tried again");
-                    self.remember(memory::unwritten);
-                    self.give_up_unnamed();
-                    return Passed::Failed;
+                    break;
                 }
             }
         }
-        self.abandon();
+        self.remember(memory::unwritten);
         Passed::Failed
     }
 
     /// The object changed under us: decides anew for its present version, if it is still the same object.
-    async fn reload(&mut self) -> bool {
+    async fn reload(&mut self) -> Reloaded {
         let key = self.start.entry.record.key.clone();
         let fresh = match super::cluster::mailbox(&self.context.client, &key).await {
             Ok(Some(fresh)) if fresh.uid == self.start.entry.record.uid => fresh,
-            Ok(_) => return false,
+            Ok(_) => return Reloaded::Gone,
             Err(error) => {
                 tracing::warn!(mailbox = %key, %error, "the object could not be read again");
-                return false;
+                return Reloaded::Unread;
             }
         };
         let decided = &self.start.entry.record;
@@ -207,7 +211,7 @@ impl<'a> Pass<'a> {
             requested_at: decided.requested_at.clone(),
             ..fresh
         });
-        true
+        Reloaded::Same
     }
 
     fn announce(&self, decided: &WorkspaceMailboxStatus) {
@@ -222,20 +226,16 @@ impl<'a> Pass<'a> {
             .publish(Kind::WorkspaceMailbox, record, news);
     }
 
-    fn store(&self, written: MailboxRecord) {
+    fn store(&self, written: &MailboxRecord) {
         let now = self.context.clock.now();
         let named = written.status.subscription.clone();
-        let mut world = self.context.world();
-        if !world.store.rewrite_mailbox(written)
+        if !self.context.mailbox_written(written)
             && let (Some(named), Ok(desired)) = (named, self.start.entry.desired.as_ref())
         {
             // It was deleted right after the write. The watch has said so already, and knew only what was named before.
             let left_by = (desired.tenant.clone(), named.owner_uid);
-            world.plan_removal(named.id, left_by, now);
+            self.context.world().plan_removal(named.id, left_by, now);
             self.context.changed.notify_one();
-        }
-        if let Ok(desired) = self.start.entry.desired.as_ref() {
-            world.note_counts(self.context, &desired.tenant, now);
         }
     }
 
@@ -263,29 +263,17 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The object is gone or has become another one.
-    fn abandon(&self) {
-        self.give_up_unnamed();
-    }
-
-    /// A subscription that no status will name is removed.
-    fn give_up_unnamed(&self) {
-        let named = self
-            .start
-            .entry
-            .record
-            .status
-            .subscription
-            .as_ref()
-            .map(|s| &s.id);
-        if let Some(current) = self
-            .progress
-            .current
-            .as_ref()
-            .filter(|current| Some(&current.id) != named)
-        {
-            self.remove_subscription(current.id.clone());
+    /// The object is gone, or another one has its name: whatever the watch has told so far, it is not worked on again,
+    /// and the subscription that no status will name is removed.
+    fn forget(&self) -> Passed {
+        let record = &self.start.entry.record;
+        self.context.mailbox_vanished(&record.key, record.uid);
+        let named = record.status.subscription.as_ref().map(|s| &s.id);
+        let current = self.progress.current.as_ref().map(|s| &s.id);
+        if let Some(id) = current.filter(|id| Some(*id) != named) {
+            self.remove_subscription(id.clone());
         }
+        Passed::Unchanged
     }
 
     fn remove_subscription(&self, id: SubscriptionId) {

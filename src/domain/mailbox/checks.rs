@@ -259,14 +259,17 @@ fn mailbox_not_found(s: &Snapshot<'_>) -> Verdict {
         return could_not_look(s, outage);
     }
     let nobody = observed.directory.present().is_some_and(Vec::is_empty);
-    if let (true, Reading::Absent(absence)) = (nobody, &observed.sign_in) {
+    let nobody_signs_in = match &observed.sign_in {
+        Reading::Absent(absence) => Some(absence.request_id.as_deref()),
+        // Whether it is a sign-in name may not be told; an address it is not.
+        Reading::Forbidden(refusal) => Some(refusal.request_id.as_deref()),
+        Reading::NotLooked | Reading::Present(_) | Reading::Unavailable(_) => None,
+    };
+    if let (true, Some(request_id)) = (nobody, nobody_signs_in) {
         let message = format!(
             "No mailbox has the address {address}. Create it in Exchange or correct spec.address. Webex words this as Unauthorized."
         );
-        return Verdict::Problem(
-            Reason::NotFound,
-            with_request_id(message, absence.request_id.as_deref()),
-        );
+        return Verdict::Problem(Reason::NotFound, with_request_id(message, request_id));
     }
     if observed.person(address).is_some_and(|person| person.guest) {
         let message = format!(

@@ -127,7 +127,7 @@ pub fn next(snapshot: &Snapshot<'_>) -> Option<Look> {
         }
     }
     let verify = snapshot.work.verify && observed.subscription == Reading::NotLooked;
-    match &snapshot.record.status.subscription {
+    match &snapshot.progress.current {
         Some(current) if verify => Some(Look::Subscription {
             id: current.id.clone(),
         }),

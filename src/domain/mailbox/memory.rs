@@ -51,10 +51,8 @@ pub fn after(s: &Snapshot<'_>) -> Memory {
         pending,
         looks,
         changes,
-        lost: match s.progress.current {
-            Some(_) => None,
-            None => s.progress.lost.clone(),
-        },
+        lost: lost_after(s),
+        unshown: None,
         not_permitted_since: match s.tenant {
             TenantView::NotPermitted(_) => s.memory.not_permitted_since.or(Some(s.now)),
             TenantView::Missing(_) | TenantView::Suspended(_) | TenantView::Known(_) => None,
@@ -73,8 +71,18 @@ pub fn unwritten(s: &Snapshot<'_>) -> Memory {
         checked_at: s.memory.checked_at,
         pending: after.pending | s.work & Work::REPEATED,
         writes: s.memory.writes.and_another(s.now, not_too_late(s, wait)),
+        unshown: Some(Box::new(s.progress.unshown())),
         ..after
     }
+}
+
+/// Since when a subscription is missing that is still wanted for the same mailbox.
+fn lost_after(s: &Snapshot<'_>) -> Option<(Timestamp, Reason)> {
+    let desired = s.desired.as_ref().ok()?;
+    let known = s.record.status.mailbox.as_ref()?;
+    let same = known.primary_address.eq_ignore_ascii_case(&desired.address);
+    let missing = s.progress.current.is_none() && desired.subscribed && same;
+    s.progress.lost.clone().filter(|_| missing)
 }
 
 /// Failures of looks, and the looks that have to be repeated.
@@ -98,7 +106,8 @@ fn changes_after(s: &Snapshot<'_>) -> (Failures, Work) {
     let asked = s.work & Work::RENEW;
     if failed(s) {
         let wait = backoff::transient(before.tries.saturating_add(1), s.record.uid, s.pace);
-        let again = not_too_late(s, wait).max(asked_to_wait(s.now, change_outages(s)));
+        // A list that has to wait holds no renewal back: the gateway lets nobody list before its time.
+        let again = not_too_late(s, wait).max(asked_to_wait(s.now, write_outage(s).into_iter()));
         return (before.and_another(s.now, again), asked);
     }
     if before.held_until() > s.now {
@@ -141,7 +150,8 @@ fn asked_to_wait<'a>(now: Timestamp, outages: impl Iterator<Item = &'a Outage>) 
 
 /// Everything in this pass that Microsoft did not answer.
 fn outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
-    read_outages(s).chain(change_outages(s))
+    let changes = [s.observed.listing.outage(), write_outage(s)];
+    read_outages(s).chain(changes.into_iter().flatten())
 }
 
 fn read_outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
@@ -156,12 +166,11 @@ fn read_outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
     reads.into_iter().flatten()
 }
 
-fn change_outages<'a>(s: &Snapshot<'a>) -> impl Iterator<Item = &'a Outage> {
-    let write = match &s.progress.failure {
+fn write_outage<'a>(s: &Snapshot<'a>) -> Option<&'a Outage> {
+    match &s.progress.failure {
         Some((_, Failure::Unavailable(outage))) => Some(outage),
         Some(_) | None => None,
-    };
-    [s.observed.listing.outage(), write].into_iter().flatten()
+    }
 }
 
 /// Whether this pass met something that only the tenant can explain: no token, no answer, or a domain that it did

@@ -112,7 +112,9 @@ fn history(s: &Snapshot<'_>, assessment: &Assessment) -> Vec<HistoryEntry> {
             message: is.message.clone(),
         });
     }
-    if let Some(gap) = s.progress.closed {
+    // A write whose answer was lost may have told of it already.
+    let told = before.subscription == s.progress.current;
+    if let Some(gap) = s.progress.closed.filter(|_| !told) {
         entries.push(replaced_entry(s.now, is, gap));
     }
     entries.extend(before.history.iter().cloned());

@@ -178,12 +178,34 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The subscription's id.
+    fn id(&self) -> Option<&SubscriptionId> {
+        self.current.as_ref().map(|current| &current.id)
+    }
+
+    /// What a later pass goes on with when the status of this one could not be written.
+    #[must_use]
+    pub fn unshown(&self) -> Self {
+        Self {
+            renewed: false,
+            deleted: Vec::new(),
+            failure: None,
+            longest: None,
+            changed: false,
+            ..self.clone()
+        }
+    }
+
     /// Before the first change of a pass. Since when there is none is remembered, and survives in the status.
     ///
     /// A subscription that was made for another object, of which this one is a copy, is none of ours: it is neither
     /// kept nor touched.
     #[must_use]
     pub fn starting(record: &MailboxRecord, memory: &Memory) -> Self {
+        let named = record.status.subscription.as_ref().map(|named| &named.id);
+        if let Some(unshown) = memory.unshown.as_deref().filter(|p| p.id() != named) {
+            return unshown.clone();
+        }
         let current = record
             .status
             .subscription

@@ -137,6 +137,9 @@ pub fn agenda(s: &Snapshot<'_>) -> Agenda<Work> {
             agenda.add(at, Class::Routine, Work::NONE);
         }
         subscription_ends(s, &mut agenda);
+        if s.memory.unshown.is_some() {
+            agenda.add(Timestamp::MIN, Class::User, Work::NONE);
+        }
         if let Some(tenant) = s.tenant.usable() {
             asked_for(s, &mut agenda);
             if s.conflict.is_none() {

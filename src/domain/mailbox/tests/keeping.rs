@@ -6,7 +6,7 @@ use super::super::subscription::{Change, Failure};
 use super::super::tenant_view::{EndpointState, TenantView, TokenState};
 use super::super::work::{ORDER_PATIENCE, Work};
 use super::reason;
-use super::world::{World, outage, person};
+use super::world::{World, outage, person, refused};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
 use crate::api::vocabulary::ConditionType as C;
 use crate::domain::conditions::find;
@@ -98,12 +98,88 @@ fn a_status_that_cannot_be_written_costs_little() {
     let mut world = World::new();
     world.cluster_refuses = true;
     run_for(&mut world, 10 * MINUTE);
-    let creates = writes(&world, |c| matches!(c, Change::Create { .. }));
-    assert!((2..12).contains(&creates), "{creates} in ten minutes");
+    let changes = writes(&world, |_| true);
+    assert_eq!(changes, 1, "{:?}", world.graph.changes);
     world.cluster_refuses = false;
     run_for(&mut world, 6 * MINUTE);
     assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
     assert!(is_alive(&world));
+    assert_eq!(world.graph.created, 1, "what was made is named now");
+}
+
+#[test]
+fn a_write_that_was_carried_out_although_its_answer_was_lost_costs_no_subscription() {
+    let mut world = World::converged();
+    world.endpoint.hash = "there".to_owned();
+    let before = world.clone();
+    assert!(world.pass());
+    let written = world.record.status.clone();
+    // The same pass, as this process sees it: no answer came.
+    let mut world = before;
+    world.cluster_refuses = true;
+    assert!(world.pass());
+    world.cluster_refuses = false;
+    world.record.status = written.clone();
+    run_for(&mut world, HOUR);
+    assert_eq!(world.record.status.subscription, written.subscription);
+    let replaced = |entry: &&crate::api::v1alpha1::mailbox::HistoryEntry| {
+        entry.reason == "SubscriptionReplaced"
+    };
+    let told = world.record.status.history.iter().filter(replaced).count();
+    assert_eq!(told, 1);
+    assert!(is_alive(&world));
+}
+
+#[test]
+fn a_gap_is_told_also_when_the_status_could_not_be_written_at_first() {
+    let mut world = World::converged();
+    run_for(&mut world, HOUR);
+    world.graph.subscriptions.clear();
+    world.memory.wanted = Work::VERIFY;
+    world.cluster_refuses = true;
+    assert!(world.pass());
+    assert_eq!(world.graph.created, 2);
+    world.cluster_refuses = false;
+    run_for(&mut world, 10 * MINUTE);
+    assert_eq!(world.graph.created, 2);
+    let latest = &world.record.status.history[0];
+    assert!(
+        latest.message.contains("No notifications were sent from"),
+        "{latest:?}"
+    );
+}
+
+#[test]
+fn what_was_not_wanted_for_a_while_is_no_gap() {
+    let mut world = World::converged();
+    world.graph.subscriptions.clear();
+    world.graph.creates = Some(Failure::QuotaExceeded { request_id: None });
+    world.memory.wanted = Work::VERIFY;
+    run_for(&mut world, HOUR);
+    world.record.spec.subscription.enabled = false;
+    world.record.generation = 2;
+    run_for(&mut world, 24 * HOUR);
+    world.graph.creates = None;
+    world.record.spec.subscription.enabled = true;
+    world.record.generation = 3;
+    run_for(&mut world, HOUR);
+    assert!(is_alive(&world));
+    let gaps = &world.record.status.history;
+    assert!(
+        gaps.iter()
+            .all(|entry| entry.reason != "SubscriptionReplaced"),
+        "{gaps:?}"
+    );
+}
+
+#[test]
+fn a_directory_that_tells_only_half_is_asked_with_patience() {
+    let mut world = World::new();
+    world.graph.directory = Reading::Present(vec![]);
+    world.graph.sign_in = Reading::Forbidden(refused());
+    assert!(world.pass());
+    assert_eq!(world.says(&C::MailboxNotFound), (True, reason("NotFound")));
+    assert!(!world.pass());
 }
 
 #[test]
