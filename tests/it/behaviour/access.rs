@@ -9,8 +9,8 @@ use testbed::testbed::{Testbed, start_emulator};
 
 use super::scene::{
     CLIENT, DEADLINE, SECRET, SOON, TENANT, all_ready, apply, assert_one_problem, calls_about,
-    contoso, counted, daily, echoed, eventually, good, mailbox_is, mark, message, request, room,
-    secret, since, start, state, tenant, tenant_is, with, world,
+    contoso, counted, daily, echoed, echoed_in, eventually, good, mailbox_is, mark, message,
+    request, room, secret, since, start, state, tenant, tenant_is, with, within, world,
 };
 
 const ADDRESS: &str = "room-a@contoso.example";
@@ -41,16 +41,12 @@ async fn foreign_is(bed: &Testbed, neighbours: &str, name: &str, expected: &str)
     let expected = objects::Expected::parse(expected).unwrap();
     let mut found = Value::Null;
     let what = format!("{neighbours}/{name} has {expected}, but it is");
-    let waited = bed
-        .wait_until(&what, DEADLINE, async || {
-            let looked = objects::get(&bed.client, Kind::Mailbox, neighbours, name).await;
-            looked.is_ok_and(|object| {
-                found = object;
-                expected.holds(&found)
-            })
-        })
-        .await;
-    assert!(waited.is_ok(), "{waited:?}\n{found:#}");
+    let waited = within(bed, &what, DEADLINE, async || {
+        found = objects::get(&bed.client, Kind::Mailbox, neighbours, name).await?;
+        Ok(expected.holds(&found))
+    });
+    let waited = waited.await;
+    waited.unwrap_or_else(|late| panic!("{late}\n{found:#}"));
     found
 }
 
@@ -108,11 +104,7 @@ async fn a_reference_that_is_not_permitted_costs_the_owner_nothing() {
         "hybridcalendar.dev/reconcile-requested-at": "again",
     }}});
     apply(&bed, &[with(intruders[1].clone(), again)]).await;
-    eventually(&bed, "the request is echoed", DEADLINE, async || {
-        let curious = objects::get(&bed.client, Kind::Mailbox, &neighbours, "curious").await?;
-        Ok(curious["status"]["lastHandledReconcileAt"] == "again")
-    })
-    .await;
+    echoed_in(&bed, &neighbours, (Kind::Mailbox, "curious"), "again").await;
     assert_eq!(calls_about(&bed, "room-b@contoso.example"), []);
     counted(&bed, "1/1").await;
 }

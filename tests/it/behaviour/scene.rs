@@ -147,8 +147,19 @@ pub(super) async fn eventually(
     bed: &Testbed,
     what: &str,
     deadline: Duration,
-    mut holds: impl AsyncFnMut() -> Result<bool, Error>,
+    holds: impl AsyncFnMut() -> Result<bool, Error>,
 ) {
+    let waited = within(bed, what, deadline, holds).await;
+    waited.unwrap_or_else(|late| panic!("{late}"));
+}
+
+/// The same for who has more to say when it is too late.
+pub(super) async fn within(
+    bed: &Testbed,
+    what: &str,
+    deadline: Duration,
+    mut holds: impl AsyncFnMut() -> Result<bool, Error>,
+) -> Result<(), String> {
     let mut failed = None;
     let waited = bed.wait_until(what, deadline, async || {
         let looked = holds().await;
@@ -157,10 +168,10 @@ pub(super) async fn eventually(
             false
         })
     });
-    if let Err(late) = waited.await {
-        let failed = failed.map_or_else(String::new, |error| format!("\nA look failed: {error}"));
-        panic!("{late}{failed}");
-    }
+    waited.await.map_err(|late| match failed {
+        Some(error) => format!("{late}\nA look failed: {error}"),
+        None => late.to_string(),
+    })
 }
 
 /// Waits for a condition of a mailbox, written `Ready=False/MailboxNotFound`.
@@ -242,9 +253,19 @@ pub(super) async fn request(bed: &Testbed, kind: Kind, name: &str, at: &str) {
 
 /// Waits until the look that was asked for has been taken.
 pub(super) async fn echoed(bed: &Testbed, kind: Kind, name: &str, at: &str) {
+    echoed_in(bed, &bed.namespace, (kind, name), at).await;
+}
+
+/// The same in another namespace.
+pub(super) async fn echoed_in(
+    bed: &Testbed,
+    namespace: &str,
+    (kind, name): (Kind, &str),
+    at: &str,
+) {
     let what = format!("the request {at:?} about {name} is echoed");
     eventually(bed, &what, DEADLINE, async || {
-        let object = objects::get(&bed.client, kind, &bed.namespace, name).await?;
+        let object = objects::get(&bed.client, kind, namespace, name).await?;
         Ok(object["status"]["lastHandledReconcileAt"] == at)
     })
     .await;
