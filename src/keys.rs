@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::admin::{Readiness, Requirement};
+use crate::api_server::in_time;
 use crate::clock::{Clock, sleep};
 use crate::domain::identity::{Identity, KEY_LENGTH, KeyRing, KeyRingError, entry_name, instance};
 use crate::graph::gateway::Fence;
@@ -141,7 +142,7 @@ impl Keys {
     async fn instance(&self) -> InstanceId {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         loop {
-            match namespaces.get_metadata("kube-system").await {
+            match in_time(namespaces.get_metadata("kube-system")).await {
                 Ok(found) => {
                     return instance(&found.metadata.uid.unwrap_or_default(), &self.secret);
                 }
@@ -156,13 +157,8 @@ impl Keys {
     /// Brings memory and Secret together.
     async fn look(&self, instance: &InstanceId) -> Result<(), KeysError> {
         let held = self.slot.load_full();
-        match (
-            self.api()
-                .get_opt(&self.secret.name)
-                .await
-                .map_err(refused)?,
-            &held,
-        ) {
+        let found = in_time(self.api().get_opt(&self.secret.name)).await;
+        match (found.map_err(refused)?, &held) {
             (Some(secret), _) => {
                 let ring = KeyRing::from_secret(&entries(secret)).map_err(KeysError::Unusable)?;
                 self.publish(instance, ring);
@@ -208,7 +204,8 @@ impl Keys {
             type_: Some("Opaque".to_owned()),
             ..Secret::default()
         };
-        match self.api().create(&PostParams::default(), &secret).await {
+        let (api, parameters) = (self.api(), PostParams::default());
+        match in_time(api.create(&parameters, &secret)).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refused(error)),
         }
@@ -231,19 +228,15 @@ impl Keys {
         if gone.is_empty() || !self.fence.may_write() {
             return Ok(());
         }
-        let Some(mut secret) = self
-            .api()
-            .get_opt(&self.secret.name)
-            .await
-            .map_err(refused)?
-        else {
+        let found = in_time(self.api().get_opt(&self.secret.name)).await;
+        let Some(mut secret) = found.map_err(refused)? else {
             return Ok(());
         };
         if let Some(data) = &mut secret.data {
             data.retain(|entry, _| !gone.iter().any(|id| *entry == entry_name(*id)));
         }
         let (api, parameters) = (self.api(), PostParams::default());
-        let replaced = api.replace(&self.secret.name, &parameters, &secret).await;
+        let replaced = in_time(api.replace(&self.secret.name, &parameters, &secret)).await;
         replaced.map_err(refused)?;
         tracing::info!(secret = %self.secret, count = gone.len(), "keys that no subscription uses any more were dropped");
         self.publish(&identity.instance, fewer);
@@ -285,4 +278,62 @@ fn data_of(ring: &KeyRing) -> BTreeMap<String, ByteString> {
         .into_iter()
         .map(|(name, bytes)| (name, ByteString(bytes)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::api_server::ANSWER_TIME;
+
+    /// What the API server holds of the key Secret; without one it never answers.
+    type Held = Arc<Mutex<Option<Value>>>;
+
+    fn client(held: &Held) -> Client {
+        let held = Arc::clone(held);
+        let service = service_fn(move |request: Request<Body>| {
+            let held = Arc::clone(&held);
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                if parts.method != Method::GET {
+                    *held.lock().unwrap() = serde_json::from_slice(&body).ok();
+                }
+                let answer = held.lock().unwrap().clone();
+                let Some(answer) = answer else {
+                    return std::future::pending().await;
+                };
+                let response = Response::builder().status(StatusCode::OK);
+                let body = Body::from(answer.to_string().into_bytes());
+                Ok::<_, Infallible>(response.body(body).unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    fn keys(held: &Held) -> Keys {
+        Keys::new(
+            client(held),
+            ObjectKey::new("operators", "key"),
+            Clock::starting_at("2026-11-24T08:00:00Z".parse().unwrap()),
+            Arc::new(|| true),
+            (IdentitySlot::default(), Readiness::new()),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_does_not_answer_is_not_waited_for_long() {
+        let keys = keys(&Held::default());
+        let asked = tokio::time::Instant::now();
+        let looked = keys.look(&InstanceId::new("0123456789abcdef")).await;
+        assert!(matches!(looked, Err(KeysError::Cluster { .. })));
+        assert!(asked.elapsed() <= ANSWER_TIME + Duration::from_secs(1));
+    }
 }

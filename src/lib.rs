@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod api_server;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,7 +1,6 @@
 //! Reads of the cluster beside the watches.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
@@ -11,23 +10,13 @@ use thiserror::Error;
 
 use super::objects::{self, Malformed};
 use super::status::resource;
+use crate::api_server::in_time;
 use crate::config::Scope;
 use crate::domain::records::{MailboxRecord, TenantRecord};
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// Objects in one page of a list.
 const PAGE: u32 = 500;
-
-/// How long the API server may take to answer. kube repeats refused requests by itself, which this bounds too.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
-
-/// What the API server answers, or that it does not in time.
-pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    match tokio::time::timeout(ANSWER_TIME, call).await {
-        Ok(answer) => answer,
-        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
-    }
-}
 
 /// Why the cluster could not be read.
 #[derive(Debug, Error)]
@@ -147,8 +136,11 @@ fn subscription_of(object: &DynamicObject) -> Option<SubscriptionId> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::stage::{Stage, room};
     use super::*;
+    use crate::api_server::ANSWER_TIME;
 
     #[tokio::test(start_paused = true)]
     async fn an_api_server_that_does_not_answer_is_not_waited_for_long() {

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::pem::Pem;
 
 use crate::api::v1alpha1::{CLIENT_ID_ANNOTATION, CREDENTIAL_LABEL};
-use crate::controller::cluster::in_time;
+use crate::api_server::in_time;
 use crate::controller::translate::cloud;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::tenant::credential::{CredentialProblem, CredentialReading};

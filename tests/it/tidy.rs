@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("secret", &[]),
     ("clock", &[]),
+    ("api_server", &[]),
     ("metrics", &["ids"]),
     ("api", &["ids"]),
     ("domain", &["api", "ids", "secret"]),
@@ -24,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "domain",
             "api",
+            "api_server",
             "graph",
             "ids",
             "secret",
@@ -38,7 +40,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("leader", &["ids", "clock", "metrics"]),
     (
         "keys",
-        &["admin", "clock", "domain", "graph", "ids", "notification"],
+        &[
+            "admin",
+            "api_server",
+            "clock",
+            "domain",
+            "graph",
+            "ids",
+            "notification",
+        ],
     ),
     ("telemetry", &["config"]),
     ("config", &["api", "domain", "ids"]),
