@@ -114,6 +114,7 @@ impl Keys {
             watcher::Config::default().fields(&format!("metadata.name={}", self.secret.name));
         let stream = watcher(api, config).default_backoff();
         let mut stream = std::pin::pin!(stream);
+        let mut doubted = BTreeSet::new();
         loop {
             let pause = match self.look(&instance).await {
                 Ok(()) => LOOK_AGAIN,
@@ -128,7 +129,7 @@ impl Keys {
             tokio::select! {
                 _ = stream.next() => {}
                 Ok(()) = news.changed() => {}
-                Ok(()) = used.changed() => self.drop_unused(&mut used).await,
+                Ok(()) = used.changed() => doubted = self.drop_unused(&mut used, doubted).await,
                 () = sleep(pause) => {}
             }
         }
@@ -160,8 +161,7 @@ impl Keys {
         let found = in_time(self.api().get_opt(&self.secret.name)).await;
         match (found.map_err(refused)?, &held) {
             (Some(secret), _) => {
-                let ring = KeyRing::from_secret(&entries(secret)).map_err(KeysError::Unusable)?;
-                self.publish(instance, ring);
+                self.publish(instance, ring_of(&secret)?);
                 Ok(())
             }
             (None, _) if !self.fence.may_write() => {
@@ -211,36 +211,56 @@ impl Keys {
         }
     }
 
-    /// Drops keys that no subscription uses any more.
-    async fn drop_unused(&self, used: &mut watch::Receiver<BTreeSet<KeyId>>) {
+    /// Drops keys that no subscription uses any more, and says which were unused this time.
+    ///
+    /// Only those go that were unused the time before as well: a subscription that is being created is named by no
+    /// status yet, and may be signed with a key that has just ceased to sign.
+    async fn drop_unused(
+        &self,
+        used: &mut watch::Receiver<BTreeSet<KeyId>>,
+        before: BTreeSet<KeyId>,
+    ) -> BTreeSet<KeyId> {
         let used = used.borrow_and_update().clone();
-        if let Err(error) = self.write_without_unused(&used).await {
-            tracing::warn!(%error, "keys that no subscription uses could not be dropped; it is tried again");
+        match self.write_without_unused(&used, &before).await {
+            Ok(unused) => unused,
+            Err(error) => {
+                tracing::warn!(%error, "keys that no subscription uses could not be dropped; it is tried again");
+                before
+            }
         }
     }
 
-    async fn write_without_unused(&self, used: &BTreeSet<KeyId>) -> Result<(), KeysError> {
+    async fn write_without_unused(
+        &self,
+        used: &BTreeSet<KeyId>,
+        before: &BTreeSet<KeyId>,
+    ) -> Result<BTreeSet<KeyId>, KeysError> {
         let Some(identity) = self.slot.load_full() else {
-            return Ok(());
+            return Ok(BTreeSet::new());
         };
-        let fewer = identity.keys.without_unused(used);
-        let gone: BTreeSet<KeyId> = identity.keys.ids().filter(|id| !fewer.holds(*id)).collect();
-        if gone.is_empty() || !self.fence.may_write() {
-            return Ok(());
+        if !self.fence.may_write() {
+            return Ok(BTreeSet::new());
         }
         let found = in_time(self.api().get_opt(&self.secret.name)).await;
         let Some(mut secret) = found.map_err(refused)? else {
-            return Ok(());
+            return Ok(BTreeSet::new());
         };
+        // Decided from what the Secret holds now: somebody may have edited it since it was read last.
+        let unused = ring_of(&secret)?.unused(used);
+        let gone: BTreeSet<KeyId> = unused.intersection(before).copied().collect();
+        if gone.is_empty() || !self.fence.may_write() {
+            return Ok(unused);
+        }
         if let Some(data) = &mut secret.data {
             data.retain(|entry, _| !gone.iter().any(|id| *entry == entry_name(*id)));
         }
+        let fewer = ring_of(&secret)?;
         let (api, parameters) = (self.api(), PostParams::default());
         let replaced = in_time(api.replace(&self.secret.name, &parameters, &secret)).await;
         replaced.map_err(refused)?;
         tracing::info!(secret = %self.secret, count = gone.len(), "keys that no subscription uses any more were dropped");
         self.publish(&identity.instance, fewer);
-        Ok(())
+        Ok(unused)
     }
 
     fn publish(&self, instance: &InstanceId, ring: KeyRing) {
@@ -264,13 +284,12 @@ impl Keys {
     }
 }
 
-fn entries(secret: Secret) -> BTreeMap<String, Vec<u8>> {
-    secret
-        .data
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, ByteString(bytes))| (name, bytes))
-        .collect()
+fn ring_of(secret: &Secret) -> Result<KeyRing, KeysError> {
+    let data = secret.data.iter().flatten();
+    let entries: BTreeMap<String, Vec<u8>> = data
+        .map(|(name, ByteString(bytes))| (name.clone(), bytes.clone()))
+        .collect();
+    KeyRing::from_secret(&entries).map_err(KeysError::Unusable)
 }
 
 fn data_of(ring: &KeyRing) -> BTreeMap<String, ByteString> {
@@ -332,8 +351,62 @@ mod tests {
     async fn an_api_server_that_does_not_answer_is_not_waited_for_long() {
         let keys = keys(&Held::default());
         let asked = tokio::time::Instant::now();
-        let looked = keys.look(&InstanceId::new("0123456789abcdef")).await;
+        let looked = keys.look(&instance_id()).await;
         assert!(matches!(looked, Err(KeysError::Cluster { .. })));
         assert!(asked.elapsed() <= ANSWER_TIME + Duration::from_secs(1));
+    }
+
+    fn instance_id() -> InstanceId {
+        InstanceId::new("0123456789abcdef")
+    }
+
+    fn secret(numbers: &[u32]) -> Value {
+        let data = numbers
+            .iter()
+            .map(|number| {
+                let bytes = ByteString(vec![1; KEY_LENGTH]);
+                (entry_name(KeyId(*number)), json!(bytes))
+            })
+            .collect::<serde_json::Map<String, Value>>();
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "key", "namespace": "operators", "resourceVersion": "1"},
+            "data": data,
+        })
+    }
+
+    fn held_keys(held: &Held) -> Vec<KeyId> {
+        let secret = held.lock().unwrap().clone().unwrap();
+        let secret = serde_json::from_value(secret).unwrap();
+        ring_of(&secret).unwrap().ids().collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_dropped_when_no_subscription_uses_it_twice_in_a_row() {
+        let held = Held::new(Mutex::new(Some(secret(&[1, 2, 3]))));
+        let keys = keys(&held);
+        keys.look(&instance_id()).await.unwrap();
+        let (first, second) = (BTreeSet::from([KeyId(1)]), BTreeSet::from([KeyId(2)]));
+        let (tell, mut used) = watch::channel(first);
+        let doubted = keys.drop_unused(&mut used, BTreeSet::new()).await;
+        assert_eq!(held_keys(&held), [KeyId(1), KeyId(2), KeyId(3)]);
+        // The subscription that was being created is named now.
+        tell.send_replace(second);
+        let doubted = keys.drop_unused(&mut used, doubted).await;
+        assert_eq!(held_keys(&held), [KeyId(1), KeyId(2), KeyId(3)]);
+        keys.drop_unused(&mut used, doubted).await;
+        assert_eq!(held_keys(&held), [KeyId(2), KeyId(3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_key_stays_whatever_somebody_has_taken_out_of_the_secret_meanwhile() {
+        let held = Held::new(Mutex::new(Some(secret(&[1, 2]))));
+        let keys = keys(&held);
+        keys.look(&instance_id()).await.unwrap();
+        let (_tell, mut used) = watch::channel(BTreeSet::new());
+        let doubted = keys.drop_unused(&mut used, BTreeSet::new()).await;
+        *held.lock().unwrap() = Some(secret(&[1]));
+        keys.drop_unused(&mut used, doubted).await;
+        assert_eq!(held_keys(&held), [KeyId(1)]);
     }
 }

@@ -314,12 +314,11 @@ impl KeyRing {
         self.all().map(|(id, _)| *id)
     }
 
-    /// Without the keys that no subscription uses; the one that signs stays in any case.
+    /// Keys that no subscription uses; the one that signs never counts as such.
     #[must_use]
-    pub fn without_unused(&self, used: &BTreeSet<KeyId>) -> Self {
-        let mut ring = self.clone();
-        ring.older.retain(|id, _| used.contains(id));
-        ring
+    pub fn unused(&self, used: &BTreeSet<KeyId>) -> BTreeSet<KeyId> {
+        let older = self.older.keys().copied();
+        older.filter(|id| !used.contains(id)).collect()
     }
 
     /// The `clientState` of a new subscription, and the key that signed it.
