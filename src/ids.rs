@@ -187,6 +187,24 @@ pub struct AppTenant {
     pub client_id: Arc<str>,
 }
 
+impl AppTenant {
+    /// Of a spec that cannot be used.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            cloud: "".into(),
+            tenant_id: "".into(),
+            client_id: "".into(),
+        }
+    }
+
+    /// Whether both are one application: what is not known is the same as nothing.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self == other && !self.client_id.is_empty()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

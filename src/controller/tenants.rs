@@ -133,11 +133,7 @@ impl World {
         let base = KnownTenant {
             key: record.key.clone(),
             uid: record.uid,
-            app: AppTenant {
-                cloud: "".into(),
-                tenant_id: "".into(),
-                client_id: "".into(),
-            },
+            app: AppTenant::unknown(),
             lifetime: std::time::Duration::from_hours(160),
             places: false,
             domains: None,
@@ -261,6 +257,38 @@ impl World {
 mod tests {
     use super::super::stage::{Stage, room, start, tenant};
     use super::*;
+    use crate::domain::schedule::earlier;
+
+    #[tokio::test]
+    async fn mailboxes_of_tenants_whose_specs_cannot_be_used_do_not_conflict() {
+        let context = Stage::new().context();
+        let namespaces = ["calendars", "elsewhere"];
+        let conflict = |namespace: &str| {
+            let world = context.world();
+            let key = ObjectKey::new(namespace, "room-2");
+            let entry = world.store.mailbox(&key).unwrap();
+            world.store.conflict(entry).cloned()
+        };
+        for (spec, conflicts) in [("usable", true), ("unusable", false)] {
+            for (number, namespace) in (1..).zip(namespaces) {
+                let mut record = tenant(number);
+                record.key = ObjectKey::new(namespace, "contoso");
+                if spec == "unusable" {
+                    record.generation = 2;
+                    record.resource_version = "2".to_owned();
+                    record.spec.tenant_id = "none".to_owned();
+                }
+                context.tenant_present(&record);
+                let mut record = room(2);
+                record.key = ObjectKey::new(namespace, "room-2");
+                record.uid = tenant(number + 10).uid;
+                record.created_at = earlier(start(), std::time::Duration::from_secs(number.into()));
+                context.mailbox_present(&record);
+            }
+            assert_eq!(conflict("elsewhere"), None, "{spec}: the older one");
+            assert_eq!(conflict("calendars").is_some(), conflicts, "{spec}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn many_changes_of_mailboxes_are_one_count_ten_seconds_after_the_first() {

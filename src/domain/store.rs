@@ -355,7 +355,7 @@ impl Store {
                     .ok()
                     .and_then(|d| self.tenants.get(&d.tenant));
                 tenant.is_some_and(|tenant| {
-                    tenant.known.app == *app
+                    tenant.known.app.is_same_as(app)
                         && self.permits(&tenant.record, &other.record.key.namespace)
                 })
             })
