@@ -51,7 +51,7 @@ pub(super) async fn run(context: &Context, mut stop: watch::Receiver<bool>) {
     };
     if tokio::time::timeout(DRAIN, ending).await.is_err() {
         tracing::warn!(
-            "passes that were still running at the end were abandoned; the next leader repeats them"
+            "passes that were still running at the end were abandoned; what follows from specs and statuses the next leader does, and what was asked for besides comes with a slot, a repetition or a sweep"
         );
     }
 }

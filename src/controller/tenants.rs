@@ -22,7 +22,7 @@ use crate::domain::tenant::work::{COUNTS_DEBOUNCE, Work, agenda};
 use crate::ids::{AppTenant, ObjectKey};
 
 impl World {
-    /// The decision's view of a tenant, with what was seen in a pass.
+    /// What is due for a tenant now, if anything is.
     pub(super) fn tenant_due(
         &self,
         shared: &Inner,
@@ -44,6 +44,7 @@ impl World {
         })
     }
 
+    /// Asks about a tenant as it is known, with nothing looked at yet.
     fn with_tenant<R>(
         &self,
         shared: &Inner,

@@ -39,12 +39,16 @@ pub type TenantRecord = Record<CalendarTenantSpec, CalendarTenantStatus>;
 /// A mailbox in the store.
 pub type MailboxRecord = Record<WorkspaceMailboxSpec, WorkspaceMailboxStatus>;
 
-/// What this process remembers about one mailbox. Losing it costs nothing but a little time.
+/// What this process remembers about one mailbox.
+///
+/// Most of it only saves time. What is lost for good with the process are wishes that neither spec nor status shows:
+/// those of lifecycle events and sweeps. The next slot, the ladder of a problem and the next sweep look all the same,
+/// and a renewal is due by the calendar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Slots and ladder steps up to this instant have been served.
     pub checked_at: Timestamp,
-    /// What was asked for beyond the spec: by a credential that changed, a lifecycle event, a sweep.
+    /// What was asked for beyond the spec: by a lifecycle event or a sweep.
     pub wanted: Work,
     /// What a pass began and did not finish: it is repeated, also after a panic.
     pub pending: Work,

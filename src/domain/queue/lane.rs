@@ -157,7 +157,7 @@ impl<K: Clone + Ord> Lane<K> {
         }
     }
 
-    /// Adds an object. `before` is what it before for before; it keeps its age.
+    /// Adds an object. `before` is how it waited before; it keeps its age.
     pub(super) fn put(&mut self, key: K, wish: Wish, before: Option<Waiting>) {
         let entry = match before {
             None => Waiting { wish, ready: None },

@@ -1,4 +1,5 @@
-//! What this process remembers about a tenant besides its facts. Losing it costs nothing but a little time.
+//! What this process remembers about a tenant besides its facts. Losing it costs little: a process looks at every
+//! tenant when it begins. Only a test event that could not be removed is not known any more: it stays in the mailbox.
 
 use std::time::Duration;
 
