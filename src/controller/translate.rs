@@ -182,26 +182,17 @@ pub fn person(user: User) -> Person {
         id,
         display_name,
         mail,
-        user_principal_name,
+        user_principal_name: _,
         proxy_addresses,
         guest,
     } = user;
-    let with_prefix = |prefix: &str| {
-        let of = |entry: &String| entry.strip_prefix(prefix).map(str::to_owned);
-        proxy_addresses
-            .iter()
-            .filter_map(of)
-            .collect::<Vec<String>>()
-    };
-    let primary = with_prefix("SMTP:").into_iter().next().or(mail);
-    let mut addresses: Vec<String> = primary.iter().cloned().collect();
-    addresses.extend(with_prefix("smtp:"));
+    let primary = proxy_addresses
+        .iter()
+        .find_map(|entry| entry.strip_prefix("SMTP:"));
     Person {
         id,
         display_name,
-        primary,
-        addresses,
-        sign_in_name: user_principal_name,
+        primary: primary.map(str::to_owned).or(mail),
         guest,
     }
 }
@@ -226,10 +217,6 @@ mod tests {
         };
         let person = person(user);
         assert_eq!(person.primary.as_deref(), Some("room-a@contoso.example"));
-        assert_eq!(
-            person.addresses,
-            ["room-a@contoso.example", "a@contoso.example"]
-        );
     }
 
     #[test]

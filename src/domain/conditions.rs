@@ -91,12 +91,6 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &ConditionType) -> Option<&'
     conditions.iter().find(|c| c.type_ == *type_)
 }
 
-/// Whether a condition is True.
-#[must_use]
-pub fn is_true(conditions: &[Condition], type_: &ConditionType) -> bool {
-    find(conditions, type_).is_some_and(|c| c.status == ConditionStatus::True)
-}
-
 /// Whether what is written is what a verdict says, for this generation. A verdict without news always agrees.
 #[must_use]
 pub fn agrees(

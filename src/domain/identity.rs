@@ -297,18 +297,6 @@ impl KeyRing {
         &self.ignored
     }
 
-    /// The key that signs.
-    #[must_use]
-    pub fn signing(&self) -> KeyId {
-        self.newest.0
-    }
-
-    /// Whether a subscription signed with this key can be verified.
-    #[must_use]
-    pub fn holds(&self, id: KeyId) -> bool {
-        self.find(id).is_some()
-    }
-
     /// Numbers of all keys, in ascending order.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.all().map(|(id, _)| *id)

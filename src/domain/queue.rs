@@ -288,22 +288,16 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         depths
     }
 
+    #[cfg(test)]
     /// How many objects are in flight.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
+    fn in_flight(&self) -> usize {
         self.in_flight
     }
 
+    #[cfg(test)]
     /// How many objects it knows: waiting, scheduled for later, or in flight.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.objects.len()
-    }
-
-    /// Whether it knows no object.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
     }
 
     /// Takes an object out of flight.

@@ -128,10 +128,4 @@ impl<T> Reading<T> {
             Self::NotLooked | Self::Present(_) | Self::Absent(_) | Self::Forbidden(_) => None,
         }
     }
-
-    /// Whether we may not see it.
-    #[must_use]
-    pub const fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Forbidden(_))
-    }
 }

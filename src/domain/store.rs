@@ -10,9 +10,6 @@ use super::mailbox::desired::MailboxDesired;
 use super::mailbox::tenant_view::{KnownTenant, TenantView};
 use super::permission::{Labels, permits};
 use super::records::{MailboxRecord, Memory, TenantRecord};
-use crate::api::v1alpha1::condition::ConditionStatus;
-use crate::api::vocabulary::ConditionType;
-use crate::domain::conditions::find;
 use crate::ids::{ObjectKey, Uid};
 
 /// A tenant and what is known of it.
@@ -280,17 +277,6 @@ impl Store {
             .into_iter()
             .flatten()
             .filter_map(|key| self.mailboxes.get(key))
-    }
-
-    /// How many mailboxes a tenant has, and how many of them are ready.
-    #[must_use]
-    pub fn counts(&self, tenant: &ObjectKey) -> (usize, usize) {
-        self.mailboxes_of(tenant)
-            .fold((0, 0), |(total, ready), entry| {
-                let is_ready = find(&entry.record.status.conditions, &ConditionType::Ready)
-                    .is_some_and(|c| c.status == ConditionStatus::True);
-                (total + 1, ready + usize::from(is_ready))
-            })
     }
 
     /// The tenant of a mailbox, as far as the mailbox may use it.

@@ -25,8 +25,6 @@ pub struct Item {
     pub client_state: Option<String>,
     /// The tenant that it comes from.
     pub tenant_id: Option<String>,
-    /// The subscription.
-    pub subscription_id: Option<String>,
     /// Only in lifecycle notifications.
     pub lifecycle_event: Option<String>,
 }

@@ -23,7 +23,7 @@ use super::item::{Body, Item};
 use super::wake::{LifecycleEvent, Wake, WakeQueue};
 use crate::clock::Clock;
 use crate::domain::identity::{Identity, Target, TargetKind};
-use crate::ids::{SubscriptionId, Uid};
+use crate::ids::Uid;
 use crate::metrics::Metrics;
 
 /// Longest body that is read.
@@ -163,7 +163,7 @@ async fn receive(state: &ReceiverState, target: &Target, request: Request) -> St
         state.count("malformed", None);
         return StatusCode::BAD_REQUEST;
     };
-    for item in value {
+    for item in &value {
         state.take(&identity, target, item);
     }
     StatusCode::ACCEPTED
@@ -188,11 +188,11 @@ async fn share(state: &ReceiverState, kibibytes: u32) -> Option<SemaphorePermit<
 
 impl ReceiverState {
     /// Verifies one item and does what follows from it.
-    fn take(&self, identity: &Identity, target: &Target, item: Item) {
+    fn take(&self, identity: &Identity, target: &Target, item: &Item) {
         if target.instance != identity.instance {
             return self.count("unknown", None);
         }
-        if !is_genuine(identity, target, &item) {
+        if !is_genuine(identity, target, item) {
             return self.count("forged", None);
         }
         let tenant = match self.labels.label(&target.uid) {
@@ -219,7 +219,7 @@ impl ReceiverState {
     }
 
     /// Our signature is enough for a wake: after a start, an object may be known here a moment later.
-    fn wake(&self, uid: Uid, item: Item, tenant: Option<&str>) {
+    fn wake(&self, uid: Uid, item: &Item, tenant: Option<&str>) {
         let named = item.lifecycle_event.as_deref();
         let event = named.and_then(LifecycleEvent::parse);
         let label = event.map_or("other", LifecycleEvent::as_str);
@@ -228,14 +228,7 @@ impl ReceiverState {
             .with_label_values(&[label, tenant.unwrap_or_default()])
             .inc();
         if let Some(event) = event {
-            self.wakes.push(Wake {
-                uid,
-                event,
-                subscription: item
-                    .subscription_id
-                    .filter(|id| id.len() <= 64)
-                    .map(SubscriptionId::new),
-            });
+            self.wakes.push(Wake { uid, event });
         }
     }
 

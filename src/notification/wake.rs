@@ -1,13 +1,13 @@
 //! Verified lifecycle events on their way to the work queue: each object and event at most once, never
 //! more than fits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntCounter;
 use tokio::sync::Notify;
 
-use crate::ids::{SubscriptionId, Uid};
+use crate::ids::Uid;
 
 /// Room for two events of each of 10,000 mailboxes.
 pub const CAPACITY: usize = 20_000;
@@ -48,15 +48,13 @@ impl LifecycleEvent {
     }
 }
 
-/// A verified reason to look at an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A verified reason to look at an object. Which subscription Graph named is not proven: the status says which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wake {
     /// The object. It may be gone.
     pub uid: Uid,
     /// What happened.
     pub event: LifecycleEvent,
-    /// The subscription that Graph named last, if it named one. Not proven: look at the status instead.
-    pub subscription: Option<SubscriptionId>,
 }
 
 /// The queue. Clones share it.
@@ -73,22 +71,18 @@ struct Shared {
     lost: IntCounter,
 }
 
-/// In order of arrival, and what is known of each.
+/// In order of arrival, each once.
 #[derive(Debug, Default)]
 struct Waiting {
-    order: VecDeque<(Uid, LifecycleEvent)>,
-    named: HashMap<(Uid, LifecycleEvent), Option<SubscriptionId>>,
+    order: VecDeque<Wake>,
+    there: HashSet<Wake>,
 }
 
 impl Waiting {
     fn pop(&mut self) -> Option<Wake> {
-        let (uid, event) = self.order.pop_front()?;
-        let subscription = self.named.remove(&(uid, event)).flatten();
-        Some(Wake {
-            uid,
-            event,
-            subscription,
-        })
+        let wake = self.order.pop_front()?;
+        self.there.remove(&wake);
+        Some(wake)
     }
 }
 
@@ -109,17 +103,17 @@ impl WakeQueue {
     /// Adds a wake, or merges it with one for the same object and event that still waits.
     pub fn push(&self, wake: Wake) {
         let mut waiting = self.waiting();
-        let key = (wake.uid, wake.event);
-        if let Some(named) = waiting.named.get_mut(&key) {
-            *named = wake.subscription.or_else(|| named.take());
-        } else if waiting.order.len() < self.shared.capacity {
-            waiting.order.push_back(key);
-            waiting.named.insert(key, wake.subscription);
-            drop(waiting);
-            self.shared.arrived.notify_one();
-        } else {
-            self.shared.lost.inc();
+        if waiting.there.contains(&wake) {
+            return;
         }
+        if waiting.order.len() >= self.shared.capacity {
+            self.shared.lost.inc();
+            return;
+        }
+        waiting.order.push_back(wake);
+        waiting.there.insert(wake);
+        drop(waiting);
+        self.shared.arrived.notify_one();
     }
 
     /// The next wake, waiting for one. Nothing is lost when the wait is given up.
@@ -134,8 +128,8 @@ impl WakeQueue {
     }
 
     /// Everything that waits now.
-    #[must_use]
-    pub fn drain(&self) -> Vec<Wake> {
+    #[cfg(test)]
+    pub(super) fn drain(&self) -> Vec<Wake> {
         let mut waiting = self.waiting();
         std::iter::from_fn(|| waiting.pop()).collect()
     }
@@ -157,29 +151,28 @@ mod tests {
         (WakeQueue::new(capacity, lost.clone()), lost)
     }
 
-    fn wake(object: u8, event: LifecycleEvent, subscription: &str) -> Wake {
+    fn wake(object: u8, event: LifecycleEvent) -> Wake {
         Wake {
             uid: Uid::from_bytes([object; 16]),
             event,
-            subscription: Some(SubscriptionId::new(subscription)),
         }
     }
 
     #[test]
     fn the_same_event_of_an_object_waits_once() {
         let (queue, lost) = queue(10);
-        queue.push(wake(1, LifecycleEvent::Missed, "a"));
-        queue.push(wake(1, LifecycleEvent::SubscriptionRemoved, "a"));
-        queue.push(wake(1, LifecycleEvent::Missed, "b"));
+        queue.push(wake(1, LifecycleEvent::Missed));
+        queue.push(wake(1, LifecycleEvent::SubscriptionRemoved));
+        queue.push(wake(1, LifecycleEvent::Missed));
         assert_eq!(
             queue.drain(),
             [
-                wake(1, LifecycleEvent::Missed, "b"),
-                wake(1, LifecycleEvent::SubscriptionRemoved, "a"),
+                wake(1, LifecycleEvent::Missed),
+                wake(1, LifecycleEvent::SubscriptionRemoved),
             ]
         );
         assert_eq!(queue.drain(), []);
-        queue.push(wake(1, LifecycleEvent::Missed, "c"));
+        queue.push(wake(1, LifecycleEvent::Missed));
         assert_eq!(queue.drain().len(), 1);
         assert_eq!(lost.get(), 0);
     }
@@ -188,9 +181,9 @@ mod tests {
     fn what_finds_no_room_is_counted() {
         let (queue, lost) = queue(2);
         for object in 0..5 {
-            queue.push(wake(object, LifecycleEvent::Missed, "a"));
+            queue.push(wake(object, LifecycleEvent::Missed));
         }
-        queue.push(wake(0, LifecycleEvent::Missed, "a"));
+        queue.push(wake(0, LifecycleEvent::Missed));
         assert_eq!(lost.get(), 3);
         assert_eq!(queue.drain().len(), 2);
     }
@@ -203,9 +196,9 @@ mod tests {
             async move { [queue.next().await, queue.next().await] }
         });
         tokio::task::yield_now().await;
-        let wakes = [1, 2].map(|object| wake(object, LifecycleEvent::Missed, "a"));
+        let wakes = [1, 2].map(|object| wake(object, LifecycleEvent::Missed));
         for wake in &wakes {
-            queue.push(wake.clone());
+            queue.push(*wake);
         }
         assert_eq!(waiting.await.unwrap(), wakes);
     }

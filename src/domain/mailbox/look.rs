@@ -50,10 +50,6 @@ pub struct Person {
     pub display_name: String,
     /// Primary SMTP address.
     pub primary: Option<String>,
-    /// Every SMTP address, the primary included.
-    pub addresses: Vec<String>,
-    /// Sign-in name.
-    pub sign_in_name: String,
     /// Whether it is a guest.
     pub guest: bool,
 }

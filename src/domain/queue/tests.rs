@@ -34,7 +34,7 @@ fn nothing_comes_before_it_is_due() {
     assert_eq!(queue.take(at(11)), None);
     assert_eq!((queue.in_flight(), queue.len()), (1, 1));
     queue.done(&1, None);
-    assert!(queue.is_empty());
+    assert_eq!(queue.len(), 0);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_removal_in_flight_forgets_the_pass_but_not_the_object_that_came_back() {
     );
     queue.remove(&2);
     queue.done(&2, None);
-    assert!(queue.is_empty());
+    assert_eq!(queue.len(), 0);
 }
 
 #[test]

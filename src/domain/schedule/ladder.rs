@@ -26,26 +26,6 @@ pub fn next(began: Timestamp, uid: Uid, after: Timestamp, pace: Pace) -> Timesta
     instant(began, step, minute)
 }
 
-/// The last step in `(after, until]` of a problem that began at `began`.
-#[must_use]
-pub fn due_between(
-    began: Timestamp,
-    uid: Uid,
-    after: Timestamp,
-    until: Timestamp,
-    pace: Pace,
-) -> Option<Timestamp> {
-    let minute = minute(uid, pace);
-    let passed = minutes(began, until, minute);
-    let step = match passed {
-        0 => return None,
-        passed if passed > HOUR => passed / HOUR * HOUR,
-        passed => *STEPS.iter().rfind(|step| **step <= passed)?,
-    };
-    let last = instant(began, step, minute);
-    (after < last).then_some(last)
-}
-
 /// What counts as a minute: ± 25 % by UID, at the pace.
 fn minute(uid: Uid, pace: Pace) -> Duration {
     let minute = Duration::from_mins(1).mul_f64(0.75 + 0.5 * uid.fraction());
@@ -99,16 +79,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn next_and_due_agree(
+        fn the_next_step_lies_ahead(
             began in any_instant(), passed in 0_u64..10_000_000, uid in any_uid(), pace in 1_u32..10_000
         ) {
             let pace = Pace::new(pace).unwrap();
             let now = later(began, Duration::from_millis(passed));
             let next = next(began, uid, now, pace);
             prop_assert!(next > now);
-            prop_assert_eq!(due_between(began, uid, now, next, pace), Some(next));
-            let just_before = next.checked_sub(Duration::from_nanos(1)).unwrap();
-            prop_assert_eq!(due_between(began, uid, now, just_before, pace), None);
         }
     }
 }

@@ -11,14 +11,9 @@ use crate::api::v1alpha1::tenant::{CalendarTenantSpec, Cloud, Credential, Endpoi
 use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::Reason;
 use crate::domain::endpoints::{AllowedEndpoints, Microsoft};
+use crate::domain::mailbox::desired::{LONGEST_LIFE, SHORTEST_LIFE};
 use crate::domain::schedule::go_duration;
 use crate::ids::AppTenant;
-
-/// The longest life that Graph grants an Outlook subscription: 10,070 minutes (docs/graph.md 8.5).
-const LONGEST_LIFE: Duration = Duration::from_mins(10_070);
-
-/// The shortest life that Graph grants.
-const SHORTEST_LIFE: Duration = Duration::from_mins(45);
 
 /// What somebody wants of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]

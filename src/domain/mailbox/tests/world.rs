@@ -68,8 +68,6 @@ pub(super) fn person(address: &str) -> Person {
         id: MailboxId::new("id-of-a"),
         display_name: "Room A".to_owned(),
         primary: Some(address.to_owned()),
-        addresses: vec![address.to_owned()],
-        sign_in_name: address.to_owned(),
         guest: false,
     }
 }

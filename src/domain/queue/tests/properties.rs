@@ -210,7 +210,7 @@ proptest! {
         }
         // Whatever is left comes out, each object once.
         run.now += 1_000;
-        while !run.queue.is_empty() {
+        while run.queue.len() > 0 {
             let flying = run.model.flying();
             for key in flying {
                 run.queue.done(&key, None);
