@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::Client;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::events::Publisher;
 use super::status::StatusWriter;
 use super::world::{Context, Inner, Labels, World};
-use super::{dispatch, watch as watches};
+use super::{dispatch, set_clock, watch as watches};
 use crate::clock::{Clock, sleep};
 use crate::config::Scope;
 use crate::domain::endpoints::AllowedEndpoints;
@@ -133,7 +133,7 @@ pub async fn lead(
     let clock_set = around.clock.set_by();
     let context = context(settings, &around);
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow_clock(context.clone(), clock_set));
+    tasks.spawn(set_clock::follow(context.clone(), clock_set));
     let (synced, mut all_synced) = mpsc::channel(1);
     let watches = watches::start(&context, &mut tasks, &synced);
     let known = async {
@@ -227,27 +227,6 @@ async fn follow_wakes(context: Context, wakes: WakeQueue) {
     }
 }
 
-/// A clock that was set forward makes things due, at once; one that was set back would make them late.
-fn follow_clock(
-    context: Context,
-    mut set_by: watch::Receiver<SignedDuration>,
-) -> impl Future<Output = ()> {
-    // Read now, not when the task begins to run: no step in between is lost.
-    let mut known = *set_by.borrow_and_update();
-    async move {
-        while set_by.changed().await.is_ok() {
-            let total = *set_by.borrow_and_update();
-            let step = total.saturating_sub(known);
-            known = total;
-            tracing::warn!(seconds = step.as_secs_f64(), "the machine's clock was set");
-            if step.is_negative() {
-                context.world().set_back(step.unsigned_abs());
-            }
-            context.changed.notify_one();
-        }
-    }
-}
-
 async fn follow_receiver(context: Context) {
     let mut listening = context.settings.listening.clone();
     while listening.changed().await.is_ok() {
@@ -313,106 +292,5 @@ mod tests {
         };
         let (ended, ()) = tokio::join!(leading, stopping);
         assert_eq!(ended, Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_back_by_a_day_delays_nothing() {
-        use super::super::stage::{room, start, tenant};
-        use crate::domain::schedule::{earlier, later};
-
-        let context = Stage::new().context();
-        context.tenant_present(&tenant(1));
-        context.mailbox_present(&room(2));
-        let wait = Duration::from_mins(5);
-        {
-            let mut world = context.world();
-            let entry = world.store.mailbox_mut(&room(2).key).unwrap();
-            entry.memory.looks.not_before = Some(later(start(), wait));
-        }
-        let due = context.world().queue.next_due().unwrap();
-        let following = tokio::spawn(follow_clock(context.clone(), context.clock.set_by()));
-        let day = Duration::from_hours(24);
-        context.clock.set(earlier(start(), day));
-        tokio::task::yield_now().await;
-        let world = context.world();
-        assert_eq!(world.queue.next_due(), Some(earlier(due, day)));
-        let memory = &world.store.mailbox(&room(2).key).unwrap().memory;
-        let held = earlier(later(start(), wait), day);
-        assert_eq!(memory.looks.held_until(), held);
-        assert_eq!(world.leading_since, earlier(start(), day));
-        assert_eq!(world.served_until, earlier(start(), day));
-        following.abort();
-    }
-
-    #[tokio::test]
-    async fn what_is_known_of_tenants_moves_along_with_a_clock_that_is_set_back() {
-        use super::super::stage::{start, tenant};
-        use crate::domain::mailbox::tenant_view::TokenState;
-        use crate::domain::reading::OutageKind;
-        use crate::domain::schedule::earlier;
-        use crate::domain::tenant::facts::{Evidence, MicrosoftOutage, TenantFacts};
-
-        let refused = |since| TokenState::Refused {
-            since,
-            reason: "Rejected".to_owned(),
-        };
-        let learned = |at| TenantFacts {
-            token: refused(at),
-            recovered_at: Some(at),
-            evidence: Evidence {
-                calendars: Some(at),
-                places: Some(at),
-                directory: None,
-            },
-            outage: Some(MicrosoftOutage {
-                since: at,
-                tries: 1,
-                kind: OutageKind::ServerErrors,
-            }),
-            credential_expires_at: Some(start()),
-            ..TenantFacts::default()
-        };
-        let context = Stage::new().context();
-        context.tenant_present(&tenant(1));
-        let key = tenant(1).key;
-        let mut world = context.world();
-        world.tenants.get_mut(&key).unwrap().facts = learned(start());
-        world.publish_facts(&context, &key, start());
-        let day = Duration::from_hours(24);
-        world.set_back(day);
-        let before = earlier(start(), day);
-        assert_eq!(world.tenants[&key].facts, learned(before));
-        let known = &world.store.tenant(&key).unwrap().known;
-        assert_eq!(known.token, refused(before));
-        assert_eq!(known.recovered_at, Some(before));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_waits_for_the_clock_of_whoever_led_before_or_of_when_the_lease_was_taken() {
-        use super::super::stage::start;
-        use crate::domain::schedule::later;
-
-        let mut stage = Stage::new();
-        stage.settings.leading_since = later(start(), Duration::from_hours(2));
-        stage.settings.served_until = later(start(), Duration::from_hours(5));
-        let context = stage.context();
-        let world = context.world();
-        assert_eq!(world.leading_since, start());
-        assert_eq!(world.served_until, start());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_before_all_objects_are_known_is_noticed() {
-        use super::super::stage::start;
-        use crate::domain::schedule::earlier;
-
-        let context = Stage::new().context();
-        let hour = Duration::from_hours(1);
-        let following = follow_clock(context.clone(), context.clock.set_by());
-        context.clock.set(earlier(start(), hour));
-        let following = tokio::spawn(following);
-        tokio::task::yield_now().await;
-        assert_eq!(context.world().served_until, earlier(start(), hour));
-        following.abort();
     }
 }

@@ -14,6 +14,7 @@ pub mod lead;
 mod mailbox;
 mod objects;
 mod removal;
+mod set_clock;
 #[cfg(test)]
 mod stage;
 mod status;

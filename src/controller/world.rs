@@ -28,7 +28,7 @@ use crate::domain::notification_url::EndpointVerdicts;
 use crate::domain::queue::{Class, Queue};
 use crate::domain::reading::Outage;
 use crate::domain::records::MailboxRecord;
-use crate::domain::schedule::{earlier, later, smear};
+use crate::domain::schedule::{later, smear};
 use crate::domain::store::{MailboxEntry, Store};
 use crate::domain::sweep::Strays;
 use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
@@ -306,42 +306,6 @@ impl World {
             let at = at.max(later(now, wait));
             self.queue.wake(Item::Mailbox(key.clone()), lane, at, class);
         }
-    }
-
-    /// The clock was set back by so much: what this process noted by the old one moves along, so that nothing waits
-    /// for an instant that comes as much later.
-    pub(super) fn set_back(&mut self, by: Duration) {
-        for entry in self.store.mailboxes_mut() {
-            entry.memory.set_back(by);
-        }
-        for (key, state) in &mut self.tenants {
-            if let Some(entry) = self.store.tenant_mut(key) {
-                entry.known.set_back(by);
-            }
-            state.facts.set_back(by);
-            state.memory.set_back(by);
-            // A list of the future would seem newer than what it does not show.
-            state.listing = Arc::default();
-            for first_seen in state.strays.values_mut() {
-                *first_seen = earlier(*first_seen, by);
-            }
-        }
-        for removal in self.removals.values_mut() {
-            removal.since = earlier(removal.since, by);
-        }
-        for (_, until) in self.retired.values_mut() {
-            *until = earlier(*until, by);
-        }
-        for at in [
-            &mut self.endpoint.since,
-            &mut self.leading_since,
-            &mut self.served_until,
-        ] {
-            *at = earlier(*at, by);
-        }
-        self.set_back_by = self.set_back_by.saturating_add(by);
-        self.verdicts.set_back(by);
-        self.queue.set_back(by);
     }
 
     fn lane_of(&self, key: &ObjectKey) -> Option<Lane> {

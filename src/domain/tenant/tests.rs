@@ -1,6 +1,7 @@
 //! The tenant's decisions in worlds that a few lines describe.
 
 mod conditions;
+mod outages;
 mod passes;
 mod properties;
 mod specs;
