@@ -9,6 +9,7 @@ use testbed::audit::{AuditEntry, AuditMark};
 use testbed::objects::Kind;
 use testbed::operator::OperatorProcess;
 use testbed::testbed::Testbed;
+use tokio::time::Instant;
 
 use super::neighbour::{NOBODY, Neighbour, installation};
 use super::scene::{
@@ -16,6 +17,7 @@ use super::scene::{
     named, room, rooms, secret, start, state, tenant, world,
 };
 
+const MINUTE: Duration = Duration::from_mins(1);
 const ROOM_A: &str = "room-a@contoso.example";
 const ROOM_B: &str = "room-b@contoso.example";
 
@@ -109,6 +111,7 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
     .await
     .unwrap();
     copy.pause().unwrap();
+    let paused = Instant::now();
     let unwritten = named(&bed, &all[2..]).await;
     assert!(
         unwritten.contains(&Value::Null),
@@ -117,6 +120,12 @@ async fn a_leader_that_wakes_after_a_pause_writes_nothing_and_another_has_taken_
     leads(&bed, &bed.operator, DEADLINE).await;
     each_has_one(&bed, &all, 0).await;
 
+    // Every call that it had begun has run out of time when it wakes.
+    bed.wait_until("a minute has passed", 2 * MINUTE, async || {
+        paused.elapsed() >= MINUTE
+    })
+    .await
+    .unwrap();
     let mark = bed.control_plane.audit_mark().await.unwrap();
     let seen = bed.emulator.journal(0).last().unwrap().seq;
     copy.resume().unwrap();
