@@ -2,7 +2,6 @@
 //! only begins while this copy leads.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
@@ -14,15 +13,13 @@ use thiserror::Error;
 use super::objects::{self, Malformed};
 use crate::api::v1alpha1::mailbox::WorkspaceMailbox;
 use crate::api::v1alpha1::tenant::CalendarTenant;
+use crate::api_server::in_time;
 use crate::domain::records::{MailboxRecord, Record, TenantRecord};
 use crate::graph::gateway::Fence;
 use crate::ids::Kind;
 
 /// Owner of the fields of a status.
 pub(super) const FIELD_MANAGER: &str = "hybrid-calendar-operator";
-
-/// kube repeats refused requests by itself; this bounds it.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What became of a write.
 #[derive(Debug)]
@@ -48,9 +45,6 @@ pub(super) enum WriteError {
     /// A copy that stood still must not overwrite what the next leader found.
     #[error("this copy leads no longer")]
     NotLeading,
-    /// It took too long.
-    #[error("the API server did not take the status within {} seconds", WRITE_TIMEOUT.as_secs())]
-    TimedOut,
     /// What came back makes no sense.
     #[error("the API server took the status but returned an object that cannot be read: {source}")]
     Malformed {
@@ -127,14 +121,13 @@ impl StatusWriter {
         }));
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let call = api.patch_status(&record.key.name, &parameters, &patch);
-        match tokio::time::timeout(WRITE_TIMEOUT, call).await {
-            Ok(Ok(object)) => Ok(Written::Done(object)),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Written::Gone),
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(Written::Conflict),
-            Ok(Err(source)) => Err(WriteError::Cluster {
+        match in_time(call).await {
+            Ok(object) => Ok(Written::Done(object)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Written::Gone),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Conflict),
+            Err(source) => Err(WriteError::Cluster {
                 source: Box::new(source),
             }),
-            Err(_) => Err(WriteError::TimedOut),
         }
     }
 }
