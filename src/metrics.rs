@@ -129,6 +129,13 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// Counts what became of a tenant's subscription, by the name of Graph's operation.
+    pub fn count_subscription_operation(&self, operation: &str, tenant: &str) {
+        self.subscription_operations
+            .with_label_values(&[operation, tenant])
+            .inc();
+    }
+
     /// A tenant is gone: what was counted of it is not shown for ever.
     pub fn forget_tenant(&self, tenant: &str) {
         forget(&self.graph_throttled_seconds, tenant);

@@ -227,12 +227,9 @@ pub(super) async fn pass(context: &Context, id: &SubscriptionId) -> Passed {
     match outcome {
         Ok(()) => {
             world.removals.remove(id);
-            let labels = ["deleteSubscription", &removal.tenant.to_string()];
             context
                 .metrics
-                .subscription_operations
-                .with_label_values(&labels)
-                .inc();
+                .count_subscription_operation("deleteSubscription", &removal.tenant.to_string());
             Passed::Changed
         }
         Err(problem) if now >= later(removal.since, REMOVAL_PATIENCE) => {
@@ -412,12 +409,9 @@ async fn remove_strays(
         match gateway.delete_subscription(&id).await {
             Ok(()) => {
                 removed = Passed::Changed;
-                let labels = ["deleteSubscription", &tenant.to_string()];
                 context
                     .metrics
-                    .subscription_operations
-                    .with_label_values(&labels)
-                    .inc();
+                    .count_subscription_operation("deleteSubscription", &tenant.to_string());
                 tracing::info!(subscription = %id, %tenant, "a stray subscription of this installation was removed");
             }
             Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => {}

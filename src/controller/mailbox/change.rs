@@ -139,12 +139,10 @@ impl Pass<'_> {
     /// A subscription of ours was found gone, or something was done about one.
     pub(super) fn count_operation(&self, operation: &str) {
         if let Some(known) = self.start.tenant.known() {
-            let labels = [operation, &known.key.to_string()];
+            let tenant = known.key.to_string();
             self.context
                 .metrics
-                .subscription_operations
-                .with_label_values(&labels)
-                .inc();
+                .count_subscription_operation(operation, &tenant);
         }
     }
 
