@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # More arguments for the demo: --once, --kubeconfig FILE, --pace N.
 DEMO_ARGS ?=
+# Most tests wait for a cluster or for Graph, so that more of them than there are cores go side by side.
+export RUST_TEST_THREADS ?= 6
 
 # Tests and programs are built with the same features, so that nothing is compiled twice.
 PROGRAMS := $(CARGO) build --locked --workspace --bins
