@@ -11,7 +11,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint docs audit clients generate control-plane
+.PHONY: help demo test packages format lint docs audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,11 +20,14 @@ demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--onc
 	$(PROGRAMS)
 	$(BUILT)/debug/demo $(DEMO_ARGS)
 
-test: format lint docs audit clients ## Everything that must hold before a change is merged
+test: packages format lint docs audit clients ## Everything that must hold before a change is merged
 	rm -rf $(BUILT)/testbed
 	$(BUILT)/debug/demo --once
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace --test it -- --ignored --exact secrecy::no_secret_token_or_address_was_said
+
+packages: ## Get the programs that the tests need from Debian's packages, or name them
+	@tests/packages/install >/dev/null
 
 format: ## Check the formatting
 	$(CARGO) fmt --all --check

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod objects;
 pub mod operator;
+pub mod packages;
 mod pki;
 pub mod ports;
 pub mod sensitive;
