@@ -11,10 +11,11 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::discovery::{ApiCapabilities, ApiGroup, ApiResource, Discovery, Scope, verbs};
 use tokio::sync::OnceCell;
 
-use crate::assets::{self, Assets, tail};
+use crate::assets::{self, Assets};
 use crate::audit::{self, AuditEntry, AuditMark};
 use crate::cluster::{Cluster, Connection};
 use crate::error::{Attempt, Error};
+use crate::go_programs::tail;
 use crate::guard::{self, Guarded, Scratch};
 use crate::{archive, pki, ports, wait};
 

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use testbed::assets;
 use testbed::error::Error;
+use testbed::{assets, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod expectations;
@@ -44,7 +44,7 @@ struct Flags {
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     deadline: u64,
 
-    /// Only build the control plane
+    /// Only build the control plane and the tools
     #[arg(long)]
     prepare: bool,
 }
@@ -70,6 +70,11 @@ async fn show(flags: &Flags, screen: &Screen) -> Result<bool, Error> {
         screen.line(&format!(
             "The control plane is ready: {}",
             built.kube_apiserver.display()
+        ));
+        let tools = tools::ready().await?;
+        screen.line(&format!(
+            "Helm and kubeconform are ready: {}",
+            tools.helm.display()
         ));
         return Ok(true);
     }
