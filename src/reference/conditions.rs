@@ -77,7 +77,7 @@ fn section(page: &mut String, kind: &str, conditions: &[ConditionMeta]) {
 }
 
 /// When only a person can end it: what `Stalled` says.
-fn stalls(meta: &ConditionMeta, reason: &Reason) -> &'static str {
+pub(super) fn stalls(meta: &ConditionMeta, reason: &Reason) -> &'static str {
     if !meta.blocks_ready {
         return "";
     }
@@ -88,7 +88,8 @@ fn stalls(meta: &ConditionMeta, reason: &Reason) -> &'static str {
     }
 }
 
-fn problems(problems: &[Problem], stalls: impl Fn(&Reason) -> &'static str) -> String {
+/// The table of what a condition can be True for.
+pub(super) fn problems(problems: &[Problem], stalls: impl Fn(&Reason) -> &'static str) -> String {
     let mut table =
         "| Reason | Cause | Who acts | Remedy | `Stalled` |\n| --- | --- | --- | --- | --- |\n"
             .to_owned();

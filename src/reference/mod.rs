@@ -6,6 +6,7 @@ mod api;
 mod conditions;
 mod flags;
 mod metrics;
+pub mod runbooks;
 
 use crate::api::v1alpha1::crd;
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use hybrid_calendar_operator::api::v1alpha1::crd;
 use hybrid_calendar_operator::api::vocabulary::{MAILBOX, TENANT};
+use hybrid_calendar_operator::reference::runbooks::runbooks;
 use hybrid_calendar_operator::reference::{self, GeneratedFile};
 
 use crate::repository::{assert_generated, files, read};
@@ -39,7 +40,8 @@ fn printed_by(arguments: &[&str]) -> String {
 fn the_program_writes_the_generated_files_into_a_checkout() {
     let folder = tempfile::tempdir().unwrap();
     let listed = printed_by(&["docs", "--root", folder.path().to_str().unwrap()]);
-    let expected = reference::files().unwrap();
+    let mut expected = reference::files().unwrap();
+    expected.extend(runbooks().iter().map(|runbook| runbook.with_rest_of("")));
     assert_eq!(listed.lines().count(), expected.len(), "{listed}");
     for file in expected {
         let written = std::fs::read_to_string(folder.path().join(&file.path)).unwrap();

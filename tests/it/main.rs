@@ -9,5 +9,6 @@ mod generated;
 mod graph;
 mod leader;
 mod merge_patch;
+mod packaging;
 mod repository;
 mod tidy;

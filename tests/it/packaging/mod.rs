@@ -1,0 +1,3 @@
+//! What a platform team installs and reads: packages, rules, pages.
+
+mod runbooks;

@@ -1,0 +1,208 @@
+//! Every problem has a page that is complete, and every page belongs to a problem.
+//!
+//! What a page tells people to ask of Graph is asked of the emulator, which knows no call that Graph does not have.
+
+use std::collections::BTreeSet;
+
+use graph_emulator::{Emulator, Options, World};
+use hybrid_calendar_operator::reference::runbooks::{MARK, Runbook, SECTIONS, runbooks};
+
+use crate::repository::{assert_generated, files, read, root};
+
+const WORLD: &str = include_str!("../../testbed/demo/world.yaml");
+const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
+const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// What people wrote on a page.
+fn handwritten(page: &str) -> String {
+    let text = read(page);
+    let (_, rest) = text.split_once(MARK).expect(page);
+    rest.to_owned()
+}
+
+/// Headings of one depth with the text under each, in order.
+fn sections<'a>(text: &'a str, depth: &str) -> Vec<(&'a str, String)> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        match line.strip_prefix(depth) {
+            Some(title) if !fenced => found.push((title.trim(), String::new())),
+            Some(_) | None => {
+                if let Some((_, under)) = found.last_mut() {
+                    under.push_str(line);
+                    under.push('\n');
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_generated_head_of_every_runbook_is_current() {
+    for runbook in runbooks() {
+        let present = std::fs::read_to_string(root().join(&runbook.path)).unwrap_or_default();
+        assert_generated(&runbook.path, &runbook.with_rest_of(&present).content);
+    }
+}
+
+#[test]
+fn every_condition_has_a_page_and_every_page_a_condition() {
+    let wanted: BTreeSet<String> = runbooks().into_iter().map(|r| r.path).collect();
+    let folders = ["docs/runbooks/tenant", "docs/runbooks/mailbox"];
+    let present: BTreeSet<String> = folders.iter().flat_map(|f| files(f, &[""])).collect();
+    assert_eq!(present, wanted);
+}
+
+fn problems_of(runbook: &Runbook) -> Vec<String> {
+    let text = handwritten(&runbook.path);
+    let path = &runbook.path;
+    let parts = sections(&text, "## ");
+    let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
+    let mut problems = Vec::new();
+    if titles != SECTIONS {
+        problems.push(format!(
+            "{path}: headings {titles:?} instead of {SECTIONS:?}"
+        ));
+    }
+    for (title, under) in &parts {
+        if under.split_whitespace().count() < 6 {
+            problems.push(format!("{path}: nothing under {title}"));
+        }
+    }
+    let under = |title: &str| {
+        let part = parts.iter().find(|(name, _)| *name == title);
+        part.map(|(_, under)| under.as_str()).unwrap_or_default()
+    };
+    let remedies = sections(under("Remedy"), "### ");
+    let named: Vec<&str> = remedies.iter().map(|(reason, _)| *reason).collect();
+    if named != runbook.reasons {
+        problems.push(format!(
+            "{path}: remedies {named:?} of {:?}",
+            runbook.reasons
+        ));
+    }
+    for (reason, remedy) in &remedies {
+        if remedy.split_whitespace().count() < 15 {
+            problems.push(format!("{path}: too little about {reason}"));
+        }
+    }
+    for (title, word) in [
+        ("Confirm with kubectl", "kubectl "),
+        ("Confirm with one Graph call", "https://"),
+        ("Verify", "kubectl "),
+    ] {
+        if !under(title).contains(word) {
+            problems.push(format!("{path}: no {word:?} under {title}"));
+        }
+    }
+    problems
+}
+
+#[test]
+fn every_runbook_has_all_its_sections_and_a_remedy_for_every_reason() {
+    let problems: Vec<String> = runbooks().iter().flat_map(problems_of).collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn the_index_of_runbooks_names_every_page() {
+    let index = read("docs/runbooks/index.md");
+    let problems: Vec<String> = files("docs/runbooks", &[".md"])
+        .into_iter()
+        .filter(|page| page != "docs/runbooks/index.md")
+        .filter(|page| {
+            let link = page.trim_start_matches("docs/runbooks/");
+            !index.contains(&format!("({link})"))
+        })
+        .map(|page| format!("{page} is not in docs/runbooks/index.md"))
+        .collect();
+    assert_none(&problems);
+}
+
+/// Method and URL of every call on a page: in a block of its own, or as `GET /v1.0/…` in a sentence.
+fn calls(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_block = line.trim() == "```http";
+        } else if in_block && let Some((method, url)) = line.trim().split_once(' ') {
+            found.push((method.to_owned(), url.to_owned()));
+        }
+        for part in line.split("`GET /").skip(1) {
+            let path = part.split('`').next().unwrap_or_default();
+            let known = !path.contains('{');
+            if known {
+                found.push((
+                    "GET".to_owned(),
+                    format!("https://graph.microsoft.com/{path}"),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// The emulator's answer, with a token of the demo's first tenant.
+async fn ask(emulator: &Emulator, method: &str, url: &str) -> u16 {
+    let client = reqwest::Client::new();
+    let base = emulator.base_url();
+    let base = base.trim_end_matches('/');
+    let token: serde_json::Value = client
+        .post(format!("{base}/{TENANT}/oauth2/v2.0/token"))
+        .form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", CLIENT),
+            ("client_secret", "contoso-demo-secret"),
+            ("scope", "https://graph.microsoft.com/.default"),
+        ])
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let path = [
+        "https://graph.microsoft.com",
+        "https://login.microsoftonline.com",
+    ]
+    .iter()
+    .find_map(|host| url.strip_prefix(host))
+    .expect(url);
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let request = client
+        .request(method, format!("{base}{path}"))
+        .bearer_auth(token["access_token"].as_str().unwrap());
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn every_call_that_a_runbook_names_is_one_that_graph_has() {
+    let world = World::from_yaml(WORLD).unwrap();
+    let emulator = Emulator::start(world, Options::default()).await.unwrap();
+    let (mut asked, mut problems) = (BTreeSet::new(), Vec::new());
+    for page in files("docs/runbooks", &[".md"]) {
+        for (method, url) in calls(&read(&page)) {
+            if !asked.insert((method.clone(), url.clone())) {
+                continue;
+            }
+            let status = ask(&emulator, &method, &url).await;
+            let known = match method.as_str() {
+                "GET" => [200, 403, 404].contains(&status),
+                _ => status != 501 && status != 404 && status != 405,
+            };
+            if !known {
+                problems.push(format!("{page}: {method} {url} is answered with {status}"));
+            }
+        }
+    }
+    emulator.stop().await;
+    assert_none(&problems);
+    assert!(asked.len() >= 8, "{asked:?}");
+}
