@@ -124,6 +124,7 @@ vocabulary! {
         SecretInvalid => "The Secret's content cannot be used.",
         SecretNotOffered => "The Secret lacks the label that offers it to the operator.",
         ServiceAccountNotOffered => "The ServiceAccount does not exist or lacks the annotation that offers it to this application.",
+        TokensNotPermitted => "The operator may not request tokens of ServiceAccounts in this namespace.",
         InvalidClientSecret => "Entra refused the client secret (AADSTS7000215).",
         ClientSecretExpired => "Entra refused the client secret as expired (AADSTS7000222).",
         CertificateExpired => "The certificate is outside its validity.",

@@ -1,6 +1,9 @@
 //! `rbac`: exactly what the operator may do in the cluster. `grants` is the one list of it: the chart is
 //! made from it and the tests run with it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use clap::Args;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
@@ -44,6 +47,11 @@ pub struct Flags {
     /// As for run
     #[arg(long, env = "HYBRID_CALENDAR_KEY_SECRET", value_name = "NS/NAME")]
     key_secret: Option<String>,
+
+    /// Namespace in which tokens of ServiceAccounts may be requested, for workload identities; repeated or
+    /// separated by commas, '*' for every namespace that is looked at; default: none
+    #[arg(long, value_name = "NS", value_delimiter = ',')]
+    workload_identity_namespace: Vec<String>,
 }
 
 /// Who gets access to what.
@@ -53,6 +61,8 @@ pub struct Access {
     pub service_account: ObjectKey,
     /// Where it looks.
     pub scope: Scope,
+    /// Where it may request tokens of ServiceAccounts; nothing: nowhere.
+    pub tokens: Option<Scope>,
     /// Its Lease.
     pub lease: ObjectKey,
     /// Its key Secret.
@@ -84,6 +94,7 @@ impl Flags {
             ..RunFlags::for_defaults("https://receiver.example")
         };
         let config = Config::new(&flags, namespace)?;
+        let tokens = tokens(&self.workload_identity_namespace, &config.scope)?;
         let lease = match config.election {
             Election::Lease(key) => key,
             Election::Off => ObjectKey::new(namespace, DEFAULT_NAME),
@@ -91,10 +102,33 @@ impl Flags {
         Ok(Access {
             service_account: ObjectKey::new(namespace, name),
             scope: config.scope,
+            tokens,
             lease,
             key_secret: config.key_secret,
         })
     }
+}
+
+/// Where tokens of ServiceAccounts may be requested: only where somebody looks.
+fn tokens(names: &[String], scope: &Scope) -> Result<Option<Scope>, Problems> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    if names.contains(&"*") {
+        return Ok(Some(scope.clone()));
+    }
+    let wrong = |name: &&&str| !is_label(name) || !scope.contains(name);
+    let problems: Vec<String> = names
+        .iter()
+        .filter(wrong)
+        .map(|name| {
+            format!("--workload-identity-namespace {name:?} is not a namespace that is looked at: name it by --namespace too")
+        })
+        .collect();
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let names = names.into_iter().map(Arc::from).collect();
+    Ok(Some(Scope::Namespaces(names))
+        .filter(|tokens| *tokens != Scope::Namespaces(BTreeSet::new())))
 }
 
 /// Where a rule is needed.
@@ -108,6 +142,8 @@ enum Place {
     Lease,
     /// In the namespace of the key Secret.
     Keys,
+    /// In every namespace with workload identities.
+    Tokens,
 }
 
 /// The list: everything that the operator may do.
@@ -130,8 +166,9 @@ fn grants(access: &Access) -> Vec<(Place, PolicyRule)> {
             Place::Watched,
             rule("", &["serviceaccounts"], &["get"], None),
         ),
+        // Kubernetes cannot limit this to the ServiceAccounts that were offered.
         (
-            Place::Watched,
+            Place::Tokens,
             rule("", &["serviceaccounts/token"], &["create"], None),
         ),
         // A name cannot be demanded of what does not exist yet.
@@ -205,16 +242,27 @@ pub fn manifests(access: &Access) -> Vec<Manifest> {
     let mut manifests = Vec::new();
     match &access.scope {
         Scope::All => {
-            manifests.extend(cluster_wide(
-                access,
-                rules(&[Place::Watched, Place::Cluster]),
-            ));
+            let rules = rules(&[Place::Watched, Place::Cluster]);
+            manifests.extend(cluster_wide(access, name, rules));
         }
         Scope::Namespaces(namespaces) => {
-            manifests.extend(cluster_wide(access, rules(&[Place::Cluster])));
+            manifests.extend(cluster_wide(access, name, rules(&[Place::Cluster])));
             for namespace in namespaces {
                 let key = ObjectKey::new(&**namespace, name);
                 manifests.extend(within(access, &key, rules(&[Place::Watched])));
+            }
+        }
+    }
+    let with_tokens = format!("{name}-tokens");
+    match &access.tokens {
+        None => {}
+        Some(Scope::All) => {
+            manifests.extend(cluster_wide(access, &with_tokens, rules(&[Place::Tokens])));
+        }
+        Some(Scope::Namespaces(namespaces)) => {
+            for namespace in namespaces {
+                let key = ObjectKey::new(&**namespace, &*with_tokens);
+                manifests.extend(within(access, &key, rules(&[Place::Tokens])));
             }
         }
     }
@@ -230,9 +278,9 @@ pub(super) fn yaml(access: &Access) -> Printable {
     documents(&manifests(access))
 }
 
-fn cluster_wide(access: &Access, rules: Vec<PolicyRule>) -> [Manifest; 2] {
+fn cluster_wide(access: &Access, name: &str, rules: Vec<PolicyRule>) -> [Manifest; 2] {
     let metadata = ObjectMeta {
-        name: Some(access.service_account.name.to_string()),
+        name: Some(name.to_owned()),
         ..ObjectMeta::default()
     };
     let role = ClusterRole {
@@ -314,7 +362,49 @@ mod tests {
             "--namespace=rooms,offices",
             "--key-secret=keys/mine",
             "--lease-name=leader",
+            "--workload-identity-namespace=rooms",
         ]));
+    }
+
+    /// The kinds and namespaces of the objects that let tokens be requested.
+    fn where_tokens_are_requested(arguments: &[&str]) -> Vec<String> {
+        let command = Command::parse_from(["rbac"].iter().chain(arguments));
+        let has_rule = |rules: &Option<Vec<PolicyRule>>| format!("{rules:?}").contains("/token");
+        let place = |manifest: &Manifest| match manifest {
+            Manifest::ClusterRole(role) if has_rule(&role.rules) => Some("*".to_owned()),
+            Manifest::Role(role) if has_rule(&role.rules) => role.metadata.namespace.clone(),
+            Manifest::ClusterRole(_)
+            | Manifest::Role(_)
+            | Manifest::ClusterRoleBinding(_)
+            | Manifest::RoleBinding(_) => None,
+        };
+        let manifests = manifests(&command.flags.access().unwrap());
+        manifests.iter().filter_map(place).collect()
+    }
+
+    #[test]
+    fn tokens_are_requested_only_where_somebody_said_so() {
+        let scope = "--namespace=rooms,offices";
+        let cases: [(&[&str], &[&str]); 5] = [
+            (&[], &[]),
+            (&["--workload-identity-namespace=rooms"], &["rooms"]),
+            (&["--workload-identity-namespace=*"], &["*"]),
+            (&[scope], &[]),
+            (
+                &[scope, "--workload-identity-namespace=*"],
+                &["offices", "rooms"],
+            ),
+        ];
+        for (arguments, expected) in cases {
+            assert_eq!(
+                where_tokens_are_requested(arguments),
+                expected,
+                "{arguments:?}"
+            );
+        }
+        let outside = ["rbac", scope, "--workload-identity-namespace=elsewhere"];
+        let refused = Command::parse_from(outside).flags.access().unwrap_err();
+        assert!(refused.to_string().contains("\"elsewhere\""), "{refused}");
     }
 
     #[test]
@@ -326,12 +416,9 @@ mod tests {
                 let resource = &rule.resources.as_ref().unwrap()[0];
                 let expected = match place {
                     Place::Lease | Place::Keys => true,
+                    Place::Tokens => resource == "serviceaccounts/token",
                     Place::Cluster => false,
-                    Place::Watched => {
-                        resource.ends_with("/status")
-                            || resource == "events"
-                            || resource == "serviceaccounts/token"
-                    }
+                    Place::Watched => resource.ends_with("/status") || resource == "events",
                 };
                 assert!(!writes || expected, "{place:?} {rule:?}");
             }

@@ -22,9 +22,12 @@ use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::tenant::credential::{CredentialProblem, CredentialReading};
 use crate::domain::tenant::desired::{CredentialSource, TenantDesired};
 use crate::graph::credential::{
-    AssertionSource, CertificateCredential, CertificateError, Credential,
+    AssertionError, AssertionSource, CertificateCredential, CertificateError, Credential,
 };
 use crate::secret::Secret;
+
+/// The API server's answer to what our Roles do not permit.
+const FORBIDDEN: u16 = 403;
 
 /// Keys of a `kubernetes.io/tls` Secret.
 const CERTIFICATE_KEY: &str = "tls.crt";
@@ -267,7 +270,7 @@ impl fmt::Debug for ServiceAccountTokens {
 }
 
 impl AssertionSource for ServiceAccountTokens {
-    fn assertion(&self) -> BoxFuture<'_, Result<Secret, String>> {
+    fn assertion(&self) -> BoxFuture<'_, Result<Secret, AssertionError>> {
         async move {
             let request = TokenRequest {
                 spec: TokenRequestSpec {
@@ -282,20 +285,24 @@ impl AssertionSource for ServiceAccountTokens {
                 .accounts
                 .create_token_request(&self.name, &parameters, &request);
             // Everybody who needs the token waits for this.
-            match in_time(call).await {
+            let why = match in_time(call).await {
                 Ok(TokenRequest {
                     status: Some(status),
                     ..
-                }) => Ok(Secret::new(status.token)),
+                }) => return Ok(Secret::new(status.token)),
                 Ok(TokenRequest { status: None, .. }) => {
-                    Err("the API server answered without a token".to_owned())
+                    "the API server answered without a token".to_owned()
                 }
-                Err(kube::Error::Api(status)) => Err(format!(
+                Err(kube::Error::Api(status)) if status.code == FORBIDDEN => {
+                    return Err(AssertionError::Forbidden);
+                }
+                Err(kube::Error::Api(status)) => format!(
                     "the API server issued no token for the ServiceAccount (status {})",
                     status.code
-                )),
-                Err(_) => Err("the API server does not answer".to_owned()),
-            }
+                ),
+                Err(_) => "the API server does not answer".to_owned(),
+            };
+            Err(AssertionError::Unavailable(why))
         }
         .boxed()
     }

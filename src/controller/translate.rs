@@ -105,7 +105,7 @@ pub fn token_reading(result: Result<TokenFacts, GraphError>) -> TokenReading {
     }
 }
 
-/// What Entra objects to; `None` when it was not asked, since the cluster gave no assertion.
+/// What Entra or the cluster objects to; `None` when the cluster gave no assertion and does not say why.
 const fn refusal_cause(refusal: TokenRefusal) -> Option<RefusalCause> {
     Some(match refusal {
         TokenRefusal::InvalidClientSecret => RefusalCause::InvalidClientSecret,
@@ -118,6 +118,7 @@ const fn refusal_cause(refusal: TokenRefusal) -> Option<RefusalCause> {
         TokenRefusal::TenantNotFound => RefusalCause::TenantNotFound,
         TokenRefusal::BlockedByPolicy => RefusalCause::BlockedByPolicy,
         TokenRefusal::Rejected { code } => RefusalCause::Rejected { code },
+        TokenRefusal::AssertionForbidden => RefusalCause::TokensNotPermitted,
         TokenRefusal::AssertionUnavailable => return None,
     })
 }

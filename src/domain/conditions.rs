@@ -303,7 +303,8 @@ pub fn stall_rule(type_: &ConditionType, reason: &Reason) -> StallRule {
             Reason::ConsentRequired
             | Reason::PermissionMissing
             | Reason::AccessPolicyDenied
-            | Reason::FederationRejected,
+            | Reason::FederationRejected
+            | Reason::TokensNotPermitted,
         ) => StallRule::AfterPatience,
         _ => StallRule::AtOnce,
     }

@@ -41,8 +41,19 @@ pub trait AssertionSource: Send + Sync {
     /// A token that is valid now. Asked before each token request.
     ///
     /// # Errors
-    /// A sentence that says why there is none; it is shown to people.
-    fn assertion(&self) -> BoxFuture<'_, Result<Secret, String>>;
+    /// Why there is none.
+    fn assertion(&self) -> BoxFuture<'_, Result<Secret, AssertionError>>;
+}
+
+/// Why an issuer gives no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssertionError {
+    /// We may not ask for one.
+    #[error("the API server does not let the operator request tokens of ServiceAccounts here")]
+    Forbidden,
+    /// A sentence that says what else there is.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// A certificate with its RSA key.

@@ -83,6 +83,8 @@ pub enum TokenRefusal {
     BlockedByPolicy,
     /// The TokenRequest API of the cluster gave no token for the ServiceAccount.
     AssertionUnavailable,
+    /// We may not ask the TokenRequest API of the cluster.
+    AssertionForbidden,
     /// Any other code, quoted.
     Rejected {
         /// The AADSTS number, 0 if there was none.

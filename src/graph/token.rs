@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::graph::assertion;
 use crate::graph::call::{Answer, Body, Call};
 use crate::graph::classify;
-use crate::graph::credential::Credential;
+use crate::graph::credential::{AssertionError, Credential};
 use crate::graph::entra::{self, Issued, Proof};
 use crate::graph::error::{ErrorClass, GraphError, TokenRefusal, Withheld};
 use crate::graph::model::TokenFacts;
@@ -322,10 +322,11 @@ impl TokenSource {
                 .await
                 .map(Proof::Assertion)
                 .map_err(|why| {
-                    error(
-                        ErrorClass::Token(TokenRefusal::AssertionUnavailable),
-                        &redact(&why),
-                    )
+                    let refusal = match why {
+                        AssertionError::Forbidden => TokenRefusal::AssertionForbidden,
+                        AssertionError::Unavailable(_) => TokenRefusal::AssertionUnavailable,
+                    };
+                    error(ErrorClass::Token(refusal), &redact(&why.to_string()))
                 }),
         }
     }

@@ -52,6 +52,18 @@ pub fn crds() -> Result<Vec<GeneratedFile>, Error> {
         .collect()
 }
 
+/// What the Helm chart carries along.
+///
+/// # Errors
+/// As [`crds`].
+pub fn chart() -> Result<Vec<GeneratedFile>, Error> {
+    let copy = |file: GeneratedFile| GeneratedFile {
+        path: format!("charts/hybrid-calendar-operator/files/{}", file.path),
+        content: file.content,
+    };
+    Ok(crds()?.into_iter().map(copy).collect())
+}
+
 /// The reference pages under `docs/reference/`.
 ///
 /// # Errors
@@ -72,9 +84,9 @@ pub fn pages() -> Result<Vec<GeneratedFile>, Error> {
 /// Everything that is generated.
 ///
 /// # Errors
-/// As [`crds`] and [`pages`].
+/// As [`crds`], [`chart`] and [`pages`].
 pub fn files() -> Result<Vec<GeneratedFile>, Error> {
-    Ok([crds()?, pages()?].concat())
+    Ok([crds()?, chart()?, pages()?].concat())
 }
 
 /// Text for a cell of a Markdown table.

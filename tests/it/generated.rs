@@ -24,6 +24,14 @@ fn the_crds_are_what_the_code_declares() {
 }
 
 #[test]
+fn the_chart_carries_what_the_code_declares() {
+    assert_folder(
+        "charts/hybrid-calendar-operator/files/crds",
+        &reference::chart().unwrap(),
+    );
+}
+
+#[test]
 fn the_reference_pages_are_what_the_code_says() {
     assert_folder("docs/reference", &reference::pages().unwrap());
 }

@@ -30,6 +30,7 @@ impl Copies {
         let access = Access {
             service_account: ObjectKey::new(namespace.as_str(), "operator"),
             scope: Scope::All,
+            tokens: None,
             lease: lease.clone(),
             key_secret: ObjectKey::new(namespace.as_str(), "keys"),
         };

@@ -83,6 +83,11 @@ const UNAUTHORIZED: &[Problem] = &[
         "Create the ServiceAccount, and annotate it with `azure.workload.identity/client-id` and the value of `spec.clientId`.",
     ),
     Problem::new(
+        &R::TokensNotPermitted,
+        PlatformTeam,
+        "List the namespace in the chart's value `workloadIdentity.namespaces`; without the chart, apply what `hybrid-calendar-operator rbac --workload-identity-namespace NAMESPACE` prints.",
+    ),
+    Problem::new(
         &R::InvalidClientSecret,
         EntraAdministrator,
         "Put the *value* of the client secret into the Secret, not its ID, and without a line break at the end. If it is lost, create a new one in the app registration.",

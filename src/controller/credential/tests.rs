@@ -277,7 +277,7 @@ async fn an_api_server_that_does_not_answer_keeps_nobody_waiting_for_the_token()
         audience: "api://AzureADTokenExchange",
     };
     assert_eq!(
-        source.assertion().await.unwrap_err(),
+        source.assertion().await.unwrap_err().to_string(),
         "the API server does not answer"
     );
     for credential in [

@@ -115,13 +115,13 @@ pub enum TokenReading {
         /// Application roles in it, sorted.
         roles: Vec<String>,
     },
-    /// Entra refused.
+    /// Entra refused, or the cluster did before Entra was asked.
     Refused(TokenRefused),
     /// Nobody answered.
     Unavailable(Outage),
 }
 
-/// Why Entra issues no token.
+/// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRefused {
     /// The reason that the condition shows.
@@ -130,7 +130,7 @@ pub struct TokenRefused {
     pub request_id: Option<String>,
 }
 
-/// What Entra objects to.
+/// What Entra objects to, or the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCause {
     /// The client secret is wrong.
@@ -151,6 +151,8 @@ pub enum RefusalCause {
     TenantNotFound,
     /// Conditional Access refuses.
     BlockedByPolicy,
+    /// The cluster does not let us request tokens of ServiceAccounts in the namespace. Entra was not asked.
+    TokensNotPermitted,
     /// Anything else.
     Rejected {
         /// The AADSTS number, 0 if there was none.
@@ -171,6 +173,7 @@ impl RefusalCause {
             Self::ApplicationDisabled => Reason::ApplicationDisabled,
             Self::TenantNotFound => Reason::TenantNotFound,
             Self::BlockedByPolicy => Reason::BlockedByPolicy,
+            Self::TokensNotPermitted => Reason::TokensNotPermitted,
             Self::Rejected { .. } => Reason::Rejected,
         }
     }

@@ -1,6 +1,6 @@
 //! What was seen of a tenant in one pass.
 
-use super::credential::{CredentialReading, TokenReading};
+use super::credential::{CredentialReading, RefusalCause, TokenReading};
 use crate::domain::reading::{Outage, OutageKind, Reading};
 
 /// Answers to the looks of one pass. What nobody asked is `NotLooked`.
@@ -134,8 +134,9 @@ impl TenantObserved {
     /// kept us from learning the rest is about one question only, or our own choice.
     #[must_use]
     pub fn microsoft_answers(&self) -> bool {
-        let answered = match self.token {
-            TokenReading::Issued { .. } | TokenReading::Refused(_) => true,
+        let answered = match &self.token {
+            TokenReading::Issued { .. } => true,
+            TokenReading::Refused(refused) => refused.cause != RefusalCause::TokensNotPermitted,
             TokenReading::NotLooked | TokenReading::Unavailable(_) => false,
         };
         answered

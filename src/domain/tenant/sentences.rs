@@ -79,6 +79,10 @@ pub(super) fn token_refused(cause: RefusalCause, desired: &TenantDesired) -> Str
         RefusalCause::BlockedByPolicy => format!(
             "A Conditional Access policy of tenant {tenant} refuses application {client} (AADSTS53003). An Entra administrator has to exclude the application or allow the operator's address."
         ),
+        RefusalCause::TokensNotPermitted => format!(
+            "The operator may not request tokens of ServiceAccounts in namespace {}. The platform team has to permit it there: the chart's value workloadIdentity.namespaces, or rbac --workload-identity-namespace.",
+            desired.namespace
+        ),
         RefusalCause::Rejected { code: 0 } => format!(
             "Entra refuses application {client} without saying why. An Entra administrator finds the reason in the sign-in logs."
         ),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::stand_in::{Reply, StandIn, connection, room, secret};
 use crate::clock::sleep;
 use crate::graph::credential::{
-    AssertionSource, CertificateCredential, CertificateError, Credential,
+    AssertionError, AssertionSource, CertificateCredential, CertificateError, Credential,
 };
 use crate::graph::error::{ErrorClass, Forbidden, Outage, TokenRefusal};
 use crate::graph::operation::Operation::{GetCalendar, Token};
@@ -353,11 +353,14 @@ fn a_key_of_another_certificate_is_found_at_once() {
 struct Cluster(AtomicU32);
 
 impl AssertionSource for Cluster {
-    fn assertion(&self) -> BoxFuture<'_, Result<Secret, String>> {
+    fn assertion(&self) -> BoxFuture<'_, Result<Secret, AssertionError>> {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         let answer = match number {
             0 | 1 => Ok(Secret::new(format!("assertion-{number}"))),
-            _ => Err("serviceaccounts \"calendars\" not found".to_owned()),
+            2 => Err(AssertionError::Unavailable(
+                "serviceaccounts \"calendars\" not found".to_owned(),
+            )),
+            _ => Err(AssertionError::Forbidden),
         };
         async { answer }.boxed()
     }
@@ -389,4 +392,17 @@ async fn a_federated_assertion_is_asked_for_each_time() {
         ErrorClass::Token(TokenRefusal::AssertionUnavailable)
     );
     assert_eq!(error.detail, "serviceaccounts \"calendars\" not found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_federated_assertion_that_we_may_not_ask_for_is_told_apart() {
+    let world = StandIn::new();
+    let source = Credential::Federated(Arc::new(Cluster(AtomicU32::new(3))));
+    let tenant = world.gateway().tenant(connection(source));
+    let error = tenant.token().await.unwrap_err();
+    assert_eq!(
+        error.class,
+        ErrorClass::Token(TokenRefusal::AssertionForbidden)
+    );
+    assert!(world.seen(Token).is_empty());
 }

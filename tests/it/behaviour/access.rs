@@ -288,8 +288,19 @@ async fn a_service_account_that_is_offered_gets_a_token_from_the_real_api_server
     .await;
     assert_eq!(bed.emulator.journal(0), []);
 
-    // Offered in the cluster, but unknown to Entra.
+    // Offered, but the platform team did not permit tokens to be requested here.
     apply(&bed, &[account(Some(CLIENT))]).await;
+    request(&bed, Kind::Tenant, "contoso", "offered").await;
+    let forbidden = tenant_is(&bed, "contoso", "Unauthorized=True/TokensNotPermitted").await;
+    assert_one_problem(&forbidden, "Unauthorized", "TokensNotPermitted");
+    assert!(message(&forbidden, "Unauthorized").contains("workloadIdentity.namespaces"));
+    assert_eq!(state(&forbidden, "Stalled"), "absent");
+    assert_eq!(bed.emulator.journal(0), []);
+
+    // Permitted, but unknown to Entra.
+    let permission = "--workload-identity-namespace=*".to_owned();
+    bed.permit(&[permission]).await.unwrap();
+    request(&bed, Kind::Tenant, "contoso", "permitted").await;
     let unknown = tenant_is(&bed, "contoso", "Unauthorized=True/FederationRejected").await;
     let subject = format!("system:serviceaccount:{}:calendars", bed.namespace);
     assert!(message(&unknown, "Unauthorized").contains(&subject));

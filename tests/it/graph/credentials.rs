@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hybrid_calendar_operator::clock::Clock;
 use hybrid_calendar_operator::graph::credential::{
-    AssertionSource, CertificateCredential, Credential,
+    AssertionError, AssertionSource, CertificateCredential, Credential,
 };
 use hybrid_calendar_operator::graph::error::{ErrorClass, TokenRefusal};
 use hybrid_calendar_operator::graph::gateway::Connection;
@@ -79,7 +79,7 @@ struct ServiceAccount {
 }
 
 impl AssertionSource for ServiceAccount {
-    fn assertion(&self) -> BoxFuture<'_, Result<Secret, String>> {
+    fn assertion(&self) -> BoxFuture<'_, Result<Secret, AssertionError>> {
         let now = Clock::system().now().as_second();
         let claims = json!({
             "iss": ISSUER, "sub": self.subject, "aud": ["api://AzureADTokenExchange"],
@@ -88,7 +88,9 @@ impl AssertionSource for ServiceAccount {
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some("k1".to_owned());
         let token = jsonwebtoken::encode(&header, &claims, &self.key);
-        let token = token.map(Secret::new).map_err(|error| error.to_string());
+        let token = token
+            .map(Secret::new)
+            .map_err(|error| AssertionError::Unavailable(error.to_string()));
         async { token }.boxed()
     }
 }

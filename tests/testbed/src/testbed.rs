@@ -106,6 +106,12 @@ impl Testbed {
         OperatorProcess::start(granted(self.control_plane, names, options).await?).await
     }
 
+    /// Gives the operator more rights, by further arguments of `rbac`.
+    pub async fn permit(&self, more: &[String]) -> Result<(), Error> {
+        let names = (self.namespace.as_str(), self.namespace.as_str());
+        permit(self.control_plane, names, self.operator.options(), more).await
+    }
+
     /// Applies documents as the administrator; `${EMULATOR}` becomes the emulator's address.
     pub async fn apply(&self, yaml: &str) -> Result<(), Error> {
         let yaml = yaml.replace("${EMULATOR}", &self.emulator.base_url());
@@ -245,12 +251,13 @@ pub async fn start_emulator_with(world: World, options: Options) -> Result<Emula
         })
 }
 
-/// Makes the operator's ServiceAccount with the rights for these flags, and completes the flags with it.
-async fn granted(
+/// Gives a ServiceAccount the rights for these flags, and for further arguments of `rbac`.
+async fn permit(
     control_plane: &ControlPlane,
     (namespace, account): (&str, &str),
-    mut options: OperatorOptions,
-) -> Result<OperatorOptions, Error> {
+    options: &OperatorOptions,
+    more: &[String],
+) -> Result<(), Error> {
     let mut arguments = vec![format!("--service-account={namespace}/{account}")];
     let flags = [
         ("lease-namespace", &options.lease_namespace),
@@ -268,8 +275,18 @@ async fn granted(
             .iter()
             .map(|name| format!("--namespace={name}")),
     );
+    arguments.extend_from_slice(more);
     let rbac = operator::rbac(&arguments).await?;
-    control_plane.apply(namespace, &rbac).await?;
+    control_plane.apply(namespace, &rbac).await
+}
+
+/// Makes the operator's ServiceAccount with the rights for these flags, and completes the flags with it.
+async fn granted(
+    control_plane: &ControlPlane,
+    (namespace, account): (&str, &str),
+    mut options: OperatorOptions,
+) -> Result<OperatorOptions, Error> {
+    permit(control_plane, (namespace, account), &options, &[]).await?;
     options.kubeconfig = control_plane
         .service_account(namespace, account, &Rights::default())
         .await?;

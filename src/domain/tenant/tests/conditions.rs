@@ -114,6 +114,11 @@ fn entra_cases() -> Vec<Case> {
             federated,
             "system:serviceaccount:calendars:operator",
         ),
+        (
+            RefusalCause::TokensNotPermitted,
+            federated,
+            "workloadIdentity.namespaces",
+        ),
         (RefusalCause::ApplicationNotFound, "", "AADSTS700016"),
         (RefusalCause::ApplicationDisabled, "", "AADSTS7000112"),
         (RefusalCause::TenantNotFound, "", "AADSTS90002"),
