@@ -1,6 +1,10 @@
 //! Metrics that describe the world as it is: computed from the store when somebody scrapes, so that nothing goes
 //! stale and nothing has to be cleaned up. A process that does not lead has nothing to say here.
 
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,23 +15,19 @@ use prometheus::{GaugeVec, Opts};
 
 use super::world::{Labels, World};
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
-use crate::api::vocabulary::{ConditionType, Reason, conditions_of};
+use crate::api::vocabulary::{ConditionType, Reason, SPEC_PROBLEMS, conditions_of};
 use crate::config::MetricsDetail;
 use crate::domain::conditions::find;
 use crate::domain::mailbox::desired::MailboxDesired;
+use crate::domain::mailbox::tenant_view::TokenState;
 use crate::domain::queue::Class;
-use crate::domain::schedule::renewal;
-use crate::domain::store::MailboxEntry;
+use crate::domain::store::{MailboxEntry, TenantEntry};
 use crate::ids::{Kind, ObjectKey};
 use crate::metrics::NAMESPACE;
 use crate::metrics::described::{
-    BUILD_INFO, CONDITION, CONDITIONS, CREDENTIAL_EXPIRY, EARLIEST_EXPIRY, OLDEST_CHECK_AGE,
-    QUEUE_DEPTH, READY, RENEWAL_SLACK, SUBSCRIPTIONS, WORLD, WorldGauge,
+    BUILD_INFO, CHECK_OVERDUE, CONDITION, CONDITIONS, CREDENTIAL_EXPIRY, OLDEST_CHECK_AGE,
+    QUEUE_DEPTH, QUEUE_LONGEST_WAIT, READY, WORLD, WorldGauge,
 };
-
-/// How long renewing one subscription takes while others wait: Graph answers a write in about a tenth of a second
-/// to each of several that are asked at once.
-const RENEWAL_TIME: Duration = Duration::from_millis(100);
 
 /// Series of all families, filled during one scrape.
 #[derive(Default)]
@@ -47,6 +47,18 @@ impl Series {
             .or_default()
             .entry(labels)
             .or_insert(0.0) += 1.0;
+    }
+
+    /// The greatest of the values that are given for the same labels.
+    fn greatest(&mut self, family: &WorldGauge, labels: &[&str], value: f64) {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        let greatest = self
+            .0
+            .entry(family.name)
+            .or_default()
+            .entry(labels)
+            .or_insert(value);
+        *greatest = greatest.max(value);
     }
 
     /// The least of the values that are given for the same labels.
@@ -127,52 +139,73 @@ impl Collector for WorldCollector {
 }
 
 fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &mut Series) {
-    for (class, depth) in Class::ALL.into_iter().zip(world.queue.depths(now)) {
-        series.set(&QUEUE_DEPTH, &[class.label()], number(depth));
+    for (class, backlog) in Class::ALL.into_iter().zip(world.queue.backlogs(now)) {
+        series.set(&QUEUE_DEPTH, &[class.label()], number(backlog.depth));
+        let wait = backlog.longest_wait.as_secs_f64();
+        series.set(&QUEUE_LONGEST_WAIT, &[class.label()], wait);
     }
     for entry in world.store.tenants() {
-        let record = &entry.record;
-        let tenant = record.key.to_string();
-        let object = (Kind::CalendarTenant, &record.key, tenant.as_str());
-        describe_conditions(object, &record.status.conditions, detail, series);
-        if let Some(state) = world.tenants.get(&record.key) {
-            if let Some(ends) = state.facts.credential_expires_at {
-                series.set(&CREDENTIAL_EXPIRY, &[&tenant], seconds(ends));
-            }
-            if !entry.suspended {
-                let age = [tenant.as_str(), Kind::CalendarTenant.as_str()];
-                series.set(&OLDEST_CHECK_AGE, &age, since(state.memory.checked_at, now));
-            }
-        }
-        let slack = renewals(world, &record.key);
-        if let Some(slack) = renewal::slack(now, slack, RENEWAL_TIME) {
-            series.set(&RENEWAL_SLACK, &[&tenant], slack.as_secs_f64());
-        }
+        let tenant = entry.record.key.to_string();
+        let object = (Kind::CalendarTenant, &entry.record.key, tenant.as_str());
+        describe_conditions(object, &entry.record.status.conditions, detail, series);
+        describe_tenant(world, entry, now, series);
+        subscriptions::describe_renewals(world, &entry.record.key, now, series);
     }
     for entry in world.store.mailboxes() {
         let referred = super::changes::tenant_of(&entry.record);
         let tenant = referred.to_string();
         let object = (Kind::WorkspaceMailbox, &entry.record.key, tenant.as_str());
         describe_conditions(object, &entry.record.status.conditions, detail, series);
-        describe_subscription(entry, &tenant, now, series);
-        let resting = |desired: &MailboxDesired| desired.suspended;
-        let tenant_rests = world.store.tenant(&referred).is_some_and(|t| t.suspended);
+        let resting = rests(world, entry, &referred);
+        subscriptions::describe(entry, (&tenant, resting), now, series);
         // What rests is not looked at, and nobody waits for it.
-        if !tenant_rests && !entry.desired.as_ref().as_ref().is_ok_and(resting) {
-            let unchecked = -since(entry.memory.checked_at, now);
-            series.least(
-                &OLDEST_CHECK_AGE,
-                &[&tenant, Kind::WorkspaceMailbox.as_str()],
-                unchecked,
-            );
+        if !resting {
+            let age = since(entry.memory.checked_at, now);
+            let labels = [tenant.as_str(), Kind::WorkspaceMailbox.as_str()];
+            series.greatest(&OLDEST_CHECK_AGE, &labels, age);
+            if let (Ok(desired), true) =
+                (entry.desired.as_ref(), has_token(world, entry, &referred))
+            {
+                series.greatest(&CHECK_OVERDUE, &labels, overdue(age, desired.interval));
+            }
         }
     }
-    // The least of negative ages is the greatest age.
-    if let Some(ages) = series.0.get_mut(OLDEST_CHECK_AGE.name) {
-        for age in ages.values_mut() {
-            *age = age.abs();
-        }
+}
+
+fn describe_tenant(world: &World, entry: &TenantEntry, now: Timestamp, series: &mut Series) {
+    let Some(state) = world.tenants.get(&entry.record.key) else {
+        return;
+    };
+    let tenant = entry.record.key.to_string();
+    if let Some(ends) = state.facts.credential_expires_at {
+        series.set(&CREDENTIAL_EXPIRY, &[&tenant], seconds(ends));
     }
+    if entry.suspended {
+        return;
+    }
+    let age = since(state.memory.checked_at, now);
+    let labels = [tenant.as_str(), Kind::CalendarTenant.as_str()];
+    series.set(&OLDEST_CHECK_AGE, &labels, age);
+    if let Ok(desired) = state.desired.as_ref() {
+        series.set(&CHECK_OVERDUE, &labels, overdue(age, desired.interval));
+    }
+}
+
+/// Whether a mailbox or its tenant is suspended.
+fn rests(world: &World, entry: &MailboxEntry, tenant: &ObjectKey) -> bool {
+    let suspended = |desired: &MailboxDesired| desired.suspended;
+    let tenant_rests = || world.store.tenant(tenant).is_some_and(|t| t.suspended);
+    entry.desired.as_ref().as_ref().is_ok_and(suspended) || tenant_rests()
+}
+
+/// Whether a mailbox's tenant lets it be looked at.
+fn has_token(world: &World, entry: &MailboxEntry, tenant: &ObjectKey) -> bool {
+    let issued = |tenant: &TenantEntry| tenant.known.token == TokenState::Issued;
+    world.store.tenant(tenant).is_some_and(issued) && world.store.is_permitted(entry)
+}
+
+fn overdue(age: f64, interval: Duration) -> f64 {
+    (age - interval.as_secs_f64()).max(0.0)
 }
 
 fn describe_conditions(
@@ -197,22 +230,28 @@ fn describe_conditions(
         }
         count(kind, tenant, ready, series);
     }
-    for meta in conditions_of(kind) {
-        let Some(condition) = find(conditions, meta.type_) else {
+    if resting {
+        return;
+    }
+    let problems = conditions_of(kind).iter().map(|meta| meta.type_);
+    for type_ in problems.chain([&ConditionType::Stalled]) {
+        let Some(condition) = find(conditions, type_).filter(|c| is_told(c)) else {
             continue;
         };
         count(kind, tenant, condition, series);
         if per_object && condition.status == ConditionStatus::True {
-            let labels = [
-                object[0],
-                object[1],
-                object[2],
-                object[3],
-                meta.type_.as_str(),
-            ];
+            let [kind, namespace, name, tenant] = object;
+            let (type_, reason) = (type_.as_str(), condition.reason.as_str());
+            let labels = [kind, namespace, name, tenant, type_, reason];
             series.set(&CONDITION, &labels, 1.0);
         }
     }
+}
+
+/// `Stalled` repeats another condition, except when the spec cannot be used.
+fn is_told(condition: &Condition) -> bool {
+    let of_spec = |reason: &Reason| SPEC_PROBLEMS.iter().any(|p| p.reason == reason);
+    condition.type_ != ConditionType::Stalled || of_spec(&condition.reason)
 }
 
 fn count(kind: Kind, tenant: &str, condition: &Condition, series: &mut Series) {
@@ -226,40 +265,6 @@ fn count(kind: Kind, tenant: &str, condition: &Condition, series: &mut Series) {
     series.add(&CONDITIONS, &labels);
 }
 
-fn describe_subscription(entry: &MailboxEntry, tenant: &str, now: Timestamp, series: &mut Series) {
-    let Ok(desired) = entry.desired.as_ref() else {
-        return;
-    };
-    let status = &entry.record.status;
-    let inactive = find(&status.conditions, &ConditionType::SubscriptionInactive);
-    let waiting = inactive
-        .is_none_or(|c| c.status == ConditionStatus::Unknown || c.reason == Reason::Pending);
-    let state = match &status.subscription {
-        Some(current) if current.expires_at.timestamp() > now => {
-            series.least(
-                &EARLIEST_EXPIRY,
-                &[tenant],
-                seconds(current.expires_at.timestamp()),
-            );
-            "active"
-        }
-        None if !desired.subscribed => return,
-        None if waiting => "pending",
-        Some(_) | None => "inactive",
-    };
-    series.add(&SUBSCRIPTIONS, &[tenant, state]);
-}
-
-/// When each of a tenant's subscriptions is to be renewed and ends.
-fn renewals(world: &World, tenant: &ObjectKey) -> Vec<(Timestamp, Timestamp)> {
-    world
-        .store
-        .mailboxes_of(tenant)
-        .filter_map(|entry| entry.record.status.subscription.as_ref())
-        .map(|current| (current.renew_at.timestamp(), current.expires_at.timestamp()))
-        .collect()
-}
-
 fn seconds(at: Timestamp) -> f64 {
     at.as_duration().as_secs_f64()
 }
@@ -271,49 +276,4 @@ fn since(earlier: Timestamp, now: Timestamp) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "no queue holds 2^53 objects")]
 fn number(count: usize) -> f64 {
     count as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::stage::{Stage, room, tenant};
-    use super::*;
-    use crate::metrics::Metrics;
-
-    #[tokio::test]
-    async fn what_rests_does_not_count_as_unchecked() {
-        let ages = |suspend: bool| {
-            let stage = Stage::new();
-            let context = stage.context();
-            let mut record = tenant(1);
-            record.spec.suspend = suspend;
-            context.tenant_present(&record);
-            context.mailbox_present(&room(2));
-            stage.around.labels.follow(Some(context));
-            let labels = stage.around.labels.clone();
-            let families = WorldCollector::new(labels, MetricsDetail::Object).collect();
-            let name = OLDEST_CHECK_AGE.full_name();
-            families.iter().any(|family| family.name() == name)
-        };
-        assert!(ages(false));
-        assert!(!ages(true));
-    }
-
-    #[test]
-    fn every_family_can_be_registered_beside_the_counters() {
-        let metrics = Metrics::new().unwrap();
-        let collector = WorldCollector::new(Labels::default(), MetricsDetail::Object);
-        assert_eq!(collector.desc().len(), WORLD.len());
-        metrics.registry.register(Box::new(collector)).unwrap();
-    }
-
-    #[test]
-    fn a_process_that_does_not_lead_tells_its_version_only() {
-        let collector = WorldCollector::new(Labels::default(), MetricsDetail::Object);
-        let names: Vec<String> = collector
-            .collect()
-            .iter()
-            .map(|family| family.name().to_owned())
-            .collect();
-        assert_eq!(names, ["hybridcalendar_build_info"]);
-    }
 }

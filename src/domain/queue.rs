@@ -10,6 +10,7 @@
 //! It does not know what an object or a tenant is either; it orders by their `Ord`, and equal sequences of
 //! calls have equal outcomes.
 
+pub mod backlog;
 mod lane;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All classes, most urgent first; the order of [`Queue::depths`].
+    /// All classes, most urgent first; the order of [`Queue::backlogs`].
     pub const ALL: [Self; 4] = [Self::User, Self::Renewal, Self::First, Self::Routine];
 
     /// The class as the metric label `class` spells it.
@@ -86,7 +87,7 @@ pub struct Taken<K> {
     pub due: Timestamp,
 }
 
-/// Objects `K` that want work, fair by tenant `T`. Every operation is logarithmic, except [`Queue::depths`].
+/// Objects `K` that want work, fair by tenant `T`. Every operation is logarithmic, except [`Queue::backlogs`].
 #[derive(Debug)]
 pub struct Queue<K, T> {
     limits: Limits,
@@ -274,18 +275,6 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
             return None;
         }
         self.dues.first().map(|(due, _)| *due)
-    }
-
-    /// How many objects are due at `now` and wait, by the class they were put in with. Visits every object.
-    #[must_use]
-    pub fn depths(&self, now: Timestamp) -> [usize; 4] {
-        let mut depths = [0; 4];
-        for wish in self.lanes.values().flat_map(Lane::wishes) {
-            if wish.due <= now {
-                depths[wish.class.index()] += 1;
-            }
-        }
-        depths
     }
 
     #[cfg(test)]

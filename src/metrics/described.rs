@@ -48,20 +48,20 @@ pub const READY: WorldGauge = gauge(
 /// 1 while an object has a problem.
 pub const CONDITION: WorldGauge = gauge(
     "condition",
-    &["kind", "namespace", "name", "tenant", "type"],
-    "1 while a problem condition is True, absent otherwise.",
+    &["kind", "namespace", "name", "tenant", "type", "reason"],
+    "1 while a problem condition is True, absent otherwise; of `Stalled` only for a spec that cannot be used.",
 );
 /// Objects by condition.
 pub const CONDITIONS: WorldGauge = gauge(
     "conditions",
     &["kind", "tenant", "type", "status", "reason"],
-    "Objects by condition, status and reason.",
+    "Objects by condition, status and reason; of what is suspended only `Ready`, of `Stalled` only specs that cannot be used.",
 );
 /// Subscriptions by state.
 pub const SUBSCRIPTIONS: WorldGauge = gauge(
     "subscriptions",
     &["tenant", "state"],
-    "Subscriptions that are wanted, by state: active, pending, inactive.",
+    "Subscriptions that are wanted, by state: active, pending, inactive; of what is suspended only active ones.",
 );
 /// When the next subscription would end.
 pub const EARLIEST_EXPIRY: WorldGauge = gauge(
@@ -73,7 +73,13 @@ pub const EARLIEST_EXPIRY: WorldGauge = gauge(
 pub const RENEWAL_SLACK: WorldGauge = gauge(
     "renewal_slack_seconds",
     &["tenant"],
-    "The least, over the tenant's subscriptions, of the time left minus the time to serve those due before it.",
+    "The least, over the subscriptions that a tenant's mailboxes can have, of the time left minus the time to serve those due before it.",
+);
+/// The same as a share, which does not depend on how long subscriptions live.
+pub const RENEWAL_MARGIN: WorldGauge = gauge(
+    "renewal_margin_ratio",
+    &["tenant"],
+    "The least, over the subscriptions that a tenant's mailboxes can have, of the time left as a share of the life that Graph granted.",
 );
 /// When the credential ends.
 pub const CREDENTIAL_EXPIRY: WorldGauge = gauge(
@@ -87,11 +93,23 @@ pub const OLDEST_CHECK_AGE: WorldGauge = gauge(
     &["tenant", "kind"],
     "Time since the object that waits longest was last checked.",
 );
+/// How late the checks are.
+pub const CHECK_OVERDUE: WorldGauge = gauge(
+    "check_overdue_seconds",
+    &["tenant", "kind"],
+    "By how much the latest check of any object is late: its age above the check interval, or 0. Only of what can be checked now.",
+);
 /// Waiting work.
 pub const QUEUE_DEPTH: WorldGauge = gauge(
     "queue_depth",
     &["class"],
     "Objects that are due now, by class: user, renewal, first, routine.",
+);
+/// How long work waits.
+pub const QUEUE_LONGEST_WAIT: WorldGauge = gauge(
+    "queue_longest_wait_seconds",
+    &["class"],
+    "For how long the first object that waits has been due, by class.",
 );
 /// What runs.
 pub const BUILD_INFO: WorldGauge =
@@ -105,9 +123,12 @@ pub const WORLD: &[WorldGauge] = &[
     SUBSCRIPTIONS,
     EARLIEST_EXPIRY,
     RENEWAL_SLACK,
+    RENEWAL_MARGIN,
     CREDENTIAL_EXPIRY,
     OLDEST_CHECK_AGE,
+    CHECK_OVERDUE,
     QUEUE_DEPTH,
+    QUEUE_LONGEST_WAIT,
     BUILD_INFO,
 ];
 

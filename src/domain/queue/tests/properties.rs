@@ -191,7 +191,8 @@ impl Run {
         for (_, _, (due, class)) in self.model.waiting() {
             depths[class.index()] += usize::from(due <= self.now);
         }
-        prop_assert_eq!(self.queue.depths(at(self.now)), depths);
+        let backlogs = self.queue.backlogs(at(self.now));
+        prop_assert_eq!(backlogs.map(|backlog| backlog.depth), depths);
         Ok(())
     }
 }

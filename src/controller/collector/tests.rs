@@ -1,0 +1,170 @@
+//! What a scrape says of a world.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::v1alpha1::time::Time;
+use crate::controller::stage::{Stage, room, start, tenant};
+use crate::domain::records::{MailboxRecord, TenantRecord};
+use crate::domain::schedule::later;
+use crate::metrics::Metrics;
+use crate::metrics::described::{RENEWAL_MARGIN, RENEWAL_SLACK, SUBSCRIPTIONS};
+
+const TENANT_NAME: &str = "calendars/contoso";
+
+/// What a scrape of these objects says.
+fn scraped(tenant: &TenantRecord, mailboxes: &[MailboxRecord]) -> Series {
+    let stage = Stage::new();
+    let context = stage.context();
+    context.tenant_present(tenant);
+    for mailbox in mailboxes {
+        context.mailbox_present(mailbox);
+    }
+    let mut world = context.world();
+    let entry = world.store.tenant_mut(&tenant.key).unwrap();
+    entry.known.token = TokenState::Issued;
+    let now = later(start(), Duration::from_hours(3));
+    let mut series = Series::default();
+    describe(&world, (now, MetricsDetail::Object), &mut series);
+    series
+}
+
+fn value(series: &Series, family: &WorldGauge, labels: &[&str]) -> Option<f64> {
+    let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+    series.0.get(family.name)?.get(&labels).copied()
+}
+
+/// A room with these conditions, written `Type=Status/Reason`, and a subscription from the start for 10 hours.
+fn subscribed(number: u8, conditions: &[&str]) -> MailboxRecord {
+    let condition = |text: &&str| {
+        let (type_, rest) = text.split_once('=').unwrap();
+        let (status, reason) = rest.split_once('/').unwrap();
+        json!({
+            "type": type_, "status": status, "reason": reason, "message": "",
+            "lastTransitionTime": "2026-11-24T08:00:00Z",
+        })
+    };
+    let conditions: Vec<Value> = conditions.iter().map(condition).collect();
+    let mut record = room(number);
+    record.status = serde_json::from_value(json!({
+        "conditions": conditions,
+        "subscription": {
+            "id": "7f1d7a9c-1111-4000-8000-000000000001",
+            "ownerUid": record.uid.to_string(), "endpointHash": "0", "keyId": 1,
+            "grantedAt": "2026-11-24T08:00:00Z",
+            "renewAt": "2026-11-24T14:00:00Z",
+            "expiresAt": "2026-11-24T18:00:00Z",
+        },
+    }))
+    .unwrap();
+    record
+}
+
+#[tokio::test]
+async fn what_rests_has_no_problem_and_misses_nothing() {
+    let problems = ["Ready=Unknown/Suspended", "MailboxNotFound=True/NotFound"];
+    let mut resting = subscribed(2, &problems);
+    resting.spec.suspend = true;
+    let mut without = resting.clone();
+    without.key = ObjectKey::new("calendars", "without");
+    without.status.subscription = None;
+    let series = scraped(&tenant(1), &[resting, without]);
+    let kind = Kind::WorkspaceMailbox.as_str();
+    let ready = [kind, TENANT_NAME, "Ready", "Unknown", "Suspended"];
+    assert_eq!(value(&series, &CONDITIONS, &ready), Some(2.0));
+    let problem = [kind, TENANT_NAME, "MailboxNotFound", "True", "NotFound"];
+    assert_eq!(value(&series, &CONDITIONS, &problem), None);
+    assert_eq!(
+        value(&series, &SUBSCRIPTIONS, &[TENANT_NAME, "active"]),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(&series, &SUBSCRIPTIONS, &[TENANT_NAME, "inactive"]),
+        None
+    );
+    assert_eq!(value(&series, &RENEWAL_MARGIN, &[TENANT_NAME]), None);
+    assert_eq!(value(&series, &CHECK_OVERDUE, &[TENANT_NAME, kind]), None);
+}
+
+#[tokio::test]
+async fn a_margin_is_the_least_share_of_a_life_that_is_left() {
+    let mut newer = subscribed(2, &[]);
+    let subscription = newer.status.subscription.as_mut().unwrap();
+    subscription.granted_at = Time::from(later(start(), Duration::from_hours(2)));
+    let series = scraped(&tenant(1), &[newer, subscribed(3, &[])]);
+    assert_eq!(value(&series, &RENEWAL_MARGIN, &[TENANT_NAME]), Some(0.7));
+}
+
+#[tokio::test]
+async fn a_mailbox_with_a_problem_of_its_own_does_not_make_the_tenants_time_short() {
+    let refused = subscribed(2, &["Unauthorized=True/AccessPolicyDenied"]);
+    let series = scraped(&tenant(1), &[refused]);
+    assert_eq!(value(&series, &RENEWAL_MARGIN, &[TENANT_NAME]), None);
+    assert_eq!(value(&series, &RENEWAL_SLACK, &[TENANT_NAME]), None);
+}
+
+#[tokio::test]
+async fn a_check_is_overdue_when_its_interval_has_passed() {
+    let mut patient = room(2);
+    patient.spec.check_interval = "24h".to_owned();
+    let mailbox = [TENANT_NAME, Kind::WorkspaceMailbox.as_str()];
+    let series = scraped(&tenant(1), &[patient.clone()]);
+    assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(0.0));
+    let series = scraped(&tenant(1), &[patient, room(3)]);
+    assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(7200.0));
+    let tenants = [TENANT_NAME, Kind::CalendarTenant.as_str()];
+    assert_eq!(value(&series, &CHECK_OVERDUE, &tenants), Some(7200.0));
+}
+
+#[tokio::test]
+async fn stalled_is_told_when_no_other_condition_says_why() {
+    let unusable = subscribed(2, &["Stalled=True/InvalidSpec"]);
+    let found = ["Stalled=True/NotFound", "MailboxNotFound=True/NotFound"];
+    let series = scraped(&tenant(1), &[unusable, subscribed(3, &found)]);
+    let problem = |name, type_, reason| {
+        let kind = Kind::WorkspaceMailbox.as_str();
+        let labels = [kind, "calendars", name, TENANT_NAME, type_, reason];
+        value(&series, &CONDITION, &labels)
+    };
+    assert_eq!(problem("room-2", "Stalled", "InvalidSpec"), Some(1.0));
+    assert_eq!(problem("room-3", "MailboxNotFound", "NotFound"), Some(1.0));
+    assert_eq!(problem("room-3", "Stalled", "NotFound"), None);
+}
+
+#[tokio::test]
+async fn what_rests_does_not_count_as_unchecked() {
+    let ages = |suspend: bool| {
+        let stage = Stage::new();
+        let context = stage.context();
+        let mut record = tenant(1);
+        record.spec.suspend = suspend;
+        context.tenant_present(&record);
+        context.mailbox_present(&room(2));
+        stage.around.labels.follow(Some(context));
+        let labels = stage.around.labels.clone();
+        let families = WorldCollector::new(labels, MetricsDetail::Object).collect();
+        let name = OLDEST_CHECK_AGE.full_name();
+        families.iter().any(|family| family.name() == name)
+    };
+    assert!(ages(false));
+    assert!(!ages(true));
+}
+
+#[test]
+fn every_family_can_be_registered_beside_the_counters() {
+    let metrics = Metrics::new().unwrap();
+    let collector = WorldCollector::new(Labels::default(), MetricsDetail::Object);
+    assert_eq!(collector.desc().len(), WORLD.len());
+    metrics.registry.register(Box::new(collector)).unwrap();
+}
+
+#[test]
+fn a_process_that_does_not_lead_tells_its_version_only() {
+    let collector = WorldCollector::new(Labels::default(), MetricsDetail::Object);
+    let names: Vec<String> = collector
+        .collect()
+        .iter()
+        .map(|family| family.name().to_owned())
+        .collect();
+    assert_eq!(names, ["hybridcalendar_build_info"]);
+}
