@@ -12,9 +12,11 @@ use crate::ids::Kind;
 
 mod mailbox;
 pub mod remedy;
+pub mod severity;
 mod tenant;
 
 use remedy::{Actor, Problem};
+use severity::Severity;
 
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($variant:ident => $text:literal,)* }) => {
@@ -214,6 +216,10 @@ pub struct ConditionMeta {
     pub kind: Kind,
     /// Whether `Ready` is False while it is True.
     pub blocks_ready: bool,
+    /// How soon somebody must act.
+    pub severity: Severity,
+    /// Of a mailbox: the tenant's conditions that explain it while they are True, so that nobody is told twice.
+    pub explained_by: &'static [&'static ConditionType],
     /// What it can be True for, each with its remedy.
     pub problems: &'static [Problem],
     /// Reason when it was looked at and all is well.
@@ -299,6 +305,20 @@ mod tests {
                 let reasons: std::collections::BTreeSet<_> =
                     meta.problems.iter().map(|p| p.reason).collect();
                 assert_eq!(reasons.len(), meta.problems.len(), "{}", meta.type_);
+            }
+        }
+    }
+
+    #[test]
+    fn only_problems_of_a_tenant_explain_those_of_a_mailbox() {
+        for meta in TENANT {
+            assert!(meta.explained_by.is_empty(), "{}", meta.type_);
+        }
+        for meta in MAILBOX {
+            for type_ in meta.explained_by {
+                let cause = TENANT.iter().find(|m| m.type_ == *type_).unwrap();
+                let louder = cause.severity <= meta.severity;
+                assert!(louder, "{type_} would silence {}", meta.type_);
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure text out: the command line writes these files, a test compares them with the repository.
 
+mod alerts;
 mod api;
 mod conditions;
 mod flags;
@@ -25,12 +26,20 @@ pub enum Error {
     /// A definition has no YAML or JSON form.
     #[error("a CustomResourceDefinition could not be written")]
     Definition(#[source] serde_yaml_ng::Error),
+    /// The rules have no YAML form.
+    #[error("the alert rules could not be written")]
+    Rules(#[source] serde_yaml_ng::Error),
     /// Two metrics have the same name.
     #[error("the metrics could not be registered")]
     Metrics(#[source] prometheus::Error),
 }
 
 const HEADER: &str = "# Generated from src/api by `make generate`. Do not edit.\n";
+
+const CODE_HEADER: &str = "# Generated from the code by `make generate`. Do not edit.\n";
+
+/// What the chart ships is a copy: a chart cannot read files outside its folder.
+const CHART_FILES: &str = "charts/hybrid-calendar-operator/files";
 
 const PAGE_HEADER: &str = "<!-- Generated from the code by `make generate`. Do not edit. -->\n\n";
 
@@ -58,7 +67,7 @@ pub fn crds() -> Result<Vec<GeneratedFile>, Error> {
 /// As [`crds`].
 pub fn chart() -> Result<Vec<GeneratedFile>, Error> {
     let copy = |file: GeneratedFile| GeneratedFile {
-        path: format!("charts/hybrid-calendar-operator/files/{}", file.path),
+        path: format!("{CHART_FILES}/{}", file.path),
         content: file.content,
     };
     Ok(crds()?.into_iter().map(copy).collect())
@@ -74,6 +83,7 @@ pub fn pages() -> Result<Vec<GeneratedFile>, Error> {
         content: format!("{PAGE_HEADER}{text}"),
     };
     Ok(vec![
+        page("alerts", alerts::page()),
         page("api", api::page()?),
         page("conditions", conditions::page()),
         page("flags", flags::page()),
@@ -81,12 +91,28 @@ pub fn pages() -> Result<Vec<GeneratedFile>, Error> {
     ])
 }
 
+/// What watches the operator, each once for whoever applies it by hand and once for the chart: the alert rules.
+///
+/// # Errors
+/// When the rules have no YAML form, which a test excludes.
+pub fn monitoring() -> Result<Vec<GeneratedFile>, Error> {
+    let rules = format!("{CODE_HEADER}{}", alerts::file()?);
+    let file = |folder: &str, name: &str, content: &str| GeneratedFile {
+        path: format!("{folder}/{name}"),
+        content: content.to_owned(),
+    };
+    Ok(vec![
+        file("config/prometheus", "rules.yaml", &rules),
+        file(CHART_FILES, "rules.yaml", &rules),
+    ])
+}
+
 /// Everything that is generated.
 ///
 /// # Errors
-/// As [`crds`], [`chart`] and [`pages`].
+/// As [`crds`], [`chart`], [`pages`] and [`monitoring`].
 pub fn files() -> Result<Vec<GeneratedFile>, Error> {
-    Ok([crds()?, chart()?, pages()?].concat())
+    Ok([crds()?, chart()?, pages()?, monitoring()?].concat())
 }
 
 /// Text for a cell of a Markdown table.

@@ -36,6 +36,13 @@ fn the_reference_pages_are_what_the_code_says() {
     assert_folder("docs/reference", &reference::pages().unwrap());
 }
 
+#[test]
+fn the_rules_are_what_the_code_says() {
+    for file in reference::monitoring().unwrap() {
+        assert_generated(&file.path, &file.content);
+    }
+}
+
 /// What the program prints; it must succeed.
 fn printed_by(arguments: &[&str]) -> String {
     let program = env!("CARGO_BIN_EXE_hybrid-calendar-operator");

@@ -4,28 +4,47 @@ use super::remedy::Actor::{
     EntraAdministrator, ExchangeAdministrator, Nobody, ObjectOwner, PlatformTeam,
 };
 use super::remedy::Problem;
+use super::severity::Severity;
 use super::{ConditionMeta, ConditionType as C, Reason as R};
 use crate::ids::Kind;
 
 /// Order is precedence.
 pub(super) const CONDITIONS: &[ConditionMeta] = &[
-    blocking(&C::TenantNotReady, TENANT_NOT_READY, &R::TenantReady),
+    ConditionMeta {
+        explained_by: &[&C::Unauthorized],
+        ..blocking(&C::TenantNotReady, TENANT_NOT_READY, &R::TenantReady)
+    },
     blocking(&C::Conflict, CONFLICT, &R::NoConflict),
-    blocking(&C::DomainMismatch, DOMAIN_MISMATCH, &R::DomainVerified),
+    ConditionMeta {
+        explained_by: &[&C::DomainMismatch],
+        ..blocking(&C::DomainMismatch, DOMAIN_MISMATCH, &R::DomainVerified)
+    },
     blocking(&C::MailboxNotFound, MAILBOX_NOT_FOUND, &R::MailboxFound),
     blocking(&C::AddressMismatch, ADDRESS_MISMATCH, &R::PrimaryAddress),
-    blocking(&C::Unauthorized, UNAUTHORIZED, &R::Authorized),
-    blocking(
-        &C::SubscriptionInactive,
-        SUBSCRIPTION_INACTIVE,
-        &R::SubscriptionActive,
-    ),
+    ConditionMeta {
+        explained_by: &[&C::Unauthorized],
+        ..blocking(&C::Unauthorized, UNAUTHORIZED, &R::Authorized)
+    },
+    ConditionMeta {
+        explained_by: &[
+            &C::Unauthorized,
+            &C::EndpointRejected,
+            &C::MicrosoftUnavailable,
+        ],
+        ..blocking(
+            &C::SubscriptionInactive,
+            SUBSCRIPTION_INACTIVE,
+            &R::SubscriptionActive,
+        )
+    },
     ConditionMeta {
         blocks_ready: false,
+        severity: Severity::Info,
         ..blocking(&C::RoomNotListed, ROOM_NOT_LISTED, &R::Listed)
     },
 ];
 
+/// One mailbox that does not work wakes nobody: many at once have an alert of their own.
 const fn blocking(
     type_: &'static C,
     problems: &'static [Problem],
@@ -35,6 +54,8 @@ const fn blocking(
         type_,
         kind: Kind::WorkspaceMailbox,
         blocks_ready: true,
+        severity: Severity::Warning,
+        explained_by: &[],
         problems,
         healthy,
     }

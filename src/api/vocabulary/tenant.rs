@@ -4,31 +4,46 @@ use super::remedy::Actor::{
     EntraAdministrator, ExchangeAdministrator, Nobody, ObjectOwner, PlatformTeam,
 };
 use super::remedy::Problem;
+use super::severity::Severity;
 use super::{ConditionMeta, ConditionType as C, Reason as R};
 use crate::ids::Kind;
 
 /// Order is precedence.
 pub(super) const CONDITIONS: &[ConditionMeta] = &[
-    blocking(&C::Unauthorized, UNAUTHORIZED, &R::Authorized),
+    ConditionMeta {
+        severity: Severity::Critical,
+        ..blocking(&C::Unauthorized, UNAUTHORIZED, &R::Authorized)
+    },
     blocking(&C::DomainMismatch, DOMAIN_MISMATCH, &R::DomainVerified),
     blocking(&C::TestMailboxFailed, TEST_MAILBOX_FAILED, &R::TestPassed),
-    blocking(
-        &C::EndpointRejected,
-        ENDPOINT_REJECTED,
-        &R::EndpointAccepted,
-    ),
+    ConditionMeta {
+        severity: Severity::Critical,
+        ..blocking(
+            &C::EndpointRejected,
+            ENDPOINT_REJECTED,
+            &R::EndpointAccepted,
+        )
+    },
     blocking(
         &C::MicrosoftUnavailable,
         MICROSOFT_UNAVAILABLE,
         &R::Reachable,
     ),
-    warning(&C::CredentialExpiring, CREDENTIAL_EXPIRING, &R::Fresh),
-    warning(
-        &C::PermissionsExcessive,
-        PERMISSIONS_EXCESSIVE,
-        &R::NoExcess,
+    beside_ready(
+        &C::CredentialExpiring,
+        (CREDENTIAL_EXPIRING, &R::Fresh),
+        Severity::Warning,
     ),
-    warning(&C::AccessUnrestricted, ACCESS_UNRESTRICTED, &R::Isolated),
+    beside_ready(
+        &C::PermissionsExcessive,
+        (PERMISSIONS_EXCESSIVE, &R::NoExcess),
+        Severity::Info,
+    ),
+    beside_ready(
+        &C::AccessUnrestricted,
+        (ACCESS_UNRESTRICTED, &R::Isolated),
+        Severity::Warning,
+    ),
 ];
 
 const fn blocking(
@@ -40,18 +55,21 @@ const fn blocking(
         type_,
         kind: Kind::CalendarTenant,
         blocks_ready: true,
+        severity: Severity::Warning,
+        explained_by: &[],
         problems,
         healthy,
     }
 }
 
-const fn warning(
+const fn beside_ready(
     type_: &'static C,
-    problems: &'static [Problem],
-    healthy: &'static R,
+    (problems, healthy): (&'static [Problem], &'static R),
+    severity: Severity,
 ) -> ConditionMeta {
     ConditionMeta {
         blocks_ready: false,
+        severity,
         ..blocking(type_, problems, healthy)
     }
 }
