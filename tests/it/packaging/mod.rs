@@ -1,6 +1,10 @@
 //! What a platform team installs and reads: packages, rules, pages.
 
+mod admission;
 mod chart;
+mod cluster;
 mod helm;
+mod manifests;
 mod runbooks;
+mod schemas;
 mod values;
