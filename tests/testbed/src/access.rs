@@ -110,6 +110,7 @@ impl Cluster {
             server: &server,
             cluster,
             user: json!({"token": token}),
+            namespace: None,
         };
         connection.write(&path)?;
         Ok(path)

@@ -16,14 +16,17 @@ const RECIPE: Recipe = Recipe {
         // Go names a program after its package.
         ("go.etcd.io/etcd/server/v3", "server"),
     ],
-    linker_flags: |go_mod| {
-        let version = required_version(go_mod, "k8s.io/kubernetes")?;
-        Ok(format!(
-            "-X k8s.io/component-base/version.gitVersion={version}"
-        ))
-    },
+    linker_flags,
     title: "kube-apiserver, etcd and kubectl (some minutes; KUBEBUILDER_ASSETS may name a folder that has them)",
 };
+
+/// Programs of Kubernetes do not know their version from the module that they are built from.
+pub(crate) fn linker_flags(go_mod: &str) -> Result<String, Error> {
+    let version = required_version(go_mod, "k8s.io/kubernetes")?;
+    Ok(format!(
+        "-X k8s.io/component-base/version.gitVersion={version}"
+    ))
+}
 
 /// Where the programs are.
 #[derive(Clone, Debug)]

@@ -97,6 +97,23 @@ impl Cluster {
             .ok_or_else(|| refused("it has no current context with a cluster".to_owned()))
     }
 
+    /// Base URL of the API server.
+    pub(crate) fn server(&self) -> Result<String, Error> {
+        let cluster = self.current_cluster()?;
+        Ok(cluster["server"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The certificates by which the API server is known, in PEM.
+    pub(crate) fn certificate(&self) -> Result<String, Error> {
+        let cluster = self.current_cluster()?;
+        let path = cluster["certificate-authority"].as_str();
+        let path = path.ok_or_else(|| Error::Document {
+            what: self.kubeconfig.display().to_string(),
+            message: "it names no file with the certificate authority".to_owned(),
+        })?;
+        std::fs::read_to_string(path).attempt(format!("read {path}"))
+    }
+
     /// Runs kubectl as the administrator.
     pub async fn kubectl<I>(&self, arguments: I) -> Result<Output, Error>
     where
@@ -138,6 +155,8 @@ pub(crate) struct Connection<'a> {
     pub(crate) server: &'a str,
     pub(crate) cluster: serde_json::Value,
     pub(crate) user: serde_json::Value,
+    /// Which namespace is meant when none is named.
+    pub(crate) namespace: Option<&'a str>,
 }
 
 impl Connection<'_> {
@@ -145,11 +164,15 @@ impl Connection<'_> {
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let mut cluster = self.cluster.clone();
         cluster["server"] = self.server.into();
+        let mut context = serde_json::json!({"cluster": "testbed", "user": "testbed"});
+        if let Some(namespace) = self.namespace {
+            context["namespace"] = namespace.into();
+        }
         let kubeconfig = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "testbed",
             "clusters": [{"name": "testbed", "cluster": cluster}],
             "users": [{"name": "testbed", "user": self.user}],
-            "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "testbed"}}],
+            "contexts": [{"name": "testbed", "context": context}],
         });
         write_private(path, &kubeconfig.to_string())
     }

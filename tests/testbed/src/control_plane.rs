@@ -1,4 +1,5 @@
-//! A real kube-apiserver with its etcd: RBAC on, ServiceAccount tokens, an audit log; no kubelet, no controllers.
+//! A real kube-apiserver with its etcd: RBAC on, ServiceAccount tokens, an audit log; no kubelet, and controllers
+//! only where a test asks for them.
 //!
 //! Without a controller manager nothing finishes the deletion of a namespace: [`ControlPlane::delete_namespace`] does.
 
@@ -17,7 +18,7 @@ use crate::cluster::{Cluster, Connection};
 use crate::error::{Attempt, Error};
 use crate::go_programs::tail;
 use crate::guard::{self, Guarded, Scratch};
-use crate::{archive, pki, ports, wait};
+use crate::{archive, controllers, pki, ports, wait};
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const READY_DEADLINE: Duration = Duration::from_secs(90);
@@ -31,6 +32,7 @@ pub struct ControlPlane {
     cluster: Cluster,
     url: String,
     // In this order they end.
+    controllers: OnceCell<Guarded>,
     events: Option<Guarded>,
     apiserver: Guarded,
     _etcd: Guarded,
@@ -87,12 +89,14 @@ impl ControlPlane {
                 "client-certificate": folder.join("admin.crt"),
                 "client-key": folder.join("admin.key"),
             }),
+            namespace: None,
         };
         connection.write(&kubeconfig)?;
         let cluster = Cluster::existing(kubeconfig, assets.kubectl.clone(), folder.to_owned());
         let mut control_plane = Self {
             cluster,
             url,
+            controllers: OnceCell::new(),
             events: None,
             apiserver,
             _etcd: etcd,
@@ -121,6 +125,14 @@ impl ControlPlane {
                 output: tail(&self.scratch.path().join("apiserver.log")),
             }),
         }
+    }
+
+    /// Starts kube-controller-manager, once, with the controllers that make Deployments into Pods and Services into
+    /// endpoints (see [`controllers`]).
+    pub async fn controllers(&self) -> Result<(), Error> {
+        let log = self.scratch.path().join("controllers.log");
+        let start = async || controllers::start(self.cluster.kubeconfig(), &log).await;
+        self.controllers.get_or_try_init(start).await.map(|_| ())
     }
 
     /// Writes every Event into the archive, while this control plane runs.
@@ -336,7 +348,11 @@ fn start_apiserver(
     logged("kube-apiserver", command, &folder.join("apiserver.log"))
 }
 
-fn logged(name: &str, mut command: std::process::Command, log: &Path) -> Result<Guarded, Error> {
+pub(crate) fn logged(
+    name: &str,
+    mut command: std::process::Command,
+    log: &Path,
+) -> Result<Guarded, Error> {
     let output = std::fs::File::create(log).attempt(format!("make {}", log.display()))?;
     let errors = output
         .try_clone()

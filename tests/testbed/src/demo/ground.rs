@@ -25,7 +25,7 @@ const DEFINITIONS: [&str; 2] = [
 /// Where the cluster is from.
 #[derive(Debug)]
 pub(crate) enum Ground {
-    Own(ControlPlane),
+    Own(Box<ControlPlane>),
     Borrowed(Borrowed),
 }
 
@@ -42,7 +42,9 @@ impl Ground {
     pub(crate) async fn find(kubeconfig: Option<PathBuf>, screen: &Screen) -> Result<Self, Error> {
         let Some(kubeconfig) = kubeconfig else {
             screen.line("Starting an API server.");
-            return ControlPlane::start().await.map(Self::Own);
+            return ControlPlane::start()
+                .await
+                .map(|own| Self::Own(Box::new(own)));
         };
         let scratch = Scratch::new()?;
         let folder = scratch.path().to_owned();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use testbed::error::Error;
-use testbed::{assets, tools};
+use testbed::{assets, controllers, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod expectations;
@@ -70,6 +70,11 @@ async fn show(flags: &Flags, screen: &Screen) -> Result<bool, Error> {
         screen.line(&format!(
             "The control plane is ready: {}",
             built.kube_apiserver.display()
+        ));
+        let controllers = controllers::ready().await?;
+        screen.line(&format!(
+            "The controllers are ready: {}",
+            controllers.display()
         ));
         let tools = tools::ready().await?;
         screen.line(&format!(

@@ -1,6 +1,7 @@
 //! What operators write, kept in memory and in one file for the whole test run, so that a test can search it all.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -30,8 +31,19 @@ impl Logs {
         lines
     }
 
+    /// Collects what a child writes to both its outputs.
+    pub(crate) fn follow_child(&self, child: &mut Child) -> Result<(), Error> {
+        if let Some(output) = child.stdout.take() {
+            self.follow(output)?;
+        }
+        if let Some(output) = child.stderr.take() {
+            self.follow(output)?;
+        }
+        Ok(())
+    }
+
     /// Collects until the output ends, on a thread of its own: tests have each their runtime.
-    pub(crate) fn follow(&self, output: impl Read + Send + 'static) -> Result<(), Error> {
+    fn follow(&self, output: impl Read + Send + 'static) -> Result<(), Error> {
         let lines = Arc::clone(&self.0);
         let mut archive = archive::open(archive::LOGS)?;
         thread::Builder::new()

@@ -1,7 +1,6 @@
 //! The operator as a process: started with the flags that a Deployment would give it, killed, paused and read.
 
-mod logs;
-mod program;
+pub(crate) mod logs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use tokio::process::Command;
 use crate::error::{Attempt, Error};
 use crate::guard::{self, Guarded};
 use crate::metrics::Metrics;
-use crate::{archive, ports, wait};
+use crate::{archive, ports, programs, wait};
 
 use logs::Logs;
 
@@ -263,7 +262,7 @@ fn address(listen: Option<SocketAddr>) -> String {
 }
 
 async fn launch(options: &OperatorOptions, logs: &Logs) -> Result<Guarded, Error> {
-    let mut command = guard::command(program::path().await?);
+    let mut command = guard::command(programs::operator().await?);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HYBRID_CALENDAR_") {
             command.env_remove(name);
@@ -278,18 +277,13 @@ async fn launch(options: &OperatorOptions, logs: &Logs) -> Result<Guarded, Error
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = Guarded::spawn("the operator", command)?;
-    if let Some(output) = child.child().stdout.take() {
-        logs.follow(output)?;
-    }
-    if let Some(output) = child.child().stderr.take() {
-        logs.follow(output)?;
-    }
+    logs.follow_child(child.child())?;
     Ok(child)
 }
 
 /// The roles and bindings that `hybrid-calendar-operator rbac` prints for these arguments.
 pub async fn rbac(arguments: &[String]) -> Result<String, Error> {
-    let output = Command::new(program::path().await?)
+    let output = Command::new(programs::operator().await?)
         .arg("rbac")
         .args(arguments)
         .output()

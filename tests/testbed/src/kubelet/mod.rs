@@ -1,0 +1,260 @@
+//! A node that is played: scheduler and kubelet for pods of our own images, so that what a chart installs really runs.
+//!
+//! It binds pods to a Node object, starts the real program with the pod's arguments, environment, volumes and
+//! ServiceAccount token, makes its probes, reports its status, starts it again when it ends, and ends it when its object
+//! is deleted: hook, SIGTERM, grace period, SIGKILL. Needs neither root nor namespaces of the kernel, and nothing of it
+//! outlives the program that started it.
+//!
+//! What is different from a real node, on purpose:
+//! - Containers are not isolated: no image is pulled, no limit is enforced, the file system is this machine's. The tag of
+//!   an image does not matter; an image that is not ours cannot be pulled. `restricted` Pod Security is left to the API
+//!   server; a pod without resources is refused (see `rules`).
+//! - A pod has an address of 127.0.0.0/8 and is told to listen there instead of on all addresses (see `address` and
+//!   `image`).
+//! - Mounted folders are elsewhere: their paths are replaced in arguments and environment. The client's way to the API
+//!   server is a kubeconfig file with the pod's token instead of files at a fixed path.
+//! - Volumes and tokens are written once. One container a pod, no init containers, no resourceFieldRef, no gRPC probes,
+//!   no Events.
+//! - Periods of probes, restart back-off and `sleep` hooks are divided by a pace.
+
+mod address;
+mod check;
+mod environment;
+mod expand;
+mod ground;
+mod image;
+mod pod;
+mod probe;
+mod rules;
+mod sandbox;
+mod status;
+mod volumes;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Api;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::cluster::Cluster;
+use crate::error::{Attempt, Error};
+use crate::guard::Scratch;
+use crate::operator::logs::Logs;
+
+pub(crate) use address::on_machine;
+
+/// How many times faster than in earnest the node waits.
+const PACE: u32 = 10;
+
+/// The ConfigMap in which pods find the certificate of the API server; a controller of whole clusters publishes it.
+const ROOT_CA: &str = "kube-root-ca.crt";
+
+/// A node for the pods of one namespace. Ends when it is dropped, with all its processes.
+#[derive(Debug)]
+pub struct Kubelet {
+    node: Arc<Notes>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is known about a node from outside.
+#[derive(Debug, Default)]
+struct Notes {
+    logs: Mutex<BTreeMap<String, Logs>>,
+    problems: Mutex<Vec<String>>,
+}
+
+/// The node as its pods see it.
+struct Node {
+    name: String,
+    namespace: String,
+    client: Client,
+    server: String,
+    pace: u32,
+    scratch: Scratch,
+    notes: Arc<Notes>,
+}
+
+impl Kubelet {
+    /// Starts a node for the pods of a namespace that are not bound yet or bound to it.
+    pub async fn start(cluster: &Cluster, namespace: &str) -> Result<Self, Error> {
+        let name = format!("node-{namespace}");
+        cluster
+            .apply(namespace, &furniture(cluster, &name)?)
+            .await?;
+        let notes = Arc::new(Notes::default());
+        let (stop, stopped) = oneshot::channel();
+        let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
+        let known = Arc::clone(&notes);
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || {
+                let begun = Node::build(&cluster, (name, namespace), Arc::clone(&known));
+                match begun {
+                    Ok((runtime, node)) => {
+                        LocalSet::new().block_on(&runtime, node.work(stopped));
+                    }
+                    Err(error) => known.note(&error.to_string()),
+                }
+            })
+            .attempt("start a thread for a node")?;
+        Ok(Self {
+            node: notes,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Every line that a pod wrote.
+    #[must_use]
+    pub fn logs(&self, pod: &str) -> Vec<String> {
+        self.node.logs_of(pod).lines()
+    }
+
+    /// What helps to see why something does not run.
+    #[must_use]
+    pub fn situation(&self) -> String {
+        let mut lines = self.node.problems();
+        let logs = self.node.logs.lock();
+        for (pod, logs) in logs.unwrap_or_else(PoisonError::into_inner).iter() {
+            lines.push(format!("The last lines of {pod}:\n{}", logs.tail(20)));
+        }
+        lines.join("\n")
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Notes {
+    fn logs_of(&self, pod: &str) -> Logs {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.entry(pod.to_owned()).or_default().clone()
+    }
+
+    fn note(&self, problem: &str) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.push(problem.to_owned());
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let problems = self.problems.lock();
+        problems.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Node {
+    /// With a runtime of its own: tests have each theirs.
+    fn build(
+        cluster: &Cluster,
+        (name, namespace): (String, String),
+        notes: Arc<Notes>,
+    ) -> Result<(tokio::runtime::Runtime, Arc<Self>), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().attempt("make a runtime")?;
+        let client = runtime.block_on(cluster.admin())?;
+        let node = Self {
+            name,
+            namespace,
+            client,
+            server: cluster.server()?,
+            pace: PACE,
+            scratch: Scratch::new()?,
+            notes,
+        };
+        Ok((runtime, Arc::new(node)))
+    }
+
+    /// Gives each pod a task, until somebody asks for the end. Tasks that end then take their processes along.
+    async fn work(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut events = pin!(watcher(pods, watcher::Config::default()).default_backoff());
+        let mut lives = JoinSet::new();
+        let mut known: HashMap<String, watch::Sender<Pod>> = HashMap::new();
+        loop {
+            let event = tokio::select! {
+                _ = &mut stopped => return,
+                event = events.next() => event,
+            };
+            match event {
+                Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => {
+                    self.see(pod, &mut known, &mut lives);
+                }
+                Some(Ok(Event::Delete(pod))) => {
+                    known.remove(&pod.uid().unwrap_or_default());
+                }
+                Some(Ok(Event::Init | Event::InitDone)) => {}
+                Some(Err(error)) => self.note(&format!("the watch of pods: {error}")),
+                None => return,
+            }
+        }
+    }
+
+    fn see(
+        self: &Arc<Self>,
+        pod: Pod,
+        known: &mut HashMap<String, watch::Sender<Pod>>,
+        lives: &mut JoinSet<()>,
+    ) {
+        let uid = pod.uid().unwrap_or_default();
+        if let Some(life) = known.get(&uid) {
+            // Nobody listens any more when it has ended.
+            let _ = life.send(pod);
+            return;
+        }
+        let bound = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        if bound.is_some_and(|name| name != self.name) {
+            return;
+        }
+        let (sender, pods) = watch::channel(pod);
+        known.insert(uid, sender);
+        let node = Arc::clone(self);
+        lives.spawn_local(async move {
+            if let Err(error) = pod::live(Arc::clone(&node), pods).await {
+                node.note(&error.to_string());
+            }
+        });
+    }
+
+    fn folder(&self, pod: &Pod) -> PathBuf {
+        self.scratch.path().join(pod.uid().unwrap_or_default())
+    }
+
+    fn logs_of(&self, pod: &str) -> Logs {
+        self.notes.logs_of(pod)
+    }
+
+    fn note(&self, problem: &str) {
+        self.notes.note(problem);
+    }
+}
+
+/// The Node object, and what every namespace of a whole cluster has.
+fn furniture(cluster: &Cluster, node: &str) -> Result<String, Error> {
+    let documents = [
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ROOT_CA},
+            "data": {"ca.crt": cluster.certificate()?}}),
+    ];
+    Ok(documents
+        .map(|document| document.to_string())
+        .join("\n---\n"))
+}
