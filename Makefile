@@ -49,6 +49,6 @@ clients: ## Try Microsoft's own client libraries against the emulator
 generate: ## Rewrite the generated files
 	UPDATE=1 $(CARGO) test --locked --test it generated
 
-control-plane: ## Build kube-apiserver, etcd, kubectl, helm and kubeconform, once; tests and the demo do it when needed
+control-plane: ## Build kube-apiserver, its controllers, etcd, kubectl, helm and kubeconform, once; tests and the demo do it when needed
 	$(PROGRAMS)
 	$(BUILT)/debug/demo --prepare

@@ -14,5 +14,5 @@ mod neighbour;
 mod notifications;
 mod patience;
 mod recorder;
-mod scene;
+pub(crate) mod scene;
 mod subscriptions;

@@ -12,23 +12,23 @@ use testbed::error::Error;
 use testbed::objects::{self, Kind, condition};
 use testbed::testbed::Testbed;
 
-pub(super) use crate::merge_patch::merged as with;
+pub(crate) use crate::merge_patch::merged as with;
 
 /// What the operator promises after a change that a person made.
-pub(super) const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// Far more than anything takes; a test that needs it has failed.
-pub(super) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A pace at which a sweep takes three seconds instead of fifteen minutes.
-pub(super) const SWEEPING: u32 = 300;
+pub(crate) const SWEEPING: u32 = 300;
 
-pub(super) const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
-pub(super) const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
-pub(super) const SECRET: &str = "behaviour-client-secret";
+pub(crate) const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
+pub(crate) const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
+pub(crate) const SECRET: &str = "behaviour-client-secret";
 
 /// The organization that most tests need; a test changes it before it starts.
-pub(super) fn contoso() -> Value {
+pub(crate) fn contoso() -> Value {
     json!({"tenants": [{
         "id": TENANT,
         "displayName": "Contoso",
@@ -53,7 +53,7 @@ pub(super) fn contoso() -> Value {
 }
 
 /// The same with so many more rooms, which [`rooms`] declares.
-pub(super) fn contoso_with(rooms: u32) -> Value {
+pub(crate) fn contoso_with(rooms: u32) -> Value {
     let mut organization = contoso();
     organization["tenants"][0]["generate"] =
         json!({"rooms": rooms, "prefix": "room-", "domain": "contoso.example"});
@@ -61,27 +61,27 @@ pub(super) fn contoso_with(rooms: u32) -> Value {
 }
 
 /// So many rooms of the tenant `contoso`.
-pub(super) fn rooms(count: u32) -> Vec<Value> {
+pub(crate) fn rooms(count: u32) -> Vec<Value> {
     let declared = |number| room(&room_name(number), &room_address(number));
     (1..=count).map(declared).collect()
 }
 
 /// The name of one of them; the first has the number 1.
-pub(super) fn room_name(number: u32) -> String {
+pub(crate) fn room_name(number: u32) -> String {
     format!("room-{number:06}")
 }
 
 /// The address of one of them.
-pub(super) fn room_address(number: u32) -> String {
+pub(crate) fn room_address(number: u32) -> String {
     format!("{}@contoso.example", room_name(number))
 }
 
-pub(super) fn world(value: &Value) -> World {
+pub(crate) fn world(value: &Value) -> World {
     World::from_yaml(&value.to_string()).unwrap()
 }
 
 /// An offered Secret with the client secret.
-pub(super) fn secret(name: &str, value: &str) -> Value {
+pub(crate) fn secret(name: &str, value: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": name, "labels": {"hybridcalendar.dev/credential": "true"}},
@@ -90,7 +90,7 @@ pub(super) fn secret(name: &str, value: &str) -> Value {
 }
 
 /// A tenant of contoso that uses the Secret `credential`.
-pub(super) fn tenant(name: &str) -> Value {
+pub(crate) fn tenant(name: &str) -> Value {
     json!({
         "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "CalendarTenant",
         "metadata": {"name": name},
@@ -104,7 +104,7 @@ pub(super) fn tenant(name: &str) -> Value {
 }
 
 /// A room of the tenant `contoso`.
-pub(super) fn room(name: &str, address: &str) -> Value {
+pub(crate) fn room(name: &str, address: &str) -> Value {
     json!({
         "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
         "metadata": {"name": name},
@@ -113,7 +113,7 @@ pub(super) fn room(name: &str, address: &str) -> Value {
 }
 
 /// The Secret, the tenant `contoso` and the room `room-a`: what works.
-pub(super) fn good() -> Vec<Value> {
+pub(crate) fn good() -> Vec<Value> {
     vec![
         secret("credential", SECRET),
         tenant("contoso"),
@@ -122,20 +122,20 @@ pub(super) fn good() -> Vec<Value> {
 }
 
 /// Everything running, and these objects applied.
-pub(super) async fn start(organization: &Value, objects: &[Value]) -> Testbed {
+pub(crate) async fn start(organization: &Value, objects: &[Value]) -> Testbed {
     let bed = Testbed::start(world(organization)).await.unwrap();
     apply(&bed, objects).await;
     bed
 }
 
 /// `kubectl apply` of documents in the testbed's namespace, unless they name another.
-pub(super) async fn apply(bed: &Testbed, objects: &[Value]) {
+pub(crate) async fn apply(bed: &Testbed, objects: &[Value]) {
     let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
     bed.apply(&documents.join("\n---\n")).await.unwrap();
 }
 
 /// `kubectl patch --type merge`.
-pub(super) async fn patch(bed: &Testbed, kind: Kind, name: &str, change: &Value) {
+pub(crate) async fn patch(bed: &Testbed, kind: Kind, name: &str, change: &Value) {
     let objects = kind.api(&bed.client, &bed.namespace);
     let patch = Patch::Merge(change);
     let parameters = PatchParams::default();
@@ -143,7 +143,7 @@ pub(super) async fn patch(bed: &Testbed, kind: Kind, name: &str, change: &Value)
 }
 
 /// Waits until `holds` says so. A look that failed is none; the last one is told at the deadline.
-pub(super) async fn eventually(
+pub(crate) async fn eventually(
     bed: &Testbed,
     what: &str,
     deadline: Duration,
@@ -154,7 +154,7 @@ pub(super) async fn eventually(
 }
 
 /// The same for who has more to say when it is too late.
-pub(super) async fn within(
+pub(crate) async fn within(
     bed: &Testbed,
     what: &str,
     deadline: Duration,
@@ -175,21 +175,21 @@ pub(super) async fn within(
 }
 
 /// Waits for a condition of a mailbox, written `Ready=False/MailboxNotFound`.
-pub(super) async fn mailbox_is(bed: &Testbed, name: &str, expected: &str) -> Value {
+pub(crate) async fn mailbox_is(bed: &Testbed, name: &str, expected: &str) -> Value {
     bed.wait_condition(Kind::Mailbox, name, expected, DEADLINE)
         .await
         .unwrap()
 }
 
 /// Waits for a condition of a tenant.
-pub(super) async fn tenant_is(bed: &Testbed, name: &str, expected: &str) -> Value {
+pub(crate) async fn tenant_is(bed: &Testbed, name: &str, expected: &str) -> Value {
     bed.wait_condition(Kind::Tenant, name, expected, DEADLINE)
         .await
         .unwrap()
 }
 
 /// A condition as `Status/Reason`.
-pub(super) fn state(object: &Value, type_: &str) -> String {
+pub(crate) fn state(object: &Value, type_: &str) -> String {
     let text = |field: &Value| field.as_str().unwrap_or("-").to_owned();
     match condition(object, type_) {
         Some(found) => format!("{}/{}", text(&found["status"]), text(&found["reason"])),
@@ -198,13 +198,13 @@ pub(super) fn state(object: &Value, type_: &str) -> String {
 }
 
 /// What a condition says.
-pub(super) fn message(object: &Value, type_: &str) -> String {
+pub(crate) fn message(object: &Value, type_: &str) -> String {
     let found = condition(object, type_).unwrap_or(&Value::Null);
     found["message"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Status writes by the operator of this testbed to an object, or to all when `name` is empty.
-pub(super) fn status_writes<'a>(
+pub(crate) fn status_writes<'a>(
     bed: &Testbed,
     entries: &'a [AuditEntry],
     name: &str,
@@ -218,7 +218,7 @@ pub(super) fn status_writes<'a>(
 }
 
 /// Asserts that this is the one problem that stands between an object and `Ready`, and that `Ready` names it.
-pub(super) fn assert_one_problem(object: &Value, type_: &str, reason: &str) {
+pub(crate) fn assert_one_problem(object: &Value, type_: &str, reason: &str) {
     const SUMMARIES: [&str; 3] = ["Ready", "Stalled", "Reconciling"];
     let conditions = object["status"]["conditions"].as_array().unwrap();
     let problems: Vec<&str> = conditions
@@ -235,7 +235,7 @@ pub(super) fn assert_one_problem(object: &Value, type_: &str, reason: &str) {
 }
 
 /// When a condition last changed its status, in whole seconds.
-pub(super) fn since(object: &Value, type_: &str) -> Timestamp {
+pub(crate) fn since(object: &Value, type_: &str) -> Timestamp {
     let found = condition(object, type_).unwrap();
     found["lastTransitionTime"]
         .as_str()
@@ -245,19 +245,19 @@ pub(super) fn since(object: &Value, type_: &str) -> Timestamp {
 }
 
 /// Asks for a look at once, as a person would.
-pub(super) async fn request(bed: &Testbed, kind: Kind, name: &str, at: &str) {
+pub(crate) async fn request(bed: &Testbed, kind: Kind, name: &str, at: &str) {
     let annotation = json!({"hybridcalendar.dev/reconcile-requested-at": at});
     let change = json!({"metadata": {"annotations": annotation}});
     patch(bed, kind, name, &change).await;
 }
 
 /// Waits until the look that was asked for has been taken.
-pub(super) async fn echoed(bed: &Testbed, kind: Kind, name: &str, at: &str) {
+pub(crate) async fn echoed(bed: &Testbed, kind: Kind, name: &str, at: &str) {
     echoed_in(bed, &bed.namespace, (kind, name), at).await;
 }
 
 /// The same in another namespace.
-pub(super) async fn echoed_in(
+pub(crate) async fn echoed_in(
     bed: &Testbed,
     namespace: &str,
     (kind, name): (Kind, &str),
@@ -272,12 +272,12 @@ pub(super) async fn echoed_in(
 }
 
 /// The number of the last call to Graph.
-pub(super) fn mark(bed: &Testbed) -> u64 {
+pub(crate) fn mark(bed: &Testbed) -> u64 {
     bed.emulator.journal(0).last().map_or(0, |entry| entry.seq)
 }
 
 /// The sum of a counter of the operator, by its name without the prefix.
-pub(super) async fn counter(
+pub(crate) async fn counter(
     bed: &Testbed,
     name: &str,
     labels: &[(&str, &str)],
@@ -288,7 +288,7 @@ pub(super) async fn counter(
 }
 
 /// Tenants and mailboxes whose checks come by themselves more rarely than a test is long.
-pub(super) fn daily(mut objects: Vec<Value>) -> Vec<Value> {
+pub(crate) fn daily(mut objects: Vec<Value>) -> Vec<Value> {
     for object in objects
         .iter_mut()
         .filter(|object| object["kind"] != "Secret")
@@ -299,7 +299,7 @@ pub(super) fn daily(mut objects: Vec<Value>) -> Vec<Value> {
 }
 
 /// Calls to Graph about the mailbox with this address.
-pub(super) fn calls_about(bed: &Testbed, address: &str) -> Vec<JournalEntry> {
+pub(crate) fn calls_about(bed: &Testbed, address: &str) -> Vec<JournalEntry> {
     let mut entries = bed.emulator.journal(0);
     entries.retain(|entry| {
         let about = entry.mailbox.as_deref() == Some(address);
@@ -309,7 +309,7 @@ pub(super) fn calls_about(bed: &Testbed, address: &str) -> Vec<JournalEntry> {
 }
 
 /// Waits for the warning Event about an object with this reason. Returns what it says.
-pub(super) async fn warning(bed: &Testbed, name: &str, reason: &str) -> String {
+pub(crate) async fn warning(bed: &Testbed, name: &str, reason: &str) -> String {
     let mut note = String::new();
     let what = format!("an Event warns of {reason} of {name}");
     eventually(bed, &what, DEADLINE, async || {
@@ -327,12 +327,12 @@ pub(super) async fn warning(bed: &Testbed, name: &str, reason: &str) -> String {
 }
 
 /// The id of another organization than contoso.
-pub(super) fn organization_id(number: u8) -> String {
+pub(crate) fn organization_id(number: u8) -> String {
     format!("5f1d7a9c-1111-4000-8000-{number:012}")
 }
 
 /// An organization like contoso, with the same application, whose domain is `{name}.example`.
-pub(super) fn company(name: &str, number: u8) -> Value {
+pub(crate) fn company(name: &str, number: u8) -> Value {
     let text = contoso()["tenants"][0]
         .to_string()
         .replace(TENANT, &organization_id(number))
@@ -341,13 +341,13 @@ pub(super) fn company(name: &str, number: u8) -> Value {
 }
 
 /// Its tenant, which has its name.
-pub(super) fn company_tenant(name: &str, number: u8) -> Value {
+pub(crate) fn company_tenant(name: &str, number: u8) -> Value {
     let spec = json!({"tenantId": organization_id(number)});
     with(tenant(name), json!({"spec": spec}))
 }
 
 /// The room `{company}-a` for `room-a@{company}.example`.
-pub(super) fn company_room(company: &str, letter: &str) -> Value {
+pub(crate) fn company_room(company: &str, letter: &str) -> Value {
     let address = format!("room-{letter}@{company}.example");
     with(
         room(&format!("{company}-{letter}"), &address),
@@ -356,21 +356,21 @@ pub(super) fn company_room(company: &str, letter: &str) -> Value {
 }
 
 /// The one subscription that Graph has for a mailbox; a test fails where there are more, or none.
-pub(super) fn only_subscription(bed: &Testbed, address: &str) -> SubscriptionView {
+pub(crate) fn only_subscription(bed: &Testbed, address: &str) -> SubscriptionView {
     let mut found = subscriptions(bed, address);
     assert_eq!(found.len(), 1, "subscriptions of {address}: {found:#?}");
     found.remove(0)
 }
 
 /// What Graph has for a mailbox.
-pub(super) fn subscriptions(bed: &Testbed, address: &str) -> Vec<SubscriptionView> {
+pub(crate) fn subscriptions(bed: &Testbed, address: &str) -> Vec<SubscriptionView> {
     let mut all = bed.emulator.subscriptions();
     all.retain(|subscription| subscription.mailbox == address);
     all
 }
 
 /// One rule of what goes wrong, and nothing else.
-pub(super) fn fault(rule: FaultRule) -> Faults {
+pub(crate) fn fault(rule: FaultRule) -> Faults {
     Faults {
         rules: vec![rule],
         ..Faults::default()
@@ -381,19 +381,19 @@ pub(super) fn fault(rule: FaultRule) -> Faults {
 const MEMORY: f64 = 128.0 * 1024.0 * 1024.0;
 
 /// The end of a large test.
-pub(super) async fn memory_is_bounded(bed: &Testbed) {
+pub(crate) async fn memory_is_bounded(bed: &Testbed) {
     let metrics = bed.operator.metrics().await.unwrap();
     let resident = metrics.sum("process_resident_memory_bytes", &[]).unwrap();
     assert!(resident < MEMORY, "{resident} bytes");
 }
 
 /// Waits until so many mailboxes of the tenant `contoso` are there and ready.
-pub(super) async fn all_ready(bed: &Testbed, count: u32) {
+pub(crate) async fn all_ready(bed: &Testbed, count: u32) {
     counted(bed, &format!("{count}/{count}")).await;
 }
 
 /// Waits until the tenant `contoso` has counted its mailboxes, ready ones of all.
-pub(super) async fn counted(bed: &Testbed, summary: &str) {
+pub(crate) async fn counted(bed: &Testbed, summary: &str) {
     let what = format!("the tenant counts {summary}");
     eventually(bed, &what, DEADLINE, async || {
         let tenant = bed.get_tenant("contoso").await?;
@@ -403,7 +403,7 @@ pub(super) async fn counted(bed: &Testbed, summary: &str) {
 }
 
 /// Waits until Graph has granted a subscription more life twice, while it was never gone.
-pub(super) async fn renewed_twice(bed: &Testbed, address: &str, id: &str) {
+pub(crate) async fn renewed_twice(bed: &Testbed, address: &str, id: &str) {
     let mut ends = only_subscription(bed, address).expiration_date_time;
     let mut renewals = 0;
     bed.wait_until("it was renewed twice", Duration::from_mins(2), async || {
@@ -418,7 +418,7 @@ pub(super) async fn renewed_twice(bed: &Testbed, address: &str, id: &str) {
 }
 
 /// The subscriptions that the statuses of these rooms name, in the order of the rooms.
-pub(super) async fn named(bed: &Testbed, rooms: &[Value]) -> Vec<Value> {
+pub(crate) async fn named(bed: &Testbed, rooms: &[Value]) -> Vec<Value> {
     look_at_names(bed, rooms).await.unwrap()
 }
 
@@ -438,7 +438,7 @@ async fn look_at_names(bed: &Testbed, rooms: &[Value]) -> Result<Vec<Value>, Err
 
 /// Waits until each room's status names the one subscription that Graph has for it, and Graph has no others than
 /// these and so many of somebody else's.
-pub(super) async fn each_has_one(bed: &Testbed, rooms: &[Value], foreign: usize) {
+pub(crate) async fn each_has_one(bed: &Testbed, rooms: &[Value], foreign: usize) {
     eventually(
         bed,
         "each room has its subscription",

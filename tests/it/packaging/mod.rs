@@ -4,6 +4,8 @@ mod admission;
 mod chart;
 mod cluster;
 mod helm;
+mod install;
+mod installation;
 mod manifests;
 mod runbooks;
 mod schemas;

@@ -1,0 +1,197 @@
+//! `helm install` and what follows, on a real API server with its controllers and a played node.
+//!
+//! The release is upgraded from a frozen copy of the first chart, which came after CRDs that people applied themselves.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Api, DeleteParams, EvictParams, ListParams};
+use serde_json::{Value, json};
+use testbed::control_plane::ControlPlane;
+use testbed::helm::chart;
+use testbed::objects::Kind;
+use testbed::wait;
+
+use super::installation::{Greeter, Ground, NAME, PATIENT};
+use crate::behaviour::scene::{DEADLINE, daily, good, room, with};
+use crate::repository::root;
+
+/// How long helm waits for what never comes to work.
+const IMPATIENT: [&str; 2] = ["--wait", "--timeout=4s"];
+
+fn previous(name: &str) -> PathBuf {
+    root().join("tests/it/packaging/previous").join(name)
+}
+
+/// The CRDs of the first version, as its users applied them.
+async fn install_first_crds(ground: &Ground) {
+    let folder = previous("crds");
+    let folder = folder.to_str().unwrap();
+    ground
+        .kubectl(&["apply", "--server-side", "-f", folder])
+        .await;
+    let served = [
+        "calendartenants.hybridcalendar.dev",
+        "workspacemailboxes.hybridcalendar.dev",
+    ];
+    for name in served.map(|name| format!("crd/{name}")) {
+        ground
+            .kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                &name,
+                "--timeout=20s",
+            ])
+            .await;
+    }
+}
+
+/// What must not change when the program is replaced: statuses, subscriptions, keys.
+#[derive(Debug, PartialEq)]
+struct Kept {
+    tenant: Value,
+    room: Value,
+    history: Value,
+    subscriptions: Vec<String>,
+    created: u64,
+    keys: Option<String>,
+}
+
+async fn kept(ground: &Ground) -> Kept {
+    let status = async |kind, name| ground.get(kind, name).await.unwrap()["status"].clone();
+    let requests = ground.emulator.counts().requests;
+    let secrets: Api<Secret> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    let keys = secrets.get(&format!("{NAME}-key")).await.unwrap();
+    let subscriptions = ground.emulator.subscriptions().into_iter();
+    Kept {
+        tenant: status(Kind::Tenant, "contoso").await,
+        room: status(Kind::Mailbox, "room-a").await,
+        // Its conditions go on to say that this stalls.
+        history: status(Kind::Mailbox, "room-x").await["history"].clone(),
+        subscriptions: subscriptions.map(|subscription| subscription.id).collect(),
+        created: requests
+            .get("createSubscription")
+            .map_or(0, |by_status| by_status.values().sum()),
+        keys: keys.metadata.resource_version,
+    }
+}
+
+/// Waits until everybody has said what there is to say.
+async fn at_rest(ground: &Ground) {
+    ground
+        .is(Kind::Mailbox, "room-a", "Ready=True/Activated")
+        .await;
+    ground
+        .is(Kind::Mailbox, "room-x", "Ready=False/MailboxNotFound")
+        .await;
+    ground
+        .is(Kind::Tenant, "contoso", "Ready=True/Operational")
+        .await;
+    let counted = wait::until("the tenant has counted", DEADLINE, async || {
+        let tenant = ground.get(Kind::Tenant, "contoso").await;
+        tenant.is_ok_and(|tenant| tenant["status"]["mailboxes"]["summary"] == "1/2")
+    });
+    ground.or_explain(counted.await).await;
+}
+
+/// Waits until the copy that runs now leads: what it would change, it changes from then on.
+async fn led_by_who_runs(ground: &Ground) {
+    let leases: Api<Lease> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    let led = wait::until("the running copy leads", DEADLINE, async || {
+        let pods = running(ground).await;
+        let lease = leases.get(NAME).await.ok().and_then(|lease| lease.spec);
+        let holder = lease
+            .and_then(|spec| spec.holder_identity)
+            .unwrap_or_default();
+        pods.len() == 1 && holder.starts_with(&pods[0])
+    });
+    ground.or_explain(led.await).await;
+}
+
+/// Names of the pods that are not on their way out.
+async fn running(ground: &Ground) -> Vec<String> {
+    let pods: Api<Pod> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    let list = pods.list(&ListParams::default()).await.unwrap();
+    let running = list.into_iter().map(|pod| pod.metadata);
+    running
+        .filter(|metadata| metadata.deletion_timestamp.is_none())
+        .filter_map(|metadata| metadata.name)
+        .collect()
+}
+
+/// As the drain of a node does: the PodDisruptionBudget has to allow it.
+async fn evict_the_running_pod(ground: &Ground) {
+    let pods: Api<Pod> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    let name = running(ground).await.remove(0);
+    let evicted = wait::until("the budget allows an eviction", DEADLINE, async || {
+        pods.evict(&name, &EvictParams::default()).await.is_ok()
+    });
+    ground.or_explain(evicted.await).await;
+    let gone = wait::until("the evicted pod is gone", DEADLINE, async || {
+        matches!(pods.get_opt(&name).await, Ok(None))
+    });
+    ground.or_explain(gone.await).await;
+}
+
+/// Who was uninstalled lost the right to give its Lease back before it ended; a person who cleans up removes it.
+async fn remove_the_lease(ground: &Ground) {
+    let leases: Api<Lease> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    leases.delete(NAME, &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_release_is_installed_upgraded_rolled_back_and_removed_without_losing_anything() {
+    let control_plane = ControlPlane::start().await.unwrap();
+    let ground = Ground::alone(&control_plane).await;
+    install_first_crds(&ground).await;
+    let missing = room("room-x", "room-x@contoso.example");
+    ground.apply(&daily([good(), vec![missing]].concat())).await;
+
+    let adopting = [&PATIENT[..], &["--take-ownership", "--force-conflicts"]].concat();
+    let (first, values) = (previous("chart"), ground.values());
+    let installed = ground.release.install(&first, &values, &adopting).await;
+    ground.or_explain(installed).await;
+    at_rest(&ground).await;
+    let before = kept(&ground).await;
+    let greeter = Greeter::start(&ground.emulator.subscriptions()[0].notification_url);
+
+    let changed = with(values.clone(), json!({"logs": {"format": "text"}}));
+    let upgraded = ground.release.upgrade(chart(), &changed, &PATIENT).await;
+    ground.or_explain(upgraded).await;
+    led_by_who_runs(&ground).await;
+    assert_eq!(kept(&ground).await, before);
+
+    let broken = with(values.clone(), json!({"extraArgs": ["--no-such-flag"]}));
+    let refused = ground.release.upgrade(chart(), &broken, &IMPATIENT).await;
+    assert!(refused.is_err(), "{refused:?}");
+
+    let back = ground.release.rollback(1, &PATIENT).await;
+    ground.or_explain(back).await;
+    led_by_who_runs(&ground).await;
+    assert_eq!(kept(&ground).await, before);
+    greeter.was_never_missed().await;
+
+    let removed = ground.release.uninstall(&PATIENT).await;
+    ground.or_explain(removed).await;
+    remove_the_lease(&ground).await;
+    let again = ground.release.install(chart(), &values, &PATIENT).await;
+    ground.or_explain(again).await;
+    led_by_who_runs(&ground).await;
+    assert_eq!(kept(&ground).await, before);
+
+    evict_the_running_pod(&ground).await;
+    led_by_who_runs(&ground).await;
+    assert_eq!(kept(&ground).await, before);
+}
+
+#[tokio::test]
+async fn helm_does_not_call_ready_what_does_not_run() {
+    let ground = Ground::among_others().await;
+    let unnamed = json!({"image": {"repository": "elsewhere/other"}});
+    let values = with(ground.values(), unnamed);
+    let refused = ground.release.install(chart(), &values, &IMPATIENT).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let pods = ground.kubectl(&["get", "pods", "-o", "yaml"]).await;
+    assert!(pods.contains("reason: ErrImagePull"), "{pods}");
+}
