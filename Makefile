@@ -46,8 +46,9 @@ clients: ## Try Microsoft's own client libraries against the emulator
 	$(PROGRAMS)
 	tests/clients/run $(BUILT)/debug/graph-emulator
 
+# One after the other: some are made from others.
 generate: ## Rewrite the generated files
-	UPDATE=1 $(CARGO) test --locked --test it generated
+	UPDATE=1 $(CARGO) test --locked --test it generated -- --test-threads=1
 
 control-plane: ## Build kube-apiserver, its controllers, etcd, kubectl, helm and kubeconform, once; tests and the demo do it when needed
 	$(PROGRAMS)

@@ -23,15 +23,17 @@ app.kubernetes.io/name: {{ include "hco.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* Labels of an object. Takes {root, component?, more?}. */}}
+{{/* Labels of an object. Takes {root, component?, more?, pod?}; a Pod does not end because the chart has another version. */}}
 {{- define "hco.labels" -}}
 {{- $root := .root -}}
 {{- $labels := include "hco.selectorLabels" $root | fromYaml -}}
 {{- $_ := set $labels "app.kubernetes.io/component" (default "operator" .component) -}}
 {{- $_ := set $labels "app.kubernetes.io/part-of" $root.Chart.Name -}}
 {{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- if not .pod -}}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_")) -}}
+{{- end -}}
 {{- merge $labels (default dict .more) $root.Values.commonLabels | toYaml -}}
 {{- end -}}
 

@@ -2,11 +2,12 @@
 
 mod admission;
 mod chart;
+mod chart_values;
 mod cluster;
 mod helm;
 mod install;
 mod installation;
+mod kustomize;
 mod manifests;
 mod runbooks;
 mod schemas;
-mod values;
