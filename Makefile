@@ -11,7 +11,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test packages format lint docs audit clients generate control-plane
+.PHONY: help demo test packages format lint docs site audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--onc
 	$(PROGRAMS)
 	$(BUILT)/debug/demo $(DEMO_ARGS)
 
-test: packages format lint docs audit clients ## Everything that must hold before a change is merged
+test: packages format lint docs site audit clients ## Everything that must hold before a change is merged
 	rm -rf $(BUILT)/testbed
 	$(BUILT)/debug/demo --once
 	$(CARGO) test --locked --workspace
@@ -37,6 +37,9 @@ lint: ## Check with clippy; warnings fail
 
 docs: ## Check that the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+site: ## Build the documentation as a site with search, in target/site (mdBook is built once)
+	tests/site/build $(BUILT)/site
 
 audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --workspace check; \

@@ -143,7 +143,7 @@ fn of_condition(meta: &ConditionMeta) -> Runbook {
 
 fn opening(kind: Kind, type_: &ConditionType, text: &str) -> String {
     format!(
-        "{HEADER}# {} {type_}\n\n{}\n\nAlert: `{}`. The reason is the first word of the condition's message, and of `Ready`'s.\n\n",
+        "{HEADER}# {} {type_}\n\n{}\n\nAlert: `{}`. `Ready`'s message begins with the reason.\n\n",
         kind.as_str(),
         cell(text),
         alert_name(kind, type_)

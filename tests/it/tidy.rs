@@ -420,7 +420,7 @@ fn every_page_can_be_reached_from_the_index() {
     let reached = reached_from("docs/index.md");
     let problems: Vec<String> = files("docs", &[".md"])
         .into_iter()
-        .filter(|path| !reached.contains(path))
+        .filter(|path| !reached.contains(path) && path != "docs/SUMMARY.md")
         .map(|path| format!("{path} is not linked from docs/index.md or from a page behind it"))
         .collect();
     assert_none(&problems);

@@ -13,6 +13,9 @@ const WORLD: &str = include_str!("../../testbed/demo/world.yaml");
 const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
 const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
 
+/// The headings of a page about an alert that speaks of the operator itself.
+const OPERATOR_SECTIONS: &[&str] = &["What it means", "Confirm", "Remedy", "Verify"];
+
 fn assert_none(problems: &[String]) {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
@@ -107,6 +110,30 @@ fn problems_of(runbook: &Runbook) -> Vec<String> {
 #[test]
 fn every_runbook_has_all_its_sections_and_a_remedy_for_every_reason() {
     let problems: Vec<String> = runbooks().iter().flat_map(problems_of).collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn every_runbook_of_an_operator_alert_is_complete() {
+    let mut problems = Vec::new();
+    for page in files("docs/runbooks/operator", &[".md"]) {
+        let text = read(&page);
+        let name = page.trim_start_matches("docs/runbooks/operator/");
+        let title = format!("# HybridCalendar{}\n", name.trim_end_matches(".md"));
+        if !text.starts_with(&title) && !text.contains(&format!("\n{title}")) {
+            problems.push(format!("{page}: its title is not {title:?}"));
+        }
+        let parts = sections(&text, "## ");
+        let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
+        if titles != OPERATOR_SECTIONS {
+            problems.push(format!("{page}: headings {titles:?}"));
+        }
+        for (title, under) in parts {
+            if under.trim().len() < 20 {
+                problems.push(format!("{page}: nothing under {title}"));
+            }
+        }
+    }
     assert_none(&problems);
 }
 
