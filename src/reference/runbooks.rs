@@ -1,10 +1,11 @@
-//! Runbooks: one page for each problem, whose head comes from the vocabulary and whose rest people write.
+//! Runbooks: one page for each alert, whose head comes from the vocabulary and the alerts and whose rest people write.
 //!
 //! The head is everything up to a mark; what follows the mark is kept. A page that does not exist yet begins
 //! as a skeleton with all headings, which a test refuses until somebody has filled it.
 
 use std::fmt::Write as _;
 
+use super::alerts::{Alert, groups, prometheus_duration};
 use super::{GeneratedFile, cell};
 use crate::api::vocabulary::remedy::Problem;
 use crate::api::vocabulary::{ConditionMeta, ConditionType, Reason, SPEC_PROBLEMS, conditions_of};
@@ -13,8 +14,8 @@ use crate::ids::Kind;
 /// Where the generated head of a page ends.
 pub const MARK: &str = "<!-- Written by hand from here on. -->";
 
-/// The headings of a page's handwritten part, in order.
-pub const SECTIONS: &[&str] = &[
+/// The headings of the handwritten part about a condition, in order.
+pub const CONDITION_SECTIONS: &[&str] = &[
     "What you see",
     "How Webex words it",
     "Confirm with kubectl",
@@ -24,17 +25,22 @@ pub const SECTIONS: &[&str] = &[
     "Verify",
 ];
 
+/// The headings of the handwritten part about the operator itself, in order.
+pub const OPERATOR_SECTIONS: &[&str] = &["What it means", "Confirm", "Remedy", "Verify"];
+
 const HEADER: &str =
     "<!-- Generated from the code by `make generate` down to the next mark. -->\n\n";
 
-/// A page about one problem of one kind.
+/// A page about one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runbook {
     /// Where it lives, from the root of the repository.
     pub path: String,
     /// Its generated part.
     pub head: String,
-    /// Every reason that has to have a heading under `Remedy`.
+    /// The headings of its handwritten part.
+    pub sections: &'static [&'static str],
+    /// Every reason that has to have a heading under `Remedy`; none when it is about the operator itself.
     pub reasons: Vec<String>,
 }
 
@@ -54,7 +60,7 @@ impl Runbook {
 
     fn skeleton(&self) -> String {
         let mut rest = "\n".to_owned();
-        for section in SECTIONS {
+        for section in self.sections {
             let _ = writeln!(rest, "\n## {section}");
             if *section == "Remedy" {
                 for reason in &self.reasons {
@@ -66,50 +72,61 @@ impl Runbook {
     }
 }
 
-/// Every runbook of a condition, tenants first, in the order of precedence.
+/// The page of every alert, in the order of the alerts.
 #[must_use]
 pub fn runbooks() -> Vec<Runbook> {
-    [Kind::CalendarTenant, Kind::WorkspaceMailbox]
-        .into_iter()
-        .flat_map(|kind| {
-            let of_conditions = conditions_of(kind).iter().map(of_condition);
-            std::iter::once(of_a_spec(kind)).chain(of_conditions)
-        })
-        .collect()
+    let alerts = groups().into_iter().flat_map(|group| group.alerts);
+    alerts.map(|alert| of_alert(&alert)).collect()
 }
 
-/// The folder of a kind's pages, and the kind in the name of an alert.
-const fn words(kind: Kind) -> (&'static str, &'static str) {
-    match kind {
-        Kind::CalendarTenant => ("tenant", "Tenant"),
-        Kind::WorkspaceMailbox => ("mailbox", "Mailbox"),
+fn of_alert(alert: &Alert) -> Runbook {
+    let (kind, type_) = match alert.runbook.split_once('/') {
+        Some(("tenant", type_)) => (Kind::CalendarTenant, type_),
+        Some(("mailbox", type_)) => (Kind::WorkspaceMailbox, type_),
+        Some(_) | None => return of_the_operator(alert),
+    };
+    let known = conditions_of(kind).iter();
+    match known.into_iter().find(|m| m.type_.as_str() == type_) {
+        Some(meta) => of_condition(alert, meta),
+        None => of_a_spec(alert, kind),
     }
 }
 
-/// Where the page about a condition lives, from the root of the repository.
-#[must_use]
-pub fn path(kind: Kind, type_: &ConditionType) -> String {
-    format!("docs/runbooks/{}/{type_}.md", words(kind).0)
+fn path(alert: &Alert) -> String {
+    format!("docs/runbooks/{}.md", alert.runbook)
 }
 
-/// The alert that fires for a condition. A type that begins with the kind's word keeps it once.
-#[must_use]
-pub fn alert_name(kind: Kind, type_: &ConditionType) -> String {
-    let word = words(kind).1;
-    let rest = type_.as_str();
+/// How grave an alert is and how long it waits.
+fn gravity(alert: &Alert) -> String {
     format!(
-        "HybridCalendar{word}{}",
-        rest.strip_prefix(word).unwrap_or(rest)
+        "`{}`, {}, when it has lasted for {}",
+        alert.name,
+        alert.severity.as_str(),
+        prometheus_duration(alert.after)
     )
 }
 
-fn of_a_spec(kind: Kind) -> Runbook {
+fn of_the_operator(alert: &Alert) -> Runbook {
+    Runbook {
+        path: path(alert),
+        head: format!(
+            "{HEADER}# {}\n\n{}\n\nAlert: {}. Who acts: {}.\n\n",
+            alert.name,
+            cell(&alert.meaning),
+            gravity(alert),
+            alert.acts
+        ),
+        sections: OPERATOR_SECTIONS,
+        reasons: Vec::new(),
+    }
+}
+
+fn of_a_spec(alert: &Alert, kind: Kind) -> Runbook {
     let text = "The object's spec cannot be used, although the API server accepted it. Nothing is looked at, every other condition is `Unknown/Blocked`, and `Ready` is False with the reason below.";
-    let type_ = &ConditionType::Stalled;
     let problems = spec_problems(kind);
-    let mut head = opening(kind, type_, text);
-    head += &super::conditions::problems(&problems, |_| "at once");
-    finished(kind, type_, head, &problems)
+    let table = super::conditions::problems(&problems, |_| "at once");
+    let title = format!("{} {}", kind.as_str(), ConditionType::Stalled);
+    about_a_condition(alert, &format!("{title}\n\n{text}"), &table, &problems)
 }
 
 /// Only a tenant names endpoints.
@@ -123,37 +140,33 @@ fn spec_problems(kind: Kind) -> Vec<Problem> {
         .collect()
 }
 
-fn of_condition(meta: &ConditionMeta) -> Runbook {
+fn of_condition(alert: &Alert, meta: &ConditionMeta) -> Runbook {
     let effect = if meta.blocks_ready {
         "While it is True, the object is not `Ready`."
     } else {
         "It is a warning: the object can be `Ready` beside it."
     };
-    let text = format!(
-        "{} {effect} It is False with `{}` when all is well.",
-        meta.type_.docs(),
+    let opening = format!(
+        "{} {}\n\n{} {effect} It is False with `{}` when all is well.",
+        meta.kind.as_str(),
+        meta.type_,
+        cell(meta.type_.docs()),
         meta.healthy
     );
-    let mut head = opening(meta.kind, meta.type_, &text);
-    head += &super::conditions::problems(meta.problems, |reason| {
+    let table = super::conditions::problems(meta.problems, |reason| {
         super::conditions::stalls(meta, reason)
     });
-    finished(meta.kind, meta.type_, head, meta.problems)
+    about_a_condition(alert, &opening, &table, meta.problems)
 }
 
-fn opening(kind: Kind, type_: &ConditionType, text: &str) -> String {
-    format!(
-        "{HEADER}# {} {type_}\n\n{}\n\nAlert: `{}`. `Ready`'s message begins with the reason.\n\n",
-        kind.as_str(),
-        cell(text),
-        alert_name(kind, type_)
-    )
-}
-
-fn finished(kind: Kind, type_: &ConditionType, head: String, problems: &[Problem]) -> Runbook {
+fn about_a_condition(alert: &Alert, opening: &str, table: &str, problems: &[Problem]) -> Runbook {
     Runbook {
-        path: path(kind, type_),
-        head: head + "\n",
+        path: path(alert),
+        head: format!(
+            "{HEADER}# {opening}\n\nAlert: {}. `Ready`'s message begins with the reason.\n\n{table}\n",
+            gravity(alert)
+        ),
+        sections: CONDITION_SECTIONS,
         reasons: problems.iter().map(|p| p.reason.to_string()).collect(),
     }
 }
@@ -161,23 +174,6 @@ fn finished(kind: Kind, type_: &ConditionType, head: String, problems: &[Problem
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_alert_names_its_kind_once() {
-        let name = |kind, type_| alert_name(kind, type_);
-        assert_eq!(
-            name(Kind::WorkspaceMailbox, &ConditionType::MailboxNotFound),
-            "HybridCalendarMailboxNotFound"
-        );
-        assert_eq!(
-            name(Kind::WorkspaceMailbox, &ConditionType::TenantNotReady),
-            "HybridCalendarMailboxTenantNotReady"
-        );
-        assert_eq!(
-            name(Kind::CalendarTenant, &ConditionType::Unauthorized),
-            "HybridCalendarTenantUnauthorized"
-        );
-    }
 
     #[test]
     fn what_people_wrote_survives_a_new_head() {

@@ -98,7 +98,7 @@ pub(super) fn groups() -> Vec<Group> {
 }
 
 /// As Prometheus writes it: the greatest unit that fits.
-fn prometheus_duration(duration: Duration) -> String {
+pub(super) fn prometheus_duration(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds % 3600 == 0 && seconds > 0 => format!("{}h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),

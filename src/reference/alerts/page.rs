@@ -9,7 +9,7 @@ use crate::reference::cell;
 const INTRODUCTION: &str = "\
 # Alerts
 
-[`config/prometheus/rules.yaml`](../../config/prometheus/rules.yaml) is a rule file for Prometheus 2.42 or newer, and the
+[`config/prometheus/rules.yaml`](https://github.com/hybridcalendar/hybrid-calendar-operator/blob/main/config/prometheus/rules.yaml) is a rule file for Prometheus 2.42 or newer, and the
 `spec` of a `PrometheusRule`. Scrape the operator with `honor_labels: true` (`honorLabels` in a ServiceMonitor), so that the
 label `namespace` is that of the object.
 
@@ -54,7 +54,7 @@ pub(in crate::reference) fn page() -> String {
                 cell(&alert.meaning),
                 alert.acts,
                 alert.runbook,
-                alert.runbook_url()
+                format_args!("../runbooks/{}.md", alert.runbook)
             );
         }
     }

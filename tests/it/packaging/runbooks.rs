@@ -5,16 +5,13 @@
 use std::collections::BTreeSet;
 
 use graph_emulator::{Emulator, Options, World};
-use hybrid_calendar_operator::reference::runbooks::{MARK, Runbook, SECTIONS, runbooks};
+use hybrid_calendar_operator::reference::runbooks::{MARK, Runbook, runbooks};
 
 use crate::repository::{assert_generated, files, read, root};
 
 const WORLD: &str = include_str!("../../testbed/demo/world.yaml");
 const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
 const CLIENT: &str = "5f1d7a9c-2222-4000-8000-000000000001";
-
-/// The headings of a page about an alert that speaks of the operator itself.
-const OPERATOR_SECTIONS: &[&str] = &["What it means", "Confirm", "Remedy", "Verify"];
 
 fn assert_none(problems: &[String]) {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
@@ -55,10 +52,12 @@ fn the_generated_head_of_every_runbook_is_current() {
 }
 
 #[test]
-fn every_condition_has_a_page_and_every_page_a_condition() {
+fn every_alert_has_a_page_and_every_page_an_alert() {
     let wanted: BTreeSet<String> = runbooks().into_iter().map(|r| r.path).collect();
-    let folders = ["docs/runbooks/tenant", "docs/runbooks/mailbox"];
-    let present: BTreeSet<String> = folders.iter().flat_map(|f| files(f, &[""])).collect();
+    let present: BTreeSet<String> = files("docs/runbooks", &[""])
+        .into_iter()
+        .filter(|path| path != "docs/runbooks/index.md")
+        .collect();
     assert_eq!(present, wanted);
 }
 
@@ -68,13 +67,12 @@ fn problems_of(runbook: &Runbook) -> Vec<String> {
     let parts = sections(&text, "## ");
     let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
     let mut problems = Vec::new();
-    if titles != SECTIONS {
-        problems.push(format!(
-            "{path}: headings {titles:?} instead of {SECTIONS:?}"
-        ));
+    if titles != runbook.sections {
+        let wanted = runbook.sections;
+        problems.push(format!("{path}: headings {titles:?} instead of {wanted:?}"));
     }
     for (title, under) in &parts {
-        if under.split_whitespace().count() < 6 {
+        if under.trim().len() < 20 {
             problems.push(format!("{path}: nothing under {title}"));
         }
     }
@@ -100,7 +98,7 @@ fn problems_of(runbook: &Runbook) -> Vec<String> {
         ("Confirm with one Graph call", "https://"),
         ("Verify", "kubectl "),
     ] {
-        if !under(title).contains(word) {
+        if titles.contains(&"What you see") && !under(title).contains(word) {
             problems.push(format!("{path}: no {word:?} under {title}"));
         }
     }
@@ -110,30 +108,6 @@ fn problems_of(runbook: &Runbook) -> Vec<String> {
 #[test]
 fn every_runbook_has_all_its_sections_and_a_remedy_for_every_reason() {
     let problems: Vec<String> = runbooks().iter().flat_map(problems_of).collect();
-    assert_none(&problems);
-}
-
-#[test]
-fn every_runbook_of_an_operator_alert_is_complete() {
-    let mut problems = Vec::new();
-    for page in files("docs/runbooks/operator", &[".md"]) {
-        let text = read(&page);
-        let name = page.trim_start_matches("docs/runbooks/operator/");
-        let title = format!("# HybridCalendar{}\n", name.trim_end_matches(".md"));
-        if !text.starts_with(&title) && !text.contains(&format!("\n{title}")) {
-            problems.push(format!("{page}: its title is not {title:?}"));
-        }
-        let parts = sections(&text, "## ");
-        let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
-        if titles != OPERATOR_SECTIONS {
-            problems.push(format!("{page}: headings {titles:?}"));
-        }
-        for (title, under) in parts {
-            if under.trim().len() < 20 {
-                problems.push(format!("{page}: nothing under {title}"));
-            }
-        }
-    }
     assert_none(&problems);
 }
 
