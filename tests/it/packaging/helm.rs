@@ -66,6 +66,15 @@ pub(super) async fn rendered(name: &str) -> String {
     rendered.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// What helm tells after an installation with a value set.
+pub(super) async fn notes(name: &str) -> String {
+    let file = format!("tests/it/packaging/values/{name}.yaml");
+    let usual = ["install", RELEASE, CHART, "--namespace", RELEASE];
+    let arguments = [&usual[..], &["--dry-run=client", "--values", &file]].concat();
+    let said = helm(&arguments).await.unwrap();
+    said.split_once("NOTES:").unwrap().1.to_owned()
+}
+
 /// The objects of a YAML stream.
 pub(super) fn objects(yaml: &str) -> Vec<Value> {
     serde_yaml_ng::Deserializer::from_str(yaml)

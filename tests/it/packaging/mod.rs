@@ -10,6 +10,7 @@ mod install;
 mod installation;
 mod kustomize;
 mod manifests;
+mod rehearsal;
 mod runbooks;
 mod schemas;
 mod site;

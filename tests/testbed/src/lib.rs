@@ -23,7 +23,7 @@ pub mod operator;
 pub mod packages;
 mod pki;
 pub mod ports;
-mod programs;
+pub mod programs;
 pub mod sensitive;
 pub mod service;
 pub mod testbed;

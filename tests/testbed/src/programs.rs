@@ -20,7 +20,7 @@ pub(crate) async fn operator() -> Result<&'static Path, Error> {
 }
 
 /// A program of the workspace; `GRAPH_EMULATOR_BIN` names that of `graph-emulator`, and so on.
-pub(crate) async fn path(name: &str) -> Result<PathBuf, Error> {
+pub async fn path(name: &str) -> Result<PathBuf, Error> {
     let variable = format!("{}_BIN", name.to_uppercase().replace('-', "_"));
     if let Some(path) = std::env::var_os(&variable) {
         return Ok(path.into());
