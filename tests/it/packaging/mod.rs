@@ -1,6 +1,7 @@
 //! What a platform team installs and reads: packages, rules, pages.
 
 mod admission;
+mod alert_rules;
 mod chart;
 mod chart_values;
 mod cluster;
