@@ -112,6 +112,21 @@ https://{{ include "hco.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.r
 
 {{/* What does not fit together, said before anything is rendered. */}}
 {{- define "hco.validate" -}}
+{{- with .Values.notificationUrl -}}
+{{- if not (regexMatch "^https?://[^/?#\\s]+" .) -}}
+{{- fail (printf "notificationUrl %q is not a URL: write it like https://calendar.example" .) -}}
+{{- end -}}
+{{- $url := urlParse . -}}
+{{- if $url.userinfo -}}
+{{- fail "notificationUrl contains a user name or password: remove it, URLs are shown to others" -}}
+{{- end -}}
+{{- if or (contains "?" .) (contains "#" .) -}}
+{{- fail (printf "notificationUrl %q has a query or fragment: remove what follows the path" .) -}}
+{{- end -}}
+{{- if and (eq $url.scheme "http") (not (has $url.hostname (list "localhost" "127.0.0.1" "::1"))) -}}
+{{- fail (printf "notificationUrl %q is neither HTTPS nor plain HTTP on loopback: Microsoft Graph calls https:// URLs only" .) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.caBundle -}}
 {{- if and .secretName .configMapName -}}
 {{- fail "caBundle.secretName and caBundle.configMapName exclude each other: set one" -}}
