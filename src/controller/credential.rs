@@ -1,5 +1,6 @@
 //! From a tenant's spec to the credential that its owner offers: Secrets and ServiceAccounts of the tenant's own
-//! namespace, read when they are needed and never kept.
+//! namespace, read when they are needed and never kept. Where they lie is behind [`Offers`]: the cluster, or the files
+//! of somebody who has none yet.
 //!
 //! What is wrong with them is a value, not an error. Nothing here logs or formats what a Secret holds.
 
@@ -11,7 +12,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Secret as SecretObject, ServiceAccount};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ObjectMeta, PostParams};
 use sha2::{Digest, Sha256};
 use x509_parser::pem::Pem;
 
@@ -24,6 +25,7 @@ use crate::domain::tenant::desired::{CredentialSource, TenantDesired};
 use crate::graph::credential::{
     AssertionError, AssertionSource, CertificateCredential, CertificateError, Credential,
 };
+use crate::ids::ObjectKey;
 use crate::secret::Secret;
 
 /// The API server's answer to what our Roles do not permit.
@@ -67,12 +69,73 @@ impl Unresolved {
     }
 }
 
+/// Where Secrets and ServiceAccounts lie.
+pub trait Offers: Send + Sync {
+    /// A Secret; none when there is none of this name.
+    ///
+    /// # Errors
+    /// Nobody could say.
+    fn secret<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<Option<SecretObject>, Outage>>;
+
+    /// What a ServiceAccount says of itself; none when there is none of this name.
+    ///
+    /// # Errors
+    /// Nobody could say.
+    fn service_account<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<Option<ObjectMeta>, Outage>>;
+
+    /// Tokens of a ServiceAccount for this audience.
+    fn tokens(&self, key: &ObjectKey, audience: &'static str) -> Arc<dyn AssertionSource>;
+}
+
+impl Offers for kube::Client {
+    fn secret<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<Option<SecretObject>, Outage>> {
+        let secrets: Api<SecretObject> = Api::namespaced(self.clone(), &key.namespace);
+        async move {
+            let found = in_time(secrets.get_opt(&key.name)).await;
+            found.map_err(|error| unanswered(&error))
+        }
+        .boxed()
+    }
+
+    fn service_account<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<Option<ObjectMeta>, Outage>> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.clone(), &key.namespace);
+        async move {
+            let found = in_time(accounts.get_metadata_opt(&key.name)).await;
+            match found {
+                Ok(account) => Ok(account.map(|account| account.metadata)),
+                Err(error) => Err(unanswered(&error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn tokens(&self, key: &ObjectKey, audience: &'static str) -> Arc<dyn AssertionSource> {
+        Arc::new(ServiceAccountTokens {
+            accounts: Api::namespaced(self.clone(), &key.namespace),
+            name: key.name.to_string(),
+            audience,
+        })
+    }
+}
+
 /// Reads the credential of a tenant from its namespace.
 ///
 /// # Errors
-/// What keeps it from being used, or that the API server did not answer.
+/// What keeps it from being used, or that nobody could say.
 pub async fn resolve(
-    cluster: &kube::Client,
+    offers: &dyn Offers,
     desired: &TenantDesired,
     now: Timestamp,
 ) -> Result<Resolved, Unresolved> {
@@ -82,7 +145,7 @@ pub async fn resolve(
             key,
             not_after,
         } => {
-            let object = offered_secret(cluster, desired, secret).await?;
+            let object = offered_secret(offers, desired, secret).await?;
             client_secret(&object, secret, key).map(|value| Resolved {
                 fingerprint: fingerprint(&[b"secret", value.expose().as_bytes()]),
                 credential: Credential::ClientSecret(value),
@@ -90,37 +153,35 @@ pub async fn resolve(
             })
         }
         CredentialSource::Certificate { secret } => {
-            let object = offered_secret(cluster, desired, secret).await?;
+            let object = offered_secret(offers, desired, secret).await?;
             certificate(&object, secret, now)
         }
         CredentialSource::WorkloadIdentity { service_account } => {
-            offered_account(cluster, desired, service_account).await?;
+            let account = in_namespace(desired, service_account);
+            offered_account(offers, desired, &account).await?;
             let audience = cloud(desired.cloud).assertion_audience();
-            let source = ServiceAccountTokens {
-                accounts: Api::namespaced(cluster.clone(), &desired.namespace),
-                name: service_account.clone(),
-                audience,
-            };
             Ok(Resolved {
                 fingerprint: fingerprint(&[b"account", service_account.as_bytes()]),
-                credential: Credential::Federated(Arc::new(source)),
+                credential: Credential::Federated(offers.tokens(&account, audience)),
                 expires_at: None,
             })
         }
     }
 }
 
+/// A tenant uses what lies in its own namespace only.
+fn in_namespace(desired: &TenantDesired, name: &str) -> ObjectKey {
+    ObjectKey::new(Arc::clone(&desired.namespace), name)
+}
+
 async fn offered_secret(
-    cluster: &kube::Client,
+    offers: &dyn Offers,
     desired: &TenantDesired,
     name: &str,
 ) -> Result<SecretObject, Unresolved> {
-    let secrets: Api<SecretObject> = Api::namespaced(cluster.clone(), &desired.namespace);
     let secret = name.to_owned();
-    let Some(object) = in_time(secrets.get_opt(name))
-        .await
-        .map_err(|error| unanswered(&error))?
-    else {
+    let found = offers.secret(&in_namespace(desired, name)).await;
+    let Some(object) = found.map_err(Unresolved::Unavailable)? else {
         return Err(Unresolved::Problem(CredentialProblem::SecretNotFound {
             secret,
         }));
@@ -139,20 +200,17 @@ async fn offered_secret(
 }
 
 async fn offered_account(
-    cluster: &kube::Client,
+    offers: &dyn Offers,
     desired: &TenantDesired,
-    name: &str,
+    key: &ObjectKey,
 ) -> Result<(), Unresolved> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.clone(), &desired.namespace);
-    let service_account = name.to_owned();
-    let Some(account) = in_time(accounts.get_metadata_opt(name))
-        .await
-        .map_err(|error| unanswered(&error))?
-    else {
+    let service_account = key.name.to_string();
+    let found = offers.service_account(key).await;
+    let Some(account) = found.map_err(Unresolved::Unavailable)? else {
         let problem = CredentialProblem::ServiceAccountNotFound { service_account };
         return Err(Unresolved::Problem(problem));
     };
-    let annotations = account.metadata.annotations.as_ref();
+    let annotations = account.annotations.as_ref();
     let offered_to = annotations.and_then(|annotations| annotations.get(CLIENT_ID_ANNOTATION));
     match offered_to {
         Some(client) if client.eq_ignore_ascii_case(&desired.client_id) => Ok(()),
@@ -163,9 +221,9 @@ async fn offered_account(
     }
 }
 
-fn unanswered(error: &kube::Error) -> Unresolved {
+fn unanswered(error: &kube::Error) -> Outage {
     tracing::warn!(%error, "the credential could not be read from the cluster");
-    Unresolved::Unavailable(Outage::of(OutageKind::ClusterUnreachable))
+    Outage::of(OutageKind::ClusterUnreachable)
 }
 
 fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {

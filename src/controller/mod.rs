@@ -11,7 +11,7 @@ mod dispatch;
 mod events;
 mod item;
 pub mod lead;
-mod mailbox;
+pub mod mailbox;
 mod objects;
 mod removal;
 mod set_clock;

@@ -6,10 +6,9 @@ use jiff::Timestamp;
 
 use super::item::Item;
 use super::world::{Inner, TenantState, World};
-use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
-use crate::domain::mailbox::tenant_view::{EndpointState, KnownTenant, TokenState};
+use crate::domain::mailbox::tenant_view::{KnownTenant, TokenState};
 use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::queue::Class;
 use crate::domain::records::TenantRecord;
@@ -19,7 +18,7 @@ use crate::domain::tenant::facts::{MailboxProof, News, Proof, TenantFacts};
 use crate::domain::tenant::observed::TenantObserved;
 use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
 use crate::domain::tenant::work::{COUNTS_DEBOUNCE, Work, agenda};
-use crate::ids::{AppTenant, ObjectKey};
+use crate::ids::ObjectKey;
 
 impl World {
     /// What is due for a tenant now, if anything is.
@@ -107,22 +106,7 @@ impl World {
 
     /// The permitted mailboxes of a tenant, summed up.
     pub(super) fn mailboxes_summed_up(&self, tenant: &ObjectKey) -> Mailboxes {
-        let mut sum = Mailboxes::default();
-        for entry in self.store.mailboxes_of(tenant) {
-            if !self.store.is_permitted(entry) {
-                continue;
-            }
-            let ready = find(&entry.record.status.conditions, &ConditionType::Ready)
-                .is_some_and(|c| c.status == ConditionStatus::True);
-            sum.total += 1;
-            if ready {
-                sum.ready += 1;
-            }
-            if sum.sample.is_none() || ready && sum.ready == 1 {
-                sum.sample = Some(entry.record.spec.address.clone());
-            }
-        }
-        sum
+        Mailboxes::of(&self.store, tenant)
     }
 
     /// What mailboxes depend on of a tenant, from its facts.
@@ -131,40 +115,7 @@ impl World {
         let desired = state.map(|state| state.desired.as_ref());
         let unknown = TenantFacts::default();
         let facts = state.map_or(&unknown, |state| &state.facts);
-        let base = KnownTenant {
-            key: record.key.clone(),
-            uid: record.uid,
-            app: AppTenant::unknown(),
-            lifetime: std::time::Duration::from_hours(160),
-            places: false,
-            domains: None,
-            token: TokenState::Pending,
-            recovered_at: facts.recovered_at,
-            roles: facts.roles.clone(),
-            calendars_readable: facts.evidence.calendars.is_some(),
-            microsoft_silent: facts.outage.is_some(),
-            endpoint: EndpointState::Usable,
-            mailboxes: 0,
-        };
-        match desired {
-            Some(Ok(desired)) => KnownTenant {
-                app: desired.app(),
-                lifetime: desired.lifetime,
-                places: desired.places,
-                domains: facts.accepted_domains(&desired.domains),
-                token: facts.token.clone(),
-                calendars_readable: facts.evidence_for(&desired.app()).calendars.is_some(),
-                ..base
-            },
-            Some(Err(problem)) => KnownTenant {
-                token: TokenState::Refused {
-                    since: self.spec_problem_since(record, now),
-                    reason: problem.reason.to_string(),
-                },
-                ..base
-            },
-            None => base,
-        }
+        facts.known(record, desired, self.spec_problem_since(record, now))
     }
 
     fn spec_problem_since(&self, record: &TenantRecord, now: Timestamp) -> Timestamp {

@@ -133,7 +133,7 @@ pub(super) async fn for_removal(context: &Context, tenant: &ObjectKey) -> Option
         && let Ok(desired) = desired.as_ref()
     {
         let mut edge = Edge {
-            cluster: &context.client,
+            offers: &context.client,
             gateway: &context.gateway,
             key: tenant,
             link: &mut link,
@@ -185,7 +185,7 @@ mod tests {
         };
         let mut link = Link::default();
         let mut edge = Edge {
-            cluster: &context.client,
+            offers: &context.client,
             gateway: &context.gateway,
             key: &record.key,
             link: &mut link,

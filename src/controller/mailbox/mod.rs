@@ -2,6 +2,7 @@
 
 mod change;
 mod look;
+pub mod observe;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::status::{WriteError, Written};
 use super::world::{Context, Start};
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::domain::announce::announcements;
-use crate::domain::mailbox::look::{self as plan_look, Observed};
+use crate::domain::mailbox::look::Observed;
 use crate::domain::mailbox::memory;
 use crate::domain::mailbox::snapshot::Snapshot;
 use crate::domain::mailbox::status::{interim, status as decide};
@@ -99,9 +100,9 @@ impl<'a> Pass<'a> {
     }
 
     async fn observe(&mut self) {
-        while let Some(next) = plan_look::next(&self.snapshot()) {
-            self.look(next).await;
-        }
+        let observed = observe::observe(self.start.gateway.as_ref(), &self.snapshot()).await;
+        self.observed = observed;
+        self.note_evidence();
         let noticed = subscription::outcome::noticed(&self.snapshot());
         if noticed.current.is_none() && self.progress.current.is_some() {
             self.count_operation(change::VANISHED);

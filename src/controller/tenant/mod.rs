@@ -97,7 +97,7 @@ impl<'a> Pass<'a> {
     async fn observe(&mut self) {
         let mut link = std::mem::take(&mut self.link);
         let mut edge = Edge {
-            cluster: &self.context.client,
+            offers: &self.context.client,
             gateway: &self.context.gateway,
             key: &self.record.key,
             link: &mut link,

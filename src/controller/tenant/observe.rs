@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::controller::credential::{self, Resolved};
+use crate::controller::credential::{self, Offers, Resolved};
 use crate::controller::translate::{
     domain_seen, endpoints, organization_seen, reading, token_reading,
 };
@@ -75,8 +75,8 @@ impl Link {
 
 /// What a look needs.
 pub struct Edge<'a> {
-    /// The cluster.
-    pub cluster: &'a kube::Client,
+    /// Where its credential lies.
+    pub offers: &'a dyn Offers,
     /// The way to Microsoft.
     pub gateway: &'a Gateway,
     /// The object: its name is a metric label.
@@ -118,7 +118,7 @@ pub(in crate::controller) async fn connect(
     desired: &TenantDesired,
     now: Timestamp,
 ) -> CredentialReading {
-    let resolved = match credential::resolve(edge.cluster, desired, now).await {
+    let resolved = match credential::resolve(edge.offers, desired, now).await {
         Ok(resolved) => resolved,
         Err(unresolved) => return unresolved.reading(),
     };

@@ -13,7 +13,7 @@ use crate::domain::schedule::Pace;
 use crate::ids::{MailboxId, ObjectKey};
 
 /// What a pass over one mailbox knows.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     /// The object.
     pub record: &'a MailboxRecord,
@@ -57,6 +57,12 @@ impl Snapshot<'_> {
     #[must_use]
     pub fn previous(&self) -> &[Condition] {
         &self.record.status.conditions
+    }
+
+    /// The same object with other answers.
+    #[must_use]
+    pub const fn with<'b>(&'b self, observed: &'b Observed) -> Snapshot<'b> {
+        Snapshot { observed, ..*self }
     }
 
     /// Who the mailbox is: as seen in this pass, else as the status remembers it for the same address.

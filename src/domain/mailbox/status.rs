@@ -10,7 +10,7 @@ use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::v1alpha1::mailbox::{HistoryEntry, Mailbox, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::{ConditionType, Reason};
-use crate::domain::conditions::{Assessment, Subject, assess, find};
+use crate::domain::conditions::{Assessment, Subject, Verdict, assess, find};
 use crate::ids::Kind;
 
 /// Most entries that `status.history` keeps.
@@ -19,6 +19,15 @@ pub const HISTORY_LIMIT: usize = 20;
 /// What the status says after this pass.
 #[must_use]
 pub fn status(s: &Snapshot<'_>) -> WorkspaceMailboxStatus {
+    judged(s, |type_| checks::verdict(s, type_))
+}
+
+/// The same by the verdicts of somebody who looks at less than the rules need, such as who must not write.
+#[must_use]
+pub fn judged(
+    s: &Snapshot<'_>,
+    verdict: impl Fn(&ConditionType) -> Verdict,
+) -> WorkspaceMailboxStatus {
     let before = &s.record.status;
     let subject = Subject {
         kind: Kind::WorkspaceMailbox,
@@ -32,7 +41,7 @@ pub fn status(s: &Snapshot<'_>) -> WorkspaceMailboxStatus {
         Ok(_) => None,
         Err(message) => Some((Reason::InvalidSpec, message.clone())),
     };
-    let assessment = assess(&subject, |type_| checks::verdict(s, type_), spec_problem);
+    let assessment = assess(&subject, verdict, spec_problem);
     let mailbox = found_mailbox(s, &assessment.conditions);
     let observed_generation = if assessment.settled {
         Some(s.record.generation)

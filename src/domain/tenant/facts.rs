@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::credential::{CredentialReading, TokenReading, denies_token};
+use super::desired::{SpecProblem, TenantDesired};
 use super::snapshot::TenantSnapshot;
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
@@ -14,8 +15,12 @@ use crate::api::v1alpha1::time::Time;
 use crate::api::vocabulary::{ConditionType, Reason};
 use crate::domain::conditions::find;
 use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
-use crate::domain::mailbox::tenant_view::{AcceptedDomains, TokenState};
+use crate::domain::mailbox::look::Observed;
+use crate::domain::mailbox::tenant_view::{
+    AcceptedDomains, EndpointState, KnownTenant, TokenState,
+};
 use crate::domain::reading::{OutageKind, Reading};
+use crate::domain::records::TenantRecord;
 use crate::domain::schedule::{Pace, earlier, later};
 use crate::ids::AppTenant;
 
@@ -193,6 +198,50 @@ impl TenantFacts {
         self.token = TokenState::Refused { since, reason };
     }
 
+    /// What mailboxes get to see of a tenant. `refused_since` is for a spec that cannot be used: since when.
+    #[must_use]
+    pub fn known(
+        &self,
+        record: &TenantRecord,
+        desired: Option<&Result<TenantDesired, SpecProblem>>,
+        refused_since: Timestamp,
+    ) -> KnownTenant {
+        let base = KnownTenant {
+            key: record.key.clone(),
+            uid: record.uid,
+            app: AppTenant::unknown(),
+            lifetime: Duration::from_hours(160),
+            places: false,
+            domains: None,
+            token: TokenState::Pending,
+            recovered_at: self.recovered_at,
+            roles: self.roles.clone(),
+            calendars_readable: self.evidence.calendars.is_some(),
+            microsoft_silent: self.outage.is_some(),
+            endpoint: EndpointState::Usable,
+            mailboxes: 0,
+        };
+        match desired {
+            Some(Ok(desired)) => KnownTenant {
+                app: desired.app(),
+                lifetime: desired.lifetime,
+                places: desired.places,
+                domains: self.accepted_domains(&desired.domains),
+                token: self.token.clone(),
+                calendars_readable: self.evidence_for(&desired.app()).calendars.is_some(),
+                ..base
+            },
+            Some(Err(problem)) => KnownTenant {
+                token: TokenState::Refused {
+                    since: refused_since,
+                    reason: problem.reason.to_string(),
+                },
+                ..base
+            },
+            None => base,
+        }
+    }
+
     /// Domains that mailboxes may be in, as soon as they are known.
     #[must_use]
     pub fn accepted_domains(&self, limited_to: &[String]) -> Option<AcceptedDomains> {
@@ -214,6 +263,18 @@ pub struct MailboxProof {
     pub places: Proof,
     /// Its directory entry.
     pub directory: Proof,
+}
+
+impl MailboxProof {
+    /// What was seen of a mailbox, as far as it speaks of permissions.
+    #[must_use]
+    pub fn of(observed: &Observed) -> Self {
+        Self {
+            calendar: (&observed.calendar).into(),
+            places: (&observed.place).into(),
+            directory: (&observed.directory).into(),
+        }
+    }
 }
 
 /// Whether a call worked that needs a permission.

@@ -14,6 +14,8 @@ use crate::domain::conditions::find;
 use crate::domain::notification_url::EndpointVerdict;
 use crate::domain::records::TenantRecord;
 use crate::domain::schedule::Pace;
+use crate::domain::store::Store;
+use crate::ids::ObjectKey;
 
 /// What a pass over one tenant knows.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,29 @@ pub struct Mailboxes {
     pub ready: usize,
     /// Address of one that should be readable: a Ready one if there is one.
     pub sample: Option<String>,
+}
+
+impl Mailboxes {
+    /// The permitted mailboxes of a tenant as a store has them.
+    #[must_use]
+    pub fn of(store: &Store, tenant: &ObjectKey) -> Self {
+        let mut sum = Self::default();
+        for entry in store.mailboxes_of(tenant) {
+            if !store.is_permitted(entry) {
+                continue;
+            }
+            let ready = find(&entry.record.status.conditions, &ConditionType::Ready)
+                .is_some_and(|c| c.status == ConditionStatus::True);
+            sum.total += 1;
+            if ready {
+                sum.ready += 1;
+            }
+            if sum.sample.is_none() || ready && sum.ready == 1 {
+                sum.sample = Some(entry.record.spec.address.clone());
+            }
+        }
+        sum
+    }
 }
 
 impl TenantSnapshot<'_> {

@@ -8,7 +8,8 @@ use super::snapshot::{Mailboxes, TenantSnapshot};
 use crate::api::v1alpha1::tenant::{
     CalendarTenantStatus, CredentialStatus, Domain, MailboxCounts, Organization,
 };
-use crate::domain::conditions::{Subject, assess};
+use crate::api::vocabulary::ConditionType;
+use crate::domain::conditions::{Subject, Verdict, assess};
 use crate::ids::Kind;
 
 /// Most domains that `status.domains` shows.
@@ -17,6 +18,15 @@ pub const DOMAINS_LIMIT: usize = 256;
 /// What the status says after this pass.
 #[must_use]
 pub fn status(s: &TenantSnapshot<'_>) -> CalendarTenantStatus {
+    judged(s, |type_| checks::verdict(s, type_))
+}
+
+/// The same by the verdicts of somebody who looks at less than the rules need, such as who must not write.
+#[must_use]
+pub fn judged(
+    s: &TenantSnapshot<'_>,
+    verdict: impl Fn(&ConditionType) -> Verdict,
+) -> CalendarTenantStatus {
     let before = &s.record.status;
     let subject = Subject {
         kind: Kind::CalendarTenant,
@@ -30,7 +40,7 @@ pub fn status(s: &TenantSnapshot<'_>) -> CalendarTenantStatus {
         Ok(_) => None,
         Err(problem) => Some((problem.reason.clone(), problem.message.clone())),
     };
-    let assessment = assess(&subject, |type_| checks::verdict(s, type_), spec_problem);
+    let assessment = assess(&subject, verdict, spec_problem);
     let observed_generation = if assessment.settled {
         Some(s.record.generation)
     } else {

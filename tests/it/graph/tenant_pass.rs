@@ -80,7 +80,7 @@ async fn pass(emulator: &Emulator, more: &Value, secret: &str) -> CalendarTenant
         pace: Pace::REAL,
     };
     let mut edge = Edge {
-        cluster: &cluster(secret),
+        offers: &cluster(secret),
         gateway: &gateway(),
         key: &record.key,
         link: &mut Link::default(),
