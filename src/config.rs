@@ -15,6 +15,7 @@ use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::schedule::Pace;
 use crate::ids::{InstanceId, ObjectKey};
 
+pub mod check;
 pub mod flags;
 pub(crate) mod validate;
 

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::check::Flags as CheckFlags;
 use crate::config::flags::Flags;
 
+mod check;
 pub mod crd;
 mod docs;
 pub mod rbac;
@@ -39,6 +41,9 @@ enum Command {
     /// Run the operator; the cluster is the one it runs in, or that of KUBECONFIG
     #[command(after_help = EXIT_CODES)]
     Run(Box<Flags>),
+    /// Test tenants and mailboxes from files, before anything is installed; needs no cluster
+    #[command(after_help = check::EXIT_CODES)]
+    Check(Box<CheckFlags>),
     /// Print the CustomResourceDefinitions as YAML
     Crd,
     /// Write the CRDs and the reference pages into a checkout of the repository
@@ -52,6 +57,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(flags) => run::run(&flags),
+        Command::Check(flags) => check::check(&flags),
         Command::Crd => print(crd::yaml()),
         Command::Docs(flags) => print(flags.write()),
         Command::Rbac(flags) => match flags.access() {

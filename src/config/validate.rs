@@ -84,21 +84,26 @@ impl Config {
 }
 
 /// An empty value, as charts render them, means not set.
-fn set(value: Option<&String>) -> Option<&str> {
+pub(super) fn set(value: Option<&String>) -> Option<&str> {
     value
         .map(|text| text.trim())
         .filter(|text| !text.is_empty())
 }
 
 /// Collects problems; each check returns nothing when it adds one.
-struct Check<'a> {
-    problems: &'a mut Vec<String>,
+pub(super) struct Check<'a> {
+    pub(super) problems: &'a mut Vec<String>,
 }
 
 impl Check<'_> {
-    fn problem<T>(&mut self, sentence: String) -> Option<T> {
+    pub(super) fn problem<T>(&mut self, sentence: String) -> Option<T> {
         self.problems.push(sentence);
         None
+    }
+
+    /// A problem after which the rest is looked at all the same.
+    pub(super) fn note(&mut self, sentence: &str) {
+        self.problems.push(sentence.to_owned());
     }
 
     fn notification_url(&mut self, text: Option<&str>) -> Option<Url> {
@@ -112,7 +117,7 @@ impl Check<'_> {
     }
 
     /// An absolute `https` URL, or `http` on loopback, that carries no query, fragment or login.
-    fn url(&mut self, flag: &str, text: &str) -> Option<Url> {
+    pub(super) fn url(&mut self, flag: &str, text: &str) -> Option<Url> {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(error) => {
@@ -197,7 +202,7 @@ impl Check<'_> {
         }
     }
 
-    fn endpoints(&mut self, texts: &[String]) -> Vec<Url> {
+    pub(super) fn endpoints(&mut self, texts: &[String]) -> Vec<Url> {
         texts
             .iter()
             .map(|text| text.trim())
@@ -300,7 +305,7 @@ impl Check<'_> {
         }
     }
 
-    fn ca_file(&mut self, text: Option<&str>) -> Option<Vec<u8>> {
+    pub(super) fn ca_file(&mut self, text: Option<&str>) -> Option<Vec<u8>> {
         let path = Path::new(text?);
         let pem = match std::fs::read(path) {
             Ok(pem) => pem,

@@ -1,45 +1,69 @@
-//! The page of flags, from the parser's own definition.
+//! The page of flags, from the parser's own definitions.
 
 use std::fmt::Write as _;
 
 use clap::{Arg, Args as _, Command};
 
 use super::cell;
+use crate::config::check::Flags as CheckFlags;
 use crate::config::flags::Flags;
 
 const INTRODUCTION: &str = "\
-# Flags of `hybrid-calendar-operator run`
+# Flags
+
+## `hybrid-calendar-operator run`
 
 Each flag can also be set by its environment variable; the flag wins. All are checked at start, and every problem is
 listed at once.
 
+";
+
+const CHECK: &str = "
+## `hybrid-calendar-operator check`
+
+Needs no cluster: [Check before you install](../check.md). No flag takes a secret itself.
+
+";
+
+const TABLE: &str = "\
 | Flag | Environment | Default | Meaning |
 | --- | --- | --- | --- |
 ";
 
 /// The whole page.
 pub(super) fn page() -> String {
-    let command = Flags::augment_args(Command::new("run"));
-    let mut page = INTRODUCTION.to_owned();
+    let run = Flags::augment_args(Command::new("run"));
+    let check = CheckFlags::augment_args(Command::new("check"));
+    format!("{INTRODUCTION}{}{CHECK}{}", table(&run), table(&check))
+}
+
+fn table(command: &Command) -> String {
+    let mut table = TABLE.to_owned();
     for flag in command.get_arguments().filter(|a| !a.is_hide_set()) {
+        let default = flag.get_default_values().first().and_then(|v| v.to_str());
         let _ = writeln!(
-            page,
+            table,
             "| `{}` | {} | {} | {} |",
             cell(&usage(flag)),
             code(flag.get_env().and_then(|e| e.to_str())),
-            code(flag.get_default_values().first().and_then(|v| v.to_str())),
+            code(default.filter(|_| flag.get_action().takes_values())),
             cell(&flag.get_help().map(ToString::to_string).unwrap_or_default())
         );
     }
-    page
+    table
 }
 
 fn usage(flag: &Arg) -> String {
-    let name = flag.get_long().unwrap_or_default();
+    let short = flag.get_short().map(|letter| format!("-{letter}, "));
+    let name = format!(
+        "{}--{}",
+        short.unwrap_or_default(),
+        flag.get_long().unwrap_or_default()
+    );
     let value = flag.get_value_names().and_then(|names| names.first());
-    match value {
-        Some(value) => format!("--{name} {value}"),
-        None => format!("--{name}"),
+    match value.filter(|_| flag.get_action().takes_values()) {
+        Some(value) => format!("{name} {value}"),
+        None => name,
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same way without having agreed on them.
 
 mod calls;
-mod credentials;
+pub(crate) mod credentials;
 mod setting;
 mod tenant_pass;
 mod trouble;

@@ -36,6 +36,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "notification",
         ],
     ),
+    (
+        "check",
+        &[
+            "api",
+            "clock",
+            "config",
+            // The looks at tenants and mailboxes are its own; only where credentials lie is different.
+            "controller",
+            "domain",
+            "graph",
+            "ids",
+            "secret",
+        ],
+    ),
     ("admin", &["metrics"]),
     ("leader", &["ids", "clock", "metrics"]),
     (
@@ -51,13 +65,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("telemetry", &["config"]),
-    ("config", &["api", "domain", "ids"]),
+    ("config", &["api", "domain", "ids", "secret"]),
     ("reference", &["api", "config", "domain", "ids", "metrics"]),
     (
         "cli",
         &[
             "admin",
             "api",
+            "check",
             "clock",
             "config",
             "controller",

@@ -23,7 +23,7 @@ use super::setting::{
     SECRET, connection, contoso, contoso_with_application, gateway, secret, start, tenant,
 };
 
-fn rsa() -> KeyPair {
+pub(crate) fn rsa() -> KeyPair {
     KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap()
 }
 
@@ -70,7 +70,7 @@ async fn a_clock_that_differs_does_not_spoil_certificates() {
     tenant.organization().await.unwrap();
 }
 
-const ISSUER: &str = "https://kubernetes.default.svc";
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 const SUBJECT: &str = "system:serviceaccount:calendars:operator";
 
 struct ServiceAccount {
@@ -80,23 +80,25 @@ struct ServiceAccount {
 
 impl AssertionSource for ServiceAccount {
     fn assertion(&self) -> BoxFuture<'_, Result<Secret, AssertionError>> {
-        let now = Clock::system().now().as_second();
-        let claims = json!({
-            "iss": ISSUER, "sub": self.subject, "aud": ["api://AzureADTokenExchange"],
-            "iat": now, "nbf": now, "exp": now + 600,
-        });
-        let mut header = Header::new(Algorithm::RS256);
-        header.kid = Some("k1".to_owned());
-        let token = jsonwebtoken::encode(&header, &claims, &self.key);
-        let token = token
-            .map(Secret::new)
-            .map_err(|error| AssertionError::Unavailable(error.to_string()));
-        async { token }.boxed()
+        let token = account_token(&self.key, &self.subject);
+        async { Ok(Secret::new(token)) }.boxed()
     }
 }
 
+/// A ServiceAccount's token, as a cluster would sign it.
+pub(crate) fn account_token(key: &EncodingKey, subject: &str) -> String {
+    let now = Clock::system().now().as_second();
+    let claims = json!({
+        "iss": ISSUER, "sub": subject, "aud": ["api://AzureADTokenExchange"],
+        "iat": now, "nbf": now, "exp": now + 600,
+    });
+    let mut header = Header::new(Algorithm::RS256);
+    header.kid = Some("k1".to_owned());
+    jsonwebtoken::encode(&header, &claims, key).unwrap()
+}
+
 /// The public part of an RSA certificate as a JWKS.
-fn jwks(certificate: &rcgen::Certificate) -> Value {
+pub(crate) fn jwks(certificate: &rcgen::Certificate) -> Value {
     let (_, x509) = x509_parser::parse_x509_certificate(certificate.der()).unwrap();
     let x509_parser::public_key::PublicKey::RSA(key) = x509.public_key().parsed().unwrap() else {
         panic!("an RSA key");

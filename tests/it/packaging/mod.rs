@@ -4,6 +4,8 @@ mod admission;
 mod alert_rules;
 mod chart;
 mod chart_values;
+mod check;
+mod check_equals;
 mod cluster;
 mod gitops;
 mod helm;

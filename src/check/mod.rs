@@ -1,0 +1,17 @@
+//! Checking tenants and mailboxes from files, without a cluster: what an administrator tries before installing
+//! anything.
+//!
+//! The questions, the rules and the looks are the controllers'; only where objects and credentials lie is different.
+//! Read in the order of a run: `manifests` (with `schema` and `rules`) → `objects` → `offers` → `run` → `report` →
+//! `table`. Nothing here touches the command line or decides what a condition says.
+
+pub mod consent;
+pub mod judge;
+pub mod manifests;
+pub mod objects;
+pub mod offers;
+pub mod report;
+pub mod rules;
+pub mod run;
+pub mod schema;
+pub mod table;

@@ -1,0 +1,427 @@
+//! The flags of `check` as a person writes them, and what they say once they are validated.
+//!
+//! Files that flags name are read here. No secret is a flag's value: only files and one environment variable hold any.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use url::Url;
+
+use super::validate::{Check, is_label, set};
+use super::{Problems, Writes};
+use crate::domain::endpoints::{AllowedEndpoints, Microsoft};
+use crate::domain::schedule::go_duration;
+use crate::secret::Secret;
+
+/// The environment variable that may hold the value of a client secret.
+pub const CLIENT_SECRET_VARIABLE: &str = "HYBRID_CALENDAR_CLIENT_SECRET";
+
+/// Where the pages about conditions are, unless `--runbook-url` says otherwise.
+pub const RUNBOOKS: &str =
+    "https://github.com/hybridcalendar/hybrid-calendar-operator/blob/main/docs/runbooks";
+
+/// Longest file that is read, in bytes.
+const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// Flags of `check`. Values are text, so that all mistakes are reported together.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// File with CalendarTenants, WorkspaceMailboxes and their Secrets in YAML or JSON, repeated; - reads standard
+    /// input
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub filename: Vec<String>,
+
+    /// Namespace of objects that name none
+    #[arg(short = 'n', long, value_name = "NS", default_value = "default")]
+    pub namespace: String,
+
+    /// File with the value of the client secret, in place of a Secret in the files; the variable
+    /// HYBRID_CALENDAR_CLIENT_SECRET may hold the value itself
+    #[arg(long, env = "HYBRID_CALENDAR_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub client_secret_file: Option<String>,
+
+    /// File with the certificate in PEM, in place of a Secret in the files; goes with --key
+    #[arg(long, env = "HYBRID_CALENDAR_CERTIFICATE", value_name = "FILE")]
+    pub certificate: Option<String>,
+
+    /// File with the certificate's private key in PEM
+    #[arg(long, env = "HYBRID_CALENDAR_KEY", value_name = "FILE")]
+    pub key: Option<String>,
+
+    /// File with a token of the ServiceAccount, for workloadIdentity: kubectl create token NAME
+    /// --audience api://AzureADTokenExchange
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_FEDERATED_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    pub federated_token_file: Option<String>,
+
+    /// Try spec.testMailbox too: create a marked event there, read it back and delete it. Without this flag nothing
+    /// at all is written at Microsoft
+    #[arg(long)]
+    pub write_test: bool,
+
+    /// Endpoint that spec.endpoints may name besides Microsoft's own, repeated or separated by commas;
+    /// compared by scheme, host and port (http only for loopback)
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_ALLOWED_ENDPOINT",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub allowed_endpoint: Vec<String>,
+
+    /// File with certificates in PEM to trust for Graph and login, besides the usual ones
+    #[arg(long, env = "HYBRID_CALENDAR_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+
+    /// How long everything may take, such as 30s or 5m
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub timeout: String,
+
+    /// What to print: a table for people, or the objects with the status that the operator would write
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "table|json|yaml",
+        default_value = "table"
+    )]
+    pub output: String,
+
+    /// Colours: auto uses them when standard output is a terminal and NO_COLOR is not set
+    #[arg(long, value_name = "auto|always|never", default_value = "auto")]
+    pub color: String,
+
+    /// Redirect URI of the app registration to put into admin-consent URLs; without it they have none, as suits
+    /// applications without a page of their own
+    #[arg(long, value_name = "URL")]
+    pub consent_redirect_uri: Option<String>,
+
+    /// Base URL of the pages that tell more about a condition
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_RUNBOOK_URL",
+        value_name = "URL",
+        default_value = RUNBOOKS
+    )]
+    pub runbook_url: String,
+}
+
+/// What to check, and how.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the files hold.
+    pub sources: Vec<Source>,
+    /// Namespace of objects that name none.
+    pub namespace: Arc<str>,
+    /// Credentials that are in none of the manifests.
+    pub local: Local,
+    /// Whether the provisioning check may create its event.
+    pub writes: Writes,
+    /// To which hosts credentials may be sent.
+    pub allowed_endpoints: AllowedEndpoints,
+    /// Certificates in PEM to trust besides the usual ones.
+    pub trusted_roots: Option<Vec<u8>>,
+    /// How long everything may take.
+    pub timeout: Duration,
+    /// What to print.
+    pub output: Output,
+    /// Whether in colours.
+    pub color: Color,
+    /// Redirect URI for admin-consent URLs.
+    pub redirect: Option<Url>,
+    /// Base URL of the pages about conditions, without a slash at the end.
+    pub runbooks: String,
+}
+
+/// One file. It may hold secrets.
+pub struct Source {
+    /// As the person named it.
+    pub name: Arc<str>,
+    /// All of it.
+    pub text: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Credentials that a person has at hand.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    /// Value of a client secret.
+    pub client_secret: Option<Secret>,
+    /// Certificate and private key, both in PEM.
+    pub certificate: Option<(Secret, Secret)>,
+    /// Token of a ServiceAccount.
+    pub federated_token: Option<Secret>,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// Objects.
+    Json,
+    /// Objects.
+    Yaml,
+}
+
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// When somebody sees them.
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+impl Settings {
+    /// Validates `flags`; `secret` is what [`CLIENT_SECRET_VARIABLE`] holds.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn new(flags: &Flags, secret: Option<String>) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let found = Self::collect(flags, secret, &mut problems);
+        match found {
+            Some(settings) if problems.is_empty() => Ok(settings),
+            Some(_) | None => Err(Problems(problems)),
+        }
+    }
+
+    fn collect(flags: &Flags, secret: Option<String>, problems: &mut Vec<String>) -> Option<Self> {
+        let mut check = Check { problems };
+        let sources = sources(&mut check, &flags.filename);
+        let namespace = namespace(&mut check, &flags.namespace);
+        let local = local(&mut check, flags, secret);
+        let endpoints = check.endpoints(&flags.allowed_endpoint);
+        let trusted_roots = check.ca_file(set(flags.ca_file.as_ref()));
+        let timeout = timeout(&mut check, &flags.timeout);
+        let output = output(&mut check, &flags.output);
+        let color = color(&mut check, &flags.color);
+        let redirect = set(flags.consent_redirect_uri.as_ref())
+            .and_then(|text| check.url("--consent-redirect-uri", text));
+        let runbooks = check.url("--runbook-url", &flags.runbook_url);
+        Some(Self {
+            sources,
+            namespace: namespace?,
+            local,
+            writes: if flags.write_test {
+                Writes::Allowed
+            } else {
+                Writes::Refused
+            },
+            allowed_endpoints: AllowedEndpoints::new(&endpoints, Microsoft::Allowed),
+            trusted_roots,
+            timeout: timeout?,
+            output: output?,
+            color: color?,
+            redirect,
+            runbooks: runbooks?.as_str().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+fn sources(check: &mut Check<'_>, names: &[String]) -> Vec<Source> {
+    if names.is_empty() {
+        check.note("--filename is missing: name the files to check, such as -f tenant.yaml");
+    }
+    if names.iter().filter(|name| *name == "-").count() > 1 {
+        check.note("--filename - is given twice: standard input can be read once");
+        return Vec::new();
+    }
+    let read = |name: &String| {
+        match name.as_str() {
+            "-" => Some((
+                "standard input",
+                text_of(check, "--filename -", std::io::stdin())?,
+            )),
+            name => Some((name, file(check, "--filename", name)?)),
+        }
+        .map(|(name, text)| Source {
+            name: name.into(),
+            text,
+        })
+    };
+    names.iter().filter_map(read).collect()
+}
+
+fn file(check: &mut Check<'_>, flag: &str, name: &str) -> Option<String> {
+    let path = Path::new(name);
+    if path.is_dir() {
+        return check.problem(format!(
+            "{flag} {name} is a folder: name the files in it, each with a flag of its own"
+        ));
+    }
+    match std::fs::File::open(path) {
+        Ok(opened) => text_of(check, &format!("{flag} {name}"), opened),
+        Err(error) => check.problem(format!("{flag} {name} cannot be read ({error})")),
+    }
+}
+
+fn text_of(check: &mut Check<'_>, what: &str, reader: impl Read) -> Option<String> {
+    let mut bytes = Vec::new();
+    if let Err(error) = reader.take(LONGEST_FILE + 1).read_to_end(&mut bytes) {
+        return check.problem(format!("{what} cannot be read ({error})"));
+    }
+    if bytes.len() as u64 > LONGEST_FILE {
+        return check.problem(format!("{what} is longer than 16 MiB: split it"));
+    }
+    // What is in it is not told: it may be a secret.
+    String::from_utf8(bytes)
+        .ok()
+        .or_else(|| check.problem(format!("{what} is no text in UTF-8")))
+}
+
+fn namespace(check: &mut Check<'_>, text: &str) -> Option<Arc<str>> {
+    if is_label(text) {
+        return Some(text.into());
+    }
+    check.problem(format!(
+        "--namespace {text:?} is not a namespace name: use lower-case letters, digits and hyphens, at most 63"
+    ))
+}
+
+fn local(check: &mut Check<'_>, flags: &Flags, variable: Option<String>) -> Local {
+    let mut read = |flag: &str, name: Option<&String>| {
+        set(name).and_then(|name| file(check, flag, name).map(Secret::new))
+    };
+    let from_file = read("--client-secret-file", flags.client_secret_file.as_ref());
+    let certificate = read("--certificate", flags.certificate.as_ref());
+    let key = read("--key", flags.key.as_ref());
+    let federated_token = read(
+        "--federated-token-file",
+        flags.federated_token_file.as_ref(),
+    );
+    let given = |name: &Option<String>| set(name.as_ref()).is_some();
+    if given(&flags.certificate) != given(&flags.key) {
+        check.note("--certificate and --key go together: give both or neither");
+    }
+    let from_variable = variable.filter(|text| !text.trim().is_empty());
+    Local {
+        client_secret: from_file.or_else(|| from_variable.map(Secret::new)),
+        certificate: certificate.zip(key),
+        federated_token: federated_token.map(|token| Secret::new(token.expose().trim().to_owned())),
+    }
+}
+
+fn timeout(check: &mut Check<'_>, text: &str) -> Option<Duration> {
+    match go_duration::parse(text.trim()) {
+        Ok(timeout) if timeout > Duration::ZERO && timeout <= LONGEST_TIMEOUT => Some(timeout),
+        Ok(_) | Err(_) => check.problem(format!(
+            "--timeout {text:?} is not a duration such as 30s or 5m, at most 1h"
+        )),
+    }
+}
+
+fn output(check: &mut Check<'_>, text: &str) -> Option<Output> {
+    match text.trim() {
+        "table" => Some(Output::Table),
+        "json" => Some(Output::Json),
+        "yaml" => Some(Output::Yaml),
+        _ => check.problem(format!(
+            "--output {text:?} is not known: use table, json or yaml"
+        )),
+    }
+}
+
+fn color(check: &mut Check<'_>, text: &str) -> Option<Color> {
+    match text.trim() {
+        "auto" => Some(Color::Auto),
+        "always" => Some(Color::Always),
+        "never" => Some(Color::Never),
+        _ => check.problem(format!(
+            "--color {text:?} is not known: use auto, always or never"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> Flags {
+        Flags {
+            namespace: "default".to_owned(),
+            timeout: "1m".to_owned(),
+            output: "table".to_owned(),
+            color: "auto".to_owned(),
+            runbook_url: RUNBOOKS.to_owned(),
+            ..Flags::default()
+        }
+    }
+
+    fn problems(flags: &Flags) -> String {
+        Settings::new(flags, None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let told = problems(&Flags {
+            namespace: "No_Label".to_owned(),
+            certificate: Some("/nowhere.pem".to_owned()),
+            allowed_endpoint: vec!["http://graph.example".to_owned()],
+            timeout: "soon".to_owned(),
+            output: "wide".to_owned(),
+            color: "blue".to_owned(),
+            consent_redirect_uri: Some("nowhere".to_owned()),
+            ..flags()
+        });
+        for part in [
+            "--filename is missing",
+            "--namespace \"No_Label\"",
+            "--certificate /nowhere.pem cannot be read",
+            "--certificate and --key go together",
+            "--allowed-endpoint http://graph.example",
+            "--timeout \"soon\"",
+            "--output \"wide\"",
+            "--color \"blue\"",
+            "--consent-redirect-uri is not a URL",
+        ] {
+            assert!(told.contains(part), "no `{part}` in {told}");
+        }
+    }
+
+    #[test]
+    fn secrets_come_from_files_or_the_variable_and_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let given = Flags {
+            filename: vec![at("tenant.yaml", "stringData: hunter2")],
+            federated_token_file: Some(at("token", "hunter3\n")),
+            ..flags()
+        };
+        let settings = Settings::new(&given, Some("hunter1".to_owned())).unwrap();
+        let secret = settings.local.client_secret.as_ref().unwrap();
+        assert_eq!(secret.expose(), "hunter1");
+        let token = settings.local.federated_token.as_ref().unwrap();
+        assert_eq!(token.expose(), "hunter3");
+        assert!(!format!("{settings:?}").contains("hunter"));
+        let by_file = Flags {
+            client_secret_file: Some(at("secret", "hunter4")),
+            ..given
+        };
+        let settings = Settings::new(&by_file, Some("hunter1".to_owned())).unwrap();
+        let secret = settings.local.client_secret.unwrap();
+        assert_eq!(secret.expose(), "hunter4", "who names a file means it");
+    }
+}
