@@ -21,8 +21,12 @@ fn the_chart_has_the_version_of_the_program() {
 }
 
 #[tokio::test]
-async fn helm_lint_finds_nothing_in_any_value_set() {
-    let files = value_sets();
+async fn helm_lint_finds_nothing() {
+    // Sets that between them render every template.
+    let broad = ["locked-down", "monitoring", "load-balancer", "rehearsal"];
+    let mut files = value_sets();
+    files.retain(|(name, _)| broad.contains(&name.as_str()));
+    assert_eq!(files.len(), broad.len());
     let linted = files.iter().map(async |(name, file)| {
         let arguments = [
             "lint",
