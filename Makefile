@@ -11,7 +11,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test packages format lint docs site audit clients generate control-plane
+.PHONY: help demo test test-chart packages format lint docs site audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: packages format lint docs site audit clients ## Everything that must hold 
 	$(BUILT)/debug/demo --once
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked --workspace --test it -- --ignored --exact secrecy::no_secret_token_or_address_was_said
+
+test-chart: ## Try every behaviour on operators that the chart installed; some minutes
+	$(PROGRAMS)
+	HYBRID_CALENDAR_TESTS_INSTALL=chart $(CARGO) test --locked --test it behaviour::
 
 packages: ## Get the programs that the tests need from Debian's packages, or name them
 	@tests/packages/install >/dev/null

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use testbed::control_plane::ControlPlane;
 use testbed::helm::chart;
 use testbed::objects::Kind;
+use testbed::sensitive;
 use testbed::wait;
 
 use super::installation::{Greeter, Ground, NAME, PATIENT};
@@ -183,6 +184,8 @@ async fn a_release_is_installed_upgraded_rolled_back_and_removed_without_losing_
     evict_the_running_pod(&ground).await;
     led_by_who_runs(&ground).await;
     assert_eq!(kept(&ground).await, before);
+    let namespace = sensitive::remember_namespace(&ground.client, &ground.namespace);
+    namespace.await.unwrap();
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ impl Ground {
     async fn prepare(control_plane: &ControlPlane, namespace: String, name: &str) -> Self {
         control_plane.controllers().await.unwrap();
         let cluster = Cluster::clone(control_plane);
-        restrict(&cluster, &namespace).await;
+        cluster.restrict(&namespace).await.unwrap();
         Self {
             client: cluster.admin().await.unwrap(),
             emulator: start_emulator(world(&contoso())).await.unwrap(),
@@ -137,17 +137,6 @@ impl Ground {
         assert!(output.status.success(), "kubectl {words:?}: {errors}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
-}
-
-/// From now on the API server refuses pods that ask for more than `restricted` allows.
-async fn restrict(cluster: &Cluster, namespace: &str) {
-    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    let restricted = json!({
-        "apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": labels},
-    });
-    let yaml = restricted.to_string();
-    cluster.apply(namespace, &yaml).await.unwrap();
 }
 
 /// Greets the receiver as Graph does, over and over and each time by a connection of its own, to see whether it rests.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod alert_rules;
+mod as_installed;
 mod chart;
 mod chart_values;
 mod check;

@@ -75,6 +75,16 @@ impl Cluster {
         Ok(made.metadata.name.unwrap_or_default())
     }
 
+    /// From now on the API server refuses pods in a namespace that ask for more than Pod Security `restricted` allows.
+    pub async fn restrict(&self, namespace: &str) -> Result<(), Error> {
+        let labels = serde_json::json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let restricted = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": labels},
+        });
+        self.apply(namespace, &restricted.to_string()).await
+    }
+
     /// Applies documents as the administrator; those without a namespace go to `namespace`.
     pub async fn apply(&self, namespace: &str, yaml: &str) -> Result<(), Error> {
         manifest::apply(&self.admin().await?, namespace, yaml).await

@@ -13,6 +13,7 @@ use crate::access::Rights;
 use crate::control_plane::ControlPlane;
 use crate::error::{Attempt, Error};
 use crate::objects::{self, Expected, Kind};
+use crate::operator::installed::{self, Installation};
 use crate::operator::{self, OperatorOptions, OperatorProcess};
 use crate::{archive, crds, sensitive, wait};
 
@@ -286,6 +287,11 @@ async fn granted(
     (namespace, account): (&str, &str),
     mut options: OperatorOptions,
 ) -> Result<OperatorOptions, Error> {
+    if installed::is_wanted()? {
+        let names = (namespace, account);
+        options.installation = Some(Box::pin(Installation::prepare(control_plane, names)).await?);
+        return Ok(options);
+    }
     permit(control_plane, (namespace, account), &options, &[]).await?;
     options.kubeconfig = control_plane
         .service_account(namespace, account, &Rights::default())

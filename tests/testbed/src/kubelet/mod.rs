@@ -31,13 +31,15 @@ mod status;
 mod volumes;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -50,6 +52,10 @@ use crate::cluster::Cluster;
 use crate::error::{Attempt, Error};
 use crate::guard::Scratch;
 use crate::operator::logs::Logs;
+use crate::programs;
+
+use ground::Ground;
+use sandbox::Sandbox;
 
 pub(crate) use address::on_machine;
 
@@ -89,9 +95,9 @@ impl Kubelet {
     /// Starts a node for the pods of a namespace that are not bound yet or bound to it.
     pub async fn start(cluster: &Cluster, namespace: &str) -> Result<Self, Error> {
         let name = format!("node-{namespace}");
-        cluster
-            .apply(namespace, &furniture(cluster, &name)?)
-            .await?;
+        furnish_namespace(cluster, namespace).await?;
+        let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
+        cluster.apply(namespace, &object.to_string()).await?;
         let notes = Arc::new(Notes::default());
         let (stop, stopped) = oneshot::channel();
         let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
@@ -118,7 +124,7 @@ impl Kubelet {
     /// Every line that a pod wrote.
     #[must_use]
     pub fn logs(&self, pod: &str) -> Vec<String> {
-        self.node.logs_of(pod).lines()
+        self.node.logs_of(pod)
     }
 
     /// What helps to see why something does not run.
@@ -144,9 +150,14 @@ impl Drop for Kubelet {
 }
 
 impl Notes {
-    fn logs_of(&self, pod: &str) -> Logs {
+    fn logs_of(&self, pod: &str) -> Vec<String> {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.get(pod).map(Logs::lines).unwrap_or_default()
+    }
+
+    fn begin(&self, pod: &str, begun: Logs) {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.entry(pod.to_owned()).or_default().clone()
+        logs.insert(pod.to_owned(), begun);
     }
 
     fn note(&self, problem: &str) {
@@ -227,7 +238,7 @@ impl Node {
         known.insert(uid, sender);
         let node = Arc::clone(self);
         lives.spawn_local(async move {
-            if let Err(error) = pod::live(Arc::clone(&node), pods).await {
+            if let Err(error) = Box::pin(pod::live(Arc::clone(&node), pods)).await {
                 node.note(&error.to_string());
             }
         });
@@ -237,8 +248,15 @@ impl Node {
         self.scratch.path().join(pod.uid().unwrap_or_default())
     }
 
-    fn logs_of(&self, pod: &str) -> Logs {
-        self.notes.logs_of(pod)
+    /// The logs of a pod, which an archive takes if it is an operator's.
+    fn begin_logs(&self, pod: &str, container: &Container) -> Logs {
+        let image = image::named(container.image.as_deref().unwrap_or_default());
+        let logs = match image.map(|image| image.program) {
+            Some(programs::OPERATOR) => Logs::default(),
+            Some(_) | None => Logs::in_memory(),
+        };
+        self.notes.begin(pod, logs.clone());
+        logs
     }
 
     fn note(&self, problem: &str) {
@@ -246,15 +264,38 @@ impl Node {
     }
 }
 
-/// The Node object, and what every namespace of a whole cluster has.
-fn furniture(cluster: &Cluster, node: &str) -> Result<String, Error> {
+/// What every namespace of a whole cluster has, made by controllers that do not run here.
+pub(crate) async fn furnish_namespace(cluster: &Cluster, namespace: &str) -> Result<(), Error> {
     let documents = [
-        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ROOT_CA},
             "data": {"ca.crt": cluster.certificate()?}}),
     ];
-    Ok(documents
+    let yaml = documents
         .map(|document| document.to_string())
-        .join("\n---\n"))
+        .join("\n---\n");
+    cluster.apply(namespace, &yaml).await
+}
+
+/// The command of a pod's container, for somebody who plays its node otherwise. `folder` takes what it mounts.
+pub(crate) async fn container(
+    cluster: &Cluster,
+    pod: Pod,
+    address: Ipv4Addr,
+    folder: &Path,
+) -> Result<Command, Error> {
+    let spec = pod.spec.as_ref();
+    if let Some(why) = spec.and_then(rules::refusal) {
+        return Err(ground::missing(&pod.name_any(), &why));
+    }
+    let container = spec.and_then(|spec| spec.containers.first()).cloned();
+    let ground = Ground {
+        client: cluster.admin().await?,
+        server: cluster.server()?,
+        pod_ip: address,
+        address,
+        pod,
+    };
+    let sandbox = Sandbox::furnish(&ground, &container.unwrap_or_default(), folder).await?;
+    Ok(sandbox.command())
 }

@@ -43,10 +43,11 @@ pub(super) async fn live(node: Arc<Node>, pods: watch::Receiver<Pod>) -> Result<
         bind(&node, &pod).await?;
     }
     let address = PodAddress::take()?;
-    let logs = node.logs_of(&pod.name_any());
+    let container = spec.containers.first().cloned().unwrap_or_default();
+    let logs = node.begin_logs(&pod.name_any(), &container);
     let folder = node.folder(&pod);
     let mut life = Life {
-        container: spec.containers.first().cloned().unwrap_or_default(),
+        container,
         ground: Ground {
             client: node.client.clone(),
             server: node.server.clone(),

@@ -8,13 +8,42 @@ use std::thread;
 use crate::archive;
 use crate::error::{Attempt, Error};
 
-/// Lines of one operator.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Logs(Arc<Mutex<Vec<String>>>);
+/// Lines of one program.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs {
+    lines: Arc<Mutex<Vec<String>>>,
+    keeping: Keeping,
+}
+
+/// Whose lines they are.
+#[derive(Clone, Copy, Debug)]
+enum Keeping {
+    /// The operator's, which must not say everything.
+    Archived,
+    /// Microsoft's, who may.
+    InMemory,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            lines: Arc::default(),
+            keeping: Keeping::Archived,
+        }
+    }
+}
 
 impl Logs {
+    /// For a program that is not an operator.
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            keeping: Keeping::InMemory,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.0
+        self.lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -44,8 +73,11 @@ impl Logs {
 
     /// Collects until the output ends, on a thread of its own: tests have each their runtime.
     fn follow(&self, output: impl Read + Send + 'static) -> Result<(), Error> {
-        let lines = Arc::clone(&self.0);
-        let mut archive = archive::open(archive::LOGS)?;
+        let lines = Arc::clone(&self.lines);
+        let mut archive = match self.keeping {
+            Keeping::Archived => Some(archive::open(archive::LOGS)?),
+            Keeping::InMemory => None,
+        };
         thread::Builder::new()
             .name("operator-log".to_owned())
             .spawn(move || {
@@ -53,7 +85,9 @@ impl Logs {
                     let line = String::from_utf8_lossy(&line).into_owned();
                     // One write, so that lines of several operators do not mix. Without the file the test that
                     // reads it fails.
-                    let _ = archive.write_all(format!("{line}\n").as_bytes());
+                    if let Some(archive) = &mut archive {
+                        let _ = archive.write_all(format!("{line}\n").as_bytes());
+                    }
                     lines
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)

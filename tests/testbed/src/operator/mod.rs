@@ -1,5 +1,6 @@
 //! The operator as a process: started with the flags that a Deployment would give it, killed, paused and read.
 
+pub(crate) mod installed;
 pub(crate) mod logs;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use crate::guard::{self, Guarded};
 use crate::metrics::Metrics;
 use crate::{archive, ports, programs, wait};
 
+use installed::Installation;
 use logs::Logs;
 
 const ATTEMPTS: u32 = 3;
@@ -50,6 +52,8 @@ pub struct OperatorOptions {
     pub arguments: Vec<String>,
     /// Further environment.
     pub environment: Vec<(String, String)>,
+    /// By the chart, instead of with [`kubeconfig`](Self::kubeconfig).
+    pub installation: Option<Installation>,
 }
 
 impl OperatorOptions {
@@ -262,6 +266,16 @@ fn address(listen: Option<SocketAddr>) -> String {
 }
 
 async fn launch(options: &OperatorOptions, logs: &Logs) -> Result<Guarded, Error> {
+    let command = match &options.installation {
+        Some(installation) => Box::pin(installation.command(options)).await?,
+        None => command(options).await?,
+    };
+    let mut child = Guarded::spawn("the operator", command)?;
+    logs.follow_child(child.child())?;
+    Ok(child)
+}
+
+async fn command(options: &OperatorOptions) -> Result<std::process::Command, Error> {
     let mut command = guard::command(programs::operator().await?);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HYBRID_CALENDAR_") {
@@ -276,9 +290,7 @@ async fn launch(options: &OperatorOptions, logs: &Logs) -> Result<Guarded, Error
         .envs(options.environment.iter().cloned())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = Guarded::spawn("the operator", command)?;
-    logs.follow_child(child.child())?;
-    Ok(child)
+    Ok(command)
 }
 
 /// The roles and bindings that `hybrid-calendar-operator rbac` prints for these arguments.
