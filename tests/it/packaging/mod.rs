@@ -14,6 +14,7 @@ mod install;
 mod installation;
 mod kustomize;
 mod manifests;
+mod permissions;
 mod rehearsal;
 mod runbooks;
 mod schemas;
