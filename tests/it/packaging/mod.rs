@@ -8,6 +8,7 @@ mod chart_values;
 mod check;
 mod check_equals;
 mod cluster;
+mod emulated;
 mod gitops;
 mod helm;
 mod install;
