@@ -11,7 +11,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-chart packages format lint docs site audit clients generate control-plane
+.PHONY: help demo test test-chart packages format lint docs site pictures audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ docs: ## Check that the documentation builds without a warning
 
 site: ## Build the documentation as a site with search, in target/site (mdBook is built once)
 	tests/site/build $(BUILT)/site
+
+pictures: ## Draw the pictures of the documentation anew, from what the demo really says
+	$(PROGRAMS)
+	python3 tests/pictures/draw.py $(BUILT)/debug/demo "$$(tests/packages/install prometheus)" docs/pictures
 
 audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --workspace check; \

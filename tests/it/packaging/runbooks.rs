@@ -126,6 +126,39 @@ fn the_index_of_runbooks_names_every_page() {
     assert_none(&problems);
 }
 
+/// Names of our metrics in a text.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let of_a_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    text.match_indices("hybridcalendar_")
+        .map(|(at, _)| {
+            let rest = &text[at..];
+            let end = rest.find(|c| !of_a_name(c)).unwrap_or(rest.len());
+            rest[..end].trim_end_matches('_')
+        })
+        .filter(|name| *name != "hybridcalendar")
+        .collect()
+}
+
+#[test]
+fn every_metric_that_a_page_names_exists() {
+    let reference = read("docs/reference/metrics.md");
+    let known = metrics(&reference);
+    let mut problems = Vec::new();
+    for page in files("docs", &[".md"]) {
+        for name in metrics(&read(&page)) {
+            let of_a_histogram = ["_bucket", "_count", "_sum"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end));
+            // The beginning of some names stands for all of them in a search.
+            let begins = known.iter().any(|metric| metric.starts_with(name));
+            if !begins && !of_a_histogram.is_some_and(|name| known.contains(name)) {
+                problems.push(format!("{page}: there is no metric {name}"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
 /// Method and URL of every call on a page: in a block of its own, or as `GET /v1.0/…` in a sentence.
 fn calls(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
