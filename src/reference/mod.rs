@@ -5,6 +5,7 @@
 mod alerts;
 mod api;
 mod conditions;
+mod dashboard;
 mod flags;
 mod metrics;
 pub mod runbooks;
@@ -91,12 +92,14 @@ pub fn pages() -> Result<Vec<GeneratedFile>, Error> {
     ])
 }
 
-/// What watches the operator, each once for whoever applies it by hand and once for the chart: the alert rules.
+/// What watches the operator, each once for whoever applies it by hand and once for the chart: the alert rules and
+/// the dashboard.
 ///
 /// # Errors
 /// When the rules have no YAML form, which a test excludes.
 pub fn monitoring() -> Result<Vec<GeneratedFile>, Error> {
     let rules = format!("{CODE_HEADER}{}", alerts::file()?);
+    let dashboard = dashboard::file();
     let file = |folder: &str, name: &str, content: &str| GeneratedFile {
         path: format!("{folder}/{name}"),
         content: content.to_owned(),
@@ -104,6 +107,8 @@ pub fn monitoring() -> Result<Vec<GeneratedFile>, Error> {
     Ok(vec![
         file("config/prometheus", "rules.yaml", &rules),
         file(CHART_FILES, "rules.yaml", &rules),
+        file("config/grafana", "dashboard.json", &dashboard),
+        file(CHART_FILES, "dashboard.json", &dashboard),
     ])
 }
 
