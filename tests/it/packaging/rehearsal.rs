@@ -32,10 +32,10 @@ fn mount(objects: &[Value], secret: &str, folder: &Path) {
 async fn offered() -> String {
     let notes = notes("rehearsal").await;
     let (_, yaml) = notes.split_once("<<YAML\n").unwrap();
-    let (yaml, _) = yaml.split_once("\n     YAML").unwrap();
+    // Where a shell sees the end of it.
+    let (yaml, _) = yaml.split_once("\nYAML\n").unwrap();
     let service = "https://hybrid-calendar-operator-emulator.hybrid-calendar-operator.svc:8600";
     assert_eq!(yaml.matches(service).count(), 2, "{yaml}");
-    let yaml = format!("\n{yaml}").replace("\n     ", "\n");
     yaml.replace(service, "${EMULATOR}")
 }
 
