@@ -82,11 +82,17 @@ impl FileOffers {
         local: &Local,
         problems: &mut Vec<Problem>,
     ) {
-        let Some(value) = &local.client_secret else {
-            return;
-        };
         let wants =
             |source: &CredentialSource| matches!(source, CredentialSource::ClientSecret { .. });
+        // A variable that was set for something else must not win over what the files say.
+        let is_lacking = || {
+            let mut of_kind = seekers.iter().filter(|(_, d)| wants(&d.credential));
+            of_kind.any(|(_, desired)| self.lacks(desired))
+        };
+        let ambient = || local.ambient_secret.as_ref().filter(|_| is_lacking());
+        let Some(value) = local.client_secret.as_ref().or_else(ambient) else {
+            return;
+        };
         let Some(desired) = self.meant(seekers, wants, "the client secret", problems) else {
             return;
         };
@@ -130,12 +136,7 @@ impl FileOffers {
             .iter()
             .filter(|(_, desired)| wants(&desired.credential))
             .collect();
-        let lacks = |desired: &TenantDesired| {
-            let name = desired.credential.secret().unwrap_or_default();
-            let key = ObjectKey::new(Arc::clone(&desired.namespace), name);
-            !self.secrets.contains_key(&key)
-        };
-        let lacking: Vec<&&Seeker<'_>> = of_kind.iter().filter(|(_, d)| lacks(d)).collect();
+        let lacking: Vec<&&Seeker<'_>> = of_kind.iter().filter(|(_, d)| self.lacks(d)).collect();
         match (of_kind.as_slice(), lacking.as_slice()) {
             ([(_, only)], _) | (_, [(_, only)]) => Some(only),
             (_, [(first, _), ..]) => {
@@ -150,6 +151,13 @@ impl FileOffers {
             }
             (_, []) => None,
         }
+    }
+
+    /// Whether a tenant's Secret is in no file.
+    fn lacks(&self, desired: &TenantDesired) -> bool {
+        let name = desired.credential.secret().unwrap_or_default();
+        let key = ObjectKey::new(Arc::clone(&desired.namespace), name);
+        !self.secrets.contains_key(&key)
     }
 
     /// A Secret as its owner would offer it.

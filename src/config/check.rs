@@ -21,8 +21,7 @@ use crate::secret::Secret;
 pub const CLIENT_SECRET_VARIABLE: &str = "HYBRID_CALENDAR_CLIENT_SECRET";
 
 /// Where the pages about conditions are, unless `--runbook-url` says otherwise.
-pub const RUNBOOKS: &str =
-    "https://github.com/hybridcalendar/hybrid-calendar-operator/blob/main/docs/runbooks";
+pub const RUNBOOKS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbooks");
 
 /// Longest file that is read, in bytes.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -160,8 +159,10 @@ impl fmt::Debug for Source {
 /// Credentials that a person has at hand.
 #[derive(Clone, Debug, Default)]
 pub struct Local {
-    /// Value of a client secret.
+    /// Value of a client secret, from a file that a flag names: it is meant even where there is another.
     pub client_secret: Option<Secret>,
+    /// Value of a client secret, from the environment: only for who has no other.
+    pub ambient_secret: Option<Secret>,
     /// Certificate and private key, both in PEM.
     pub certificate: Option<(Secret, Secret)>,
     /// Token of a ServiceAccount.
@@ -312,9 +313,10 @@ fn local(check: &mut Check<'_>, flags: &Flags, variable: Option<String>) -> Loca
     if given(&flags.certificate) != given(&flags.key) {
         check.note("--certificate and --key go together: give both or neither");
     }
-    let from_variable = variable.filter(|text| !text.trim().is_empty());
+    let ambient = variable.filter(|text| !text.trim().is_empty());
     Local {
-        client_secret: from_file.or_else(|| from_variable.map(Secret::new)),
+        client_secret: from_file,
+        ambient_secret: ambient.map(Secret::new),
         certificate: certificate.zip(key),
         federated_token: federated_token.map(|token| Secret::new(token.expose().trim().to_owned())),
     }
@@ -411,8 +413,9 @@ mod tests {
             ..flags()
         };
         let settings = Settings::new(&given, Some("hunter1".to_owned())).unwrap();
-        let secret = settings.local.client_secret.as_ref().unwrap();
+        let secret = settings.local.ambient_secret.as_ref().unwrap();
         assert_eq!(secret.expose(), "hunter1");
+        assert!(settings.local.client_secret.is_none());
         let token = settings.local.federated_token.as_ref().unwrap();
         assert_eq!(token.expose(), "hunter3");
         assert!(!format!("{settings:?}").contains("hunter"));
@@ -420,8 +423,8 @@ mod tests {
             client_secret_file: Some(at("secret", "hunter4")),
             ..given
         };
-        let settings = Settings::new(&by_file, Some("hunter1".to_owned())).unwrap();
+        let settings = Settings::new(&by_file, None).unwrap();
         let secret = settings.local.client_secret.unwrap();
-        assert_eq!(secret.expose(), "hunter4", "who names a file means it");
+        assert_eq!(secret.expose(), "hunter4");
     }
 }

@@ -25,7 +25,7 @@ pub(super) use rules::file;
 pub(super) const PREFIX: &str = "HybridCalendar";
 
 /// Where the runbooks are; whoever publishes them elsewhere replaces this text in the rules.
-pub(super) const RUNBOOKS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbooks");
+pub(super) const RUNBOOKS: &str = crate::config::check::RUNBOOKS;
 
 /// For so long an alert goes on firing when its series are gone: a new leader has taken over by then, and was scraped.
 const BRIDGE: Duration = Duration::from_mins(5);

@@ -175,6 +175,12 @@ async fn files_come_from_standard_input_too_and_a_secret_from_the_environment() 
         "Room A"
     );
     assert!(!checked.out.contains(SECRET));
+
+    let files = Files::of(&good(), &address);
+    let mut command = files.command(&["--allowed-endpoint", &address]);
+    command.env("HYBRID_CALENDAR_CLIENT_SECRET", "set-for-something-else");
+    let checked = ended(command.spawn().unwrap()).await;
+    assert_eq!(checked.code, Some(0), "the file wins: {checked:?}");
 }
 
 /// `check` of a tenant with this credential, in an organization whose application knows it.
