@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::objects::{Declared, Objects, Place, Problem, Problems};
+use super::objects::{Declared, Objects, Place, Problem, Problems, harmless};
 use super::schema;
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
@@ -191,7 +191,7 @@ impl Reader<'_> {
             ("v1", "Namespace") => self.labels(place, &fields),
             (_, _) => {
                 let left = format!("{place} is left aside: {kind} is not checked");
-                self.objects.left_aside.push(left);
+                self.objects.left_aside.push(harmless(&left));
             }
         }
     }

@@ -44,6 +44,13 @@ impl fmt::Display for Place {
     }
 }
 
+/// The text without anything that could steer a terminal: files may be somebody else's.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// Something that is wrong with the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -55,7 +62,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.says)
+        f.write_str(&harmless(&format!("{}: {}", self.place, self.says)))
     }
 }
 

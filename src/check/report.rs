@@ -85,6 +85,16 @@ impl Report {
         all.max().unwrap_or(Outcome::Undetermined)
     }
 
+    /// Whether somebody at Microsoft gave no answer.
+    #[must_use]
+    pub fn is_microsoft_silent(&self) -> bool {
+        self.tenants.iter().any(|tenant| {
+            let conditions = &tenant.record.status.conditions;
+            find(conditions, &ConditionType::MicrosoftUnavailable)
+                .is_some_and(|condition| condition.status == ConditionStatus::True)
+        })
+    }
+
     /// The objects with the status that the operator would write, as a `List`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use url::Url;
 
+use super::objects::harmless;
 use super::report::{MailboxReport, Outcome, Report, TenantReport, outcome, remedy};
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
@@ -289,6 +290,12 @@ impl Page<'_> {
         if report.unfinished {
             self.line(0, "Time ran out: give it more with --timeout.");
         }
+        if report.is_microsoft_silent() {
+            self.line(
+                0,
+                "Microsoft was asked from this machine: what counts is its way to the internet, its proxy variables and --ca-file, not the cluster's.",
+            );
+        }
         let untried = match report.writes {
             Writes::Refused => {
                 "Nothing was written at Microsoft. Not tried: the notification URL, subscriptions, and spec.testMailbox (--write-test tries it)."
@@ -359,11 +366,6 @@ fn look_of(kind: Kind, condition: &Condition) -> Look {
 /// Without the marks of Markdown, in which the vocabulary is written.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| !['`', '*'].contains(c)).collect()
-}
-
-fn harmless(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]

@@ -160,6 +160,14 @@ stringData: {number: 7}
 }
 
 #[test]
+fn files_of_somebody_else_do_not_steer_the_terminal() {
+    let text = "{apiVersion: hybridcalendar.dev/v1alpha1, kind: \"\\e[2J\", metadata: {name: \"\\e[31m\"}}";
+    let told = problems(&[text]);
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+    assert!(told.contains("\u{fffd}[2J"), "{told:?}");
+}
+
+#[test]
 fn a_mailbox_needs_its_tenant_in_the_files() {
     let (_, mailbox) = GOOD.rsplit_once("---").unwrap();
     let told = problems(&[mailbox]);
