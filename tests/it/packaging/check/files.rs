@@ -183,17 +183,13 @@ async fn files_come_from_standard_input_too_and_a_secret_from_the_environment() 
     assert_eq!(checked.code, Some(0), "the file wins: {checked:?}");
 }
 
-/// `check` of a tenant with this credential, in an organization whose application knows it.
+/// `check` of a tenant with this credential, which is at hand.
 async fn with_credential(
-    known: Value,
+    emulator: &Emulator,
     credential: Value,
     files: &[(&str, &str)],
     arguments: &[&str],
 ) {
-    let mut organization = organization();
-    let application = &mut organization["tenants"][0]["applications"][0];
-    *application = with(application.take(), known);
-    let emulator = start(&organization).await;
     let address = emulator.base_url();
     let mut tenant = tenant("contoso");
     tenant["spec"]["credential"] = credential;
@@ -215,18 +211,9 @@ async fn with_credential(
 #[tokio::test]
 async fn every_kind_of_credential_can_be_at_hand() {
     let key = rsa();
-    let certificate = CertificateParams::new(Vec::new())
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
+    let certificate = CertificateParams::new(Vec::new()).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap();
     let (cert, pem) = (certificate.pem(), key.serialize_pem());
-    with_credential(
-        json!({"certificates": [{"pem": cert}]}),
-        json!({"certificate": {"secretRef": {"name": "nowhere"}}}),
-        &[("tls.crt", &cert), ("tls.key", &pem)],
-        &["--certificate", "tls.crt", "--key", "tls.key"],
-    )
-    .await;
     let subject = "system:serviceaccount:default:calendars";
     let encoding = EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap();
     let token = account_token(&encoding, subject);
@@ -234,15 +221,27 @@ async fn every_kind_of_credential_can_be_at_hand() {
         "issuer": ISSUER, "subject": subject, "audience": "api://AzureADTokenExchange",
         "jwks": jwks(&certificate),
     });
+    let known = json!({"certificates": [{"pem": cert}], "federated": [federated]});
+    let mut organization = organization();
+    let application = &mut organization["tenants"][0]["applications"][0];
+    *application = with(application.take(), known);
+    let emulator = start(&organization).await;
     with_credential(
-        json!({"federated": [federated]}),
+        &emulator,
+        json!({"certificate": {"secretRef": {"name": "nowhere"}}}),
+        &[("tls.crt", &cert), ("tls.key", &pem)],
+        &["--certificate", "tls.crt", "--key", "tls.key"],
+    )
+    .await;
+    with_credential(
+        &emulator,
         json!({"workloadIdentity": {"serviceAccountName": "calendars"}}),
         &[("token", &token)],
         &["--federated-token-file", "token"],
     )
     .await;
     with_credential(
-        json!({}),
+        &emulator,
         json!({"clientSecret": {"secretRef": {"name": "nowhere"}}}),
         &[("value", &format!("{SECRET}\n"))],
         &["--client-secret-file", "value"],
