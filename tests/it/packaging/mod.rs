@@ -15,6 +15,7 @@ mod install;
 mod installation;
 mod kustomize;
 mod manifests;
+mod pages;
 mod permissions;
 mod rehearsal;
 mod runbooks;
