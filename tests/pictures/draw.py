@@ -25,6 +25,9 @@ PORT = 39090
 RECORDED = 210
 BREAK_AT, REPAIR_AT = 60, 130
 
+DASHBOARD = os.path.join(os.path.dirname(__file__), "../../config/grafana/dashboard.json")
+PANELS = ["Problems of mailboxes", "Subscriptions by state", "Time until the first one ends", "Calls"]
+
 GREEN, RED, YELLOW, BLUE, GREY, WHITE = "#3fb950", "#ff7b72", "#d29922", "#79c0ff", "#8b949e", "#e6edf3"
 COLOURS = ["#3fb950", "#79c0ff", "#d2a8ff", "#ffa657", "#ff7b72", "#d29922", "#56d4dd", "#f778ba", "#8b949e"]
 STYLE = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px"
@@ -91,6 +94,12 @@ def ticks(top):
     return [step * n for n in range(int(top / step + 0.999) + 1)]
 
 
+def shortened(text, most=86):
+    """As much of a query as fits on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def unbroken(points, step=2):
     """Points as runs without a gap: where a series is absent there is no line."""
     runs = []
@@ -104,7 +113,7 @@ def unbroken(points, step=2):
 class Panel:
     """One query over time, as lines."""
 
-    width, height, left, bottom = 560, 330, 46, 112
+    width, height, left, bottom = 560, 420, 46, 200
 
     def __init__(self, title, query, label, series):
         self.title, self.query = title, query
@@ -117,7 +126,7 @@ class Panel:
         at = lambda t, v: (self.left + (t - begin) / (end - begin) * inner_w, 62 + inner_h * (1 - v / scale[-1]))
         out = [f'<g transform="translate({x} {y})"><rect width="{self.width}" height="{self.height}" rx="8" fill="#161b22"/>',
                f'<text x="16" y="26" fill="{WHITE}" font-size="15" font-weight="bold">{html.escape(self.title)}</text>',
-               f'<text x="16" y="46" fill="{GREY}" font-size="10" font-family="monospace">{html.escape(self.query)}</text>']
+               f'<text x="16" y="46" fill="{GREY}" font-size="10" font-family="monospace">{html.escape(shortened(self.query))}</text>']
         for value in scale:
             _, py = at(begin, value)
             out.append(f'<line x1="{self.left}" x2="{self.left + inner_w}" y1="{py:.1f}" y2="{py:.1f}" stroke="#30363d"/>')
@@ -217,6 +226,14 @@ def pictures_of_the_terminal(demo):
     return {"table.svg": table, "describe.svg": describe}
 
 
+def of_the_dashboard(title):
+    """Query and legend of a panel of the dashboard that is shipped, for everything that there is."""
+    dashboard = json.load(open(DASHBOARD))
+    target = next(panel for panel in dashboard["panels"] if panel.get("title") == title)["targets"][0]
+    query = target["expr"].replace("$namespace", ".*").replace("$tenant", ".*").replace("$__rate_interval", "30s")
+    return query, target["legendFormat"]
+
+
 def picture_of_the_metrics(demo, prometheus, folder):
     with open(f"{folder}/prometheus.yml", "w") as config:
         config.write("global: {scrape_interval: 2s}\nscrape_configs:\n- job_name: demo\n  honor_labels: true\n"
@@ -235,23 +252,16 @@ def picture_of_the_metrics(demo, prometheus, folder):
         time.sleep(RECORDED - REPAIR_AT)
         end = begin + RECORDED
 
-        def panel(title, query, label):
+        def panel(title):
+            query, legend = of_the_dashboard(title)
             form = urllib.parse.urlencode({"query": query, "start": begin, "end": end, "step": 2})
             with urllib.request.urlopen(f"{base}/api/v1/query_range?{form}") as answer:
                 series = json.load(answer)["data"]["result"]
             if not series:
                 sys.exit(f"pictures: no data for {query}")
-            return Panel(title, query, label, series)
+            return Panel(title, query, lambda m: re.sub(r"{{(\w+)}}", lambda name: m[name.group(1)], legend), series)
 
-        panels = [
-            panel("Mailboxes by reason", 'sum by (reason) (hybridcalendar_conditions{kind="WorkspaceMailbox", type="Ready"})',
-                  lambda m: m["reason"]),
-            panel("Subscriptions by state", "sum by (state) (hybridcalendar_subscriptions)", lambda m: m["state"]),
-            panel("Time until the next subscription ends, in seconds",
-                  "hybridcalendar_subscription_earliest_expiry_timestamp_seconds - time()", lambda m: m["tenant"].split("/")[1]),
-            panel("Calls to Microsoft a second, by answer", "sum by (code) (rate(hybridcalendar_graph_requests_total[30s]))",
-                  lambda m: m["code"]),
-        ]
+        panels = [panel(title) for title in PANELS]
         return {"metrics.svg": dashboard(panels, begin, end)}
     finally:
         server.terminate()
