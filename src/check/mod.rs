@@ -2,8 +2,8 @@
 //! anything.
 //!
 //! The questions, the rules and the looks are the controllers'; only where objects and credentials lie is different.
-//! Read in the order of a run: `manifests` (with `schema` and `rules`) → `objects` → `offers` → `run` → `report` →
-//! `table`. Nothing here touches the command line or decides what a condition says.
+//! Read in the order of a run: `manifests` (with `schema` and `rules`) → `objects` → `offers` → `run` (with `judge`) → `report`
+//! → `table`. Nothing here touches the command line or decides what a condition says.
 
 pub mod consent;
 pub mod judge;
