@@ -6,6 +6,7 @@ mod control_plane;
 mod demo;
 mod dependencies;
 mod guard;
+mod kubelet;
 mod operator;
 mod secrecy;
 mod testbed_itself;
