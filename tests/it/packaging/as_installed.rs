@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-/// Of each kind of thing that permissions, flags or the pod could spoil: conditions, tokens, deletions, crashes, TLS, and other
-/// namespaces.
+/// Of each kind of thing that permissions, flags or the pod could spoil: conditions, tokens, deletions, crashes, TLS,
+/// and other namespaces.
 const REPRESENTATIVE: [&str; 6] = [
     "access::a_service_account_that_is_offered_gets_a_token_from_the_real_api_server",
     "access::labels_of_a_namespace_decide_at_once_who_may_refer_to_a_tenant",

@@ -114,7 +114,7 @@ fn is_ready(status: &Value) -> bool {
 async fn answers(status: &Value, port: u16) -> bool {
     let ip: Ipv4Addr = status["podIP"].as_str().unwrap().parse().unwrap();
     let [_, b, c, d] = ip.octets();
-    let address = (Ipv4Addr::new(127, b, c, d), port);
+    let address = (Ipv4Addr::new(127, b, c, d), 20_000 + port);
     TcpStream::connect(address).await.is_ok()
 }
 

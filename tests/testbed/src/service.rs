@@ -160,7 +160,7 @@ fn addresses(
         let endpoints = slice.endpoints.iter().filter(|endpoint| wanted(endpoint));
         let ips = endpoints.filter_map(|endpoint| endpoint.addresses.first());
         let ips = ips.filter_map(|ip| ip.parse::<Ipv4Addr>().ok());
-        found.extend(ips.map(|ip| SocketAddr::from((on_machine(ip), number))));
+        found.extend(ips.map(|ip| on_machine(ip, number)));
     }
     found
 }
@@ -193,7 +193,10 @@ mod tests {
         let seen: Vec<String> = (0..3)
             .map(|turn| chosen(&slices, "receiver", turn).unwrap().to_string())
             .collect();
-        assert_eq!(seen, ["127.0.0.1:2", "127.0.0.2:2", "127.0.0.1:2"]);
+        assert_eq!(
+            seen,
+            ["127.0.0.1:20002", "127.0.0.2:20002", "127.0.0.1:20002"]
+        );
         assert_eq!(chosen(&slices, "other", 0), None);
     }
 
@@ -204,7 +207,7 @@ mod tests {
             endpoint("10.0.0.2", false, false),
         ]);
         let seen = chosen(&ending, "receiver", 1).unwrap().to_string();
-        assert_eq!(seen, "127.0.0.1:2");
+        assert_eq!(seen, "127.0.0.1:20002");
         let gone = slice(&[endpoint("10.0.0.1", false, false)]);
         assert_eq!(chosen(&gone, "receiver", 0), None);
     }

@@ -2,7 +2,8 @@
 //!
 //! Linux answers on every address of 127.0.0.0/8 without any set-up, so that pods need no network of their own and can
 //! all listen on the same port. The API server refuses loopback addresses in EndpointSlices: there they are spelled with
-//! another first number. A listener on the last port keeps an address for us among all programs of this machine.
+//! another first number. Ports that are known by number are moved: whoever listens there on all addresses of this machine
+//! has them on those of pods, too. A listener on the last port keeps an address for us among all programs of this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,9 @@ use crate::error::{Attempt, Error};
 /// First number of an address as the cluster spells it, and as this machine does.
 const CLUSTER: u8 = 10;
 const MACHINE: u8 = 127;
+/// Ports below the first are moved by the second.
+const UNKNOWN: u16 = 10_000;
+const MOVED: u16 = 20_000;
 /// The port that marks an address as taken.
 const MARK: u16 = u16::MAX;
 /// Each program begins with other addresses.
@@ -69,16 +73,21 @@ fn with_first(address: Ipv4Addr, first: u8) -> Ipv4Addr {
     Ipv4Addr::new(first, b, c, d)
 }
 
-/// Where on this machine what the cluster knows by this address listens.
-pub(crate) fn on_machine(in_cluster: Ipv4Addr) -> Ipv4Addr {
-    with_first(in_cluster, MACHINE)
+/// Where on this machine what the cluster knows by this address and port listens.
+pub(crate) fn on_machine(in_cluster: Ipv4Addr, port: u16) -> SocketAddr {
+    SocketAddr::from((with_first(in_cluster, MACHINE), moved(port)))
+}
+
+/// The port of this machine that is this port of a pod.
+pub(super) fn moved(port: u16) -> u16 {
+    if port < UNKNOWN { port + MOVED } else { port }
 }
 
 /// A listen address with the pod's own in place of "all addresses"; nothing when it names one, or is none.
 pub(super) fn rebound(listen: &str, pod: Ipv4Addr) -> Option<String> {
     let address: SocketAddr = listen.trim().parse().ok()?;
     let all = address.ip().is_unspecified();
-    all.then(|| SocketAddr::new(IpAddr::V4(pod), address.port()).to_string())
+    all.then(|| SocketAddr::new(IpAddr::V4(pod), moved(address.port())).to_string())
 }
 
 #[cfg(test)]
@@ -90,15 +99,17 @@ mod tests {
         let (one, other) = (PodAddress::take().unwrap(), PodAddress::take().unwrap());
         assert_ne!(one.on_machine(), other.on_machine());
         assert!(one.on_machine().is_loopback() && !one.in_cluster().is_loopback());
-        assert_eq!(on_machine(one.in_cluster()), one.on_machine());
+        let spelled = on_machine(one.in_cluster(), 8443);
+        assert_eq!(spelled, SocketAddr::from((one.on_machine(), 28_443)));
     }
 
     #[test]
     fn only_all_addresses_are_rebound() {
         let pod = Ipv4Addr::new(127, 1, 2, 3);
         for (listen, expected) in [
-            ("0.0.0.0:8443", Some("127.1.2.3:8443")),
-            ("[::]:8443", Some("127.1.2.3:8443")),
+            ("0.0.0.0:8443", Some("127.1.2.3:28443")),
+            ("[::]:8443", Some("127.1.2.3:28443")),
+            ("0.0.0.0:10443", Some("127.1.2.3:10443")),
             ("127.0.0.1:8601", None),
             ("nonsense", None),
         ] {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, ExecAction, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
 
+use super::address::moved;
 use super::ground::missing;
 use super::sandbox::Sandbox;
 use crate::error::Error;
@@ -83,7 +84,7 @@ impl Target<'_> {
         Err(missing("a probe", &status.to_string()))
     }
 
-    /// A port by number, or by the name that the container gives it.
+    /// A port by number, or by the name that the container gives it, as it is on this machine.
     fn port(&self, port: &IntOrString) -> Result<u16, Error> {
         let number = match port {
             IntOrString::Int(number) => Some(*number),
@@ -95,6 +96,7 @@ impl Target<'_> {
         };
         number
             .and_then(|number| u16::try_from(number).ok())
+            .map(moved)
             .ok_or_else(|| missing("a port", &format!("{port:?} is none of the container's")))
     }
 }

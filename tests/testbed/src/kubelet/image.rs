@@ -158,17 +158,17 @@ mod tests {
         let seen = confined(
             &[
                 "run",
-                "--receiver-listen=0.0.0.0:1",
+                "--receiver-listen=0.0.0.0:10001",
                 "--admin-listen",
-                "[::]:2",
+                "[::]:10002",
             ],
             &[],
         );
         let expected = [
             "run",
-            "--receiver-listen=127.1.2.3:1",
+            "--receiver-listen=127.1.2.3:10001",
             "--admin-listen",
-            "127.1.2.3:2",
+            "127.1.2.3:10002",
         ];
         assert_eq!(seen.arguments, expected);
         assert_eq!(seen.environment, []);
@@ -177,10 +177,10 @@ mod tests {
     #[test]
     fn a_default_is_rebound_by_the_variable() {
         let receiver = "HYBRID_CALENDAR_RECEIVER_LISTEN";
-        let seen = confined(&["run"], &[(receiver, "0.0.0.0:7")]);
+        let seen = confined(&["run"], &[(receiver, "0.0.0.0:10007")]);
         let expected = [
-            (receiver, "127.1.2.3:7"),
-            ("HYBRID_CALENDAR_ADMIN_LISTEN", "127.1.2.3:9090"),
+            (receiver, "127.1.2.3:10007"),
+            ("HYBRID_CALENDAR_ADMIN_LISTEN", "127.1.2.3:29090"),
         ];
         let owned = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(seen.environment, owned);

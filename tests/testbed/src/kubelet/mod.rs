@@ -9,8 +9,8 @@
 //! - Containers are not isolated: no image is pulled, no limit is enforced, the file system is this machine's. The tag of
 //!   an image does not matter; an image that is not ours cannot be pulled. `restricted` Pod Security is left to the API
 //!   server; a pod without resources is refused (see `rules`).
-//! - A pod has an address of 127.0.0.0/8 and is told to listen there instead of on all addresses (see `address` and
-//!   `image`).
+//! - A pod has an address of 127.0.0.0/8 and is told to listen there instead of on all addresses; ports below 10000 are
+//!   moved by 20000 (see `address` and `image`).
 //! - Mounted folders are elsewhere: their paths are replaced in arguments and environment. The client's way to the API
 //!   server is a kubeconfig file with the pod's token instead of files at a fixed path.
 //! - Volumes and tokens are written once. One container a pod, no init containers, no resourceFieldRef, no gRPC probes,
@@ -34,7 +34,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -55,9 +54,9 @@ use crate::operator::logs::Logs;
 use crate::programs;
 
 use ground::Ground;
-use sandbox::Sandbox;
 
 pub(crate) use address::on_machine;
+pub(crate) use sandbox::Sandbox;
 
 /// How many times faster than in earnest the node waits.
 const PACE: u32 = 10;
@@ -277,13 +276,13 @@ pub(crate) async fn furnish_namespace(cluster: &Cluster, namespace: &str) -> Res
     cluster.apply(namespace, &yaml).await
 }
 
-/// The command of a pod's container, for somebody who plays its node otherwise. `folder` takes what it mounts.
+/// A pod's container, for somebody who plays its node otherwise. `folder` takes what it mounts.
 pub(crate) async fn container(
     cluster: &Cluster,
     pod: Pod,
     address: Ipv4Addr,
     folder: &Path,
-) -> Result<Command, Error> {
+) -> Result<Sandbox, Error> {
     let spec = pod.spec.as_ref();
     if let Some(why) = spec.and_then(rules::refusal) {
         return Err(ground::missing(&pod.name_any(), &why));
@@ -296,6 +295,5 @@ pub(crate) async fn container(
         address,
         pod,
     };
-    let sandbox = Sandbox::furnish(&ground, &container.unwrap_or_default(), folder).await?;
-    Ok(sandbox.command())
+    Sandbox::furnish(&ground, &container.unwrap_or_default(), folder).await
 }

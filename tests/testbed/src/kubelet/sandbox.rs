@@ -20,7 +20,7 @@ const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Everything to start a container, as often as needed.
 #[derive(Clone, Debug)]
-pub(super) struct Sandbox {
+pub(crate) struct Sandbox {
     program: PathBuf,
     invocation: Invocation,
     mounts: Vec<Mount>,
@@ -67,7 +67,7 @@ impl Sandbox {
     }
 
     /// A process of this container, to be spawned under guard.
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = guard::command(&self.program);
         command
             .args(&self.invocation.arguments)

@@ -7,16 +7,19 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::OperatorOptions;
 use crate::cluster::Cluster;
 use crate::error::{Attempt, Error};
 use crate::helm::{Release, chart};
-use crate::{kubelet, manifest, wait};
+use crate::kubelet::{self, Sandbox};
+use crate::{manifest, wait};
 
 const MODE: &str = "HYBRID_CALENDAR_TESTS_INSTALL";
 /// Names of Lease and key Secret, and beginning of all others, unless flags say otherwise.
@@ -29,6 +32,8 @@ pub struct Installation {
     cluster: Cluster,
     namespace: String,
     account: String,
+    /// With which values it was installed last, and the container of its pod.
+    last: Arc<Mutex<Option<(Value, Sandbox)>>>,
 }
 
 /// Whether this test run installs operators by the chart.
@@ -55,13 +60,27 @@ impl Installation {
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
             account: account.to_owned(),
+            last: Arc::default(),
         })
     }
 
-    /// Installs what the chart makes of these options, and the command of its pod's container.
+    /// The command of its pod's container. The chart is installed before, unless it is with just these options: then the
+    /// container starts again.
     pub(super) async fn command(&self, options: &OperatorOptions) -> Result<Command, Error> {
+        let values = self.values(options);
+        let mut last = self.last.lock().await;
+        if let Some((_, sandbox)) = last.as_ref().filter(|(with, _)| *with == values) {
+            return Ok(sandbox.command());
+        }
+        let sandbox = self.install(&values).await?;
+        let command = sandbox.command();
+        *last = Some((values, sandbox));
+        Ok(command)
+    }
+
+    async fn install(&self, values: &Value) -> Result<Sandbox, Error> {
         let release = Release::new(&self.cluster, &self.namespace, &self.account);
-        let rendered = release.template(chart(), &self.values(options)).await?;
+        let rendered = release.template(chart(), values).await?;
         let (workloads, others): (Vec<_>, Vec<_>) = manifest::objects(&rendered)?
             .into_iter()
             .partition(|object| is_a(object, "Deployment"));
