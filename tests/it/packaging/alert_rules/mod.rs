@@ -25,22 +25,22 @@ const HEADER: &str =
 
 /// A rule, as far as its tests need it.
 #[derive(Clone, Debug, Deserialize)]
-struct Rule {
-    alert: String,
-    expr: String,
+pub(super) struct Rule {
+    pub(super) alert: String,
+    pub(super) expr: String,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
 
 /// Every rule of the file that is shipped.
-fn rules() -> Vec<Rule> {
+pub(super) fn rules() -> Vec<Rule> {
     let rules = rule_values().into_iter();
     rules
         .map(|rule| serde_json::from_value(rule).unwrap())
         .collect()
 }
 
-fn rule_values() -> Vec<Value> {
+pub(super) fn rule_values() -> Vec<Value> {
     let file: Value = serde_yaml_ng::from_str(&read(RULES)).unwrap();
     let groups = file["groups"].as_array().unwrap();
     let rules = groups.iter().flat_map(|g| g["rules"].as_array().unwrap());
