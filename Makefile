@@ -11,7 +11,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-chart packages format lint docs site pictures audit clients generate control-plane
+.PHONY: help demo test image image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ demo: ## Watch tenants and mailboxes live on a real API server (DEMO_ARGS="--onc
 	$(PROGRAMS)
 	$(BUILT)/debug/demo $(DEMO_ARGS)
 
-test: packages format lint docs site audit clients ## Everything that must hold before a change is merged
+test: packages format lint docs site audit image-files clients ## Everything that must hold before a change is merged
 	rm -rf $(BUILT)/testbed
 	$(BUILT)/debug/demo --once
 	$(CARGO) test --locked --workspace
@@ -56,6 +56,21 @@ audit: ## Check dependencies for vulnerabilities, if cargo-deny is installed
 clients: ## Try Microsoft's own client libraries against the emulator
 	$(PROGRAMS)
 	tests/clients/run $(BUILT)/debug/graph-emulator
+
+image: ## Build both container images for this machine's architecture into target/images
+	rm -rf $(BUILT)/images && mkdir -p $(BUILT)/images
+	config/image/pack operator $(BUILT)/images/operator
+	config/image/pack graph-emulator $(BUILT)/images/graph-emulator
+	@du -sh $(BUILT)/images/*
+
+image-files: ## Compile what goes into the images; kept outside of this folder, for the next clone
+	@config/image/here hybrid-calendar-operator >/dev/null
+	@config/image/here graph-emulator >/dev/null
+
+image-twice: ## Compile what goes into the operator's image again, elsewhere and from nothing, and compare (some minutes)
+	again=$$(mktemp -d) && trap 'rm -rf "$$again"' EXIT && \
+	diff -r "$$(config/image/here hybrid-calendar-operator)" \
+	    "$$(HYBRID_CALENDAR_IMAGE_CACHE=$$again config/image/here hybrid-calendar-operator)" && echo "byte by byte the same"
 
 # One after the other: some are made from others.
 generate: ## Rewrite the generated files

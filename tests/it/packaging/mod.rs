@@ -12,6 +12,7 @@ mod dashboard;
 mod emulated;
 mod gitops;
 mod helm;
+mod image;
 mod install;
 mod installation;
 mod kustomize;

@@ -28,6 +28,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(45);
 /// ports are chosen, and the notification URL is that of the receiver.
 #[derive(Clone, Debug, Default)]
 pub struct OperatorOptions {
+    /// Words that start it; empty for the program that was built from this source.
+    pub program: Vec<String>,
     /// With whose rights it works.
     pub kubeconfig: PathBuf,
     /// `--notification-url`.
@@ -276,7 +278,14 @@ async fn launch(options: &OperatorOptions, logs: &Logs) -> Result<Guarded, Error
 }
 
 async fn command(options: &OperatorOptions) -> Result<std::process::Command, Error> {
-    let mut command = guard::command(programs::operator().await?);
+    let mut command = match options.program.split_first() {
+        Some((program, arguments)) => {
+            let mut command = guard::command(program);
+            command.args(arguments);
+            command
+        }
+        None => guard::command(programs::operator().await?),
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HYBRID_CALENDAR_") {
             command.env_remove(name);

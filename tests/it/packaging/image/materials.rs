@@ -1,0 +1,150 @@
+//! The bill of materials in an image, held against what cargo and `Cargo.lock` say by other ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::layout::Image;
+use super::{emulator, operator};
+use crate::repository::{read, root};
+
+fn bill(image: &Image, program: &str) -> Value {
+    let text = image.text(&format!("usr/share/doc/{program}/sbom.cdx.json"));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn components(bill: &Value) -> &[Value] {
+    bill["components"].as_array().unwrap()
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+/// Crates as `name version`, by what cargo shows of the dependency graph without what runs only while building.
+fn tree(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--prefix=none",
+            "--no-dedupe",
+            "--format={p}",
+        ])
+        .args(["--edges=normal,no-proc-macro", "--package", package])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let crates = lines.lines().filter(|line| !line.is_empty()).map(|line| {
+        let mut words = line.split(' ');
+        let name = words.next().unwrap();
+        format!("{name} {}", words.next().unwrap().trim_start_matches('v'))
+    });
+    crates.collect()
+}
+
+/// Checksums of `Cargo.lock` by `name version`.
+fn checksums() -> BTreeMap<String, String> {
+    let lock = read("Cargo.lock");
+    let packages = lock.split("[[package]]").skip(1).filter_map(|package| {
+        let field = |name: &str| {
+            let start = format!("{name} = \"");
+            let line = package.lines().find_map(|line| line.strip_prefix(&start))?;
+            Some(line.trim_end_matches('"').to_owned())
+        };
+        let key = format!("{} {}", field("name")?, field("version")?);
+        Some((key, field("checksum")?))
+    });
+    packages.collect()
+}
+
+#[test]
+fn the_bill_lists_every_crate_in_the_program_and_no_other() {
+    for (image, program) in [
+        (operator(), "hybrid-calendar-operator"),
+        (emulator(), "graph-emulator"),
+    ] {
+        let bill = bill(image, program);
+        let itself = &bill["metadata"]["component"];
+        assert_eq!(text(itself, "name"), program);
+        let listed: BTreeSet<String> = components(&bill)
+            .iter()
+            .filter(|component| text(component, "purl").starts_with("pkg:cargo/"))
+            .chain([itself])
+            .map(|component| format!("{} {}", text(component, "name"), text(component, "version")))
+            .collect();
+        assert_eq!(listed, tree(program));
+        for tool in ["syn", "proptest", "testbed", "sbom"] {
+            assert!(
+                !listed
+                    .iter()
+                    .any(|name| name.split(' ').next() == Some(tool))
+            );
+        }
+    }
+}
+
+#[test]
+fn every_crate_of_the_bill_has_a_licence_and_the_checksum_of_its_archive() {
+    let bill = bill(operator(), "hybrid-calendar-operator");
+    let checksums = checksums();
+    for component in components(&bill) {
+        let licence = text(&component["licenses"][0], "expression");
+        assert!(!licence.is_empty() && !licence.contains('/'), "{component}");
+        if text(component, "purl").starts_with("pkg:cargo/") {
+            let key = format!("{} {}", text(component, "name"), text(component, "version"));
+            let hash = &component["hashes"][0];
+            assert_eq!(text(hash, "alg"), "SHA-256");
+            assert_eq!(text(hash, "content"), checksums[&key], "{key}");
+        }
+    }
+}
+
+#[test]
+fn the_bill_names_what_is_no_crate_and_the_program_by_its_hash() {
+    let bill = bill(operator(), "hybrid-calendar-operator");
+    let others: BTreeSet<&str> = components(&bill)
+        .iter()
+        .filter(|component| !text(component, "purl").starts_with("pkg:cargo/"))
+        .map(|component| text(component, "name"))
+        .collect();
+    for name in ["ca-certificates", "libc6-dev", "rust-std"] {
+        assert!(others.contains(name), "{others:?}");
+    }
+    let program = operator()
+        .unpack("hashed")
+        .join("usr/bin/hybrid-calendar-operator");
+    let output = Command::new("sha256sum").arg(program).output().unwrap();
+    let hash = text(&bill["metadata"]["component"]["hashes"][0], "content");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with(hash));
+}
+
+#[test]
+fn the_bill_is_whole_so_that_tools_can_walk_it() {
+    for (image, program) in [
+        (operator(), "hybrid-calendar-operator"),
+        (emulator(), "graph-emulator"),
+    ] {
+        let bill = bill(image, program);
+        assert_eq!(text(&bill, "bomFormat"), "CycloneDX");
+        let itself = &bill["metadata"]["component"];
+        let all = components(&bill).iter().chain([itself]);
+        let mut known = BTreeSet::new();
+        for component in all {
+            assert!(
+                known.insert(text(component, "bom-ref")),
+                "{component} is twice in it"
+            );
+        }
+        let mut reached = BTreeSet::from([text(itself, "bom-ref")]);
+        for dependency in bill["dependencies"].as_array().unwrap() {
+            assert!(known.contains(text(dependency, "ref")), "{dependency}");
+            let used = dependency["dependsOn"].as_array().into_iter().flatten();
+            reached.extend(used.map(|used| used.as_str().unwrap()));
+        }
+        assert_eq!(reached, known, "something in it is used by nobody");
+    }
+}
