@@ -34,6 +34,8 @@ pub struct Options {
     pub tls_dir: Option<PathBuf>,
     /// Certificates in PEM that HTTPS receivers may show besides publicly trusted ones.
     pub trust_ca: Option<PathBuf>,
+    /// Reach receivers by the proxy that the environment names (`HTTPS_PROXY` and the like), if it names one.
+    pub environment_proxy: bool,
     /// Fixes all ids; random if missing.
     pub seed: Option<u64>,
 }
@@ -46,6 +48,7 @@ impl Default for Options {
             admin: any,
             tls_dir: None,
             trust_ca: None,
+            environment_proxy: false,
             seed: None,
         }
     }
@@ -104,7 +107,7 @@ impl Emulator {
             .as_deref()
             .map(TlsFiles::load_or_make)
             .transpose()?;
-        let client = client(options.trust_ca.as_ref())?;
+        let client = client(&options)?;
         let seed = options.seed.unwrap_or_else(rand::random);
         let core = Core::new(world, seed, client);
         let (listener, address) = listen(options.listen)?;
@@ -272,11 +275,12 @@ impl Drop for Emulator {
     }
 }
 
-fn client(trust_ca: Option<&PathBuf>) -> Result<reqwest::Client, StartError> {
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(path) = trust_ca {
+fn client(options: &Options) -> Result<reqwest::Client, StartError> {
+    let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    if !options.environment_proxy {
+        builder = builder.no_proxy();
+    }
+    if let Some(path) = &options.trust_ca {
         let wrong = |reason: String| StartError::TrustCa {
             path: path.clone(),
             reason,

@@ -60,6 +60,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         admin: arguments.admin,
         tls_dir: arguments.tls_dir,
         trust_ca: arguments.trust_ca,
+        environment_proxy: true,
         seed: arguments.seed,
     };
     let mut terminated = signal(SignalKind::terminate())?;
