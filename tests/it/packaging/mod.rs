@@ -24,3 +24,4 @@ mod rehearsal;
 mod runbooks;
 mod schemas;
 mod site;
+mod walkthrough;

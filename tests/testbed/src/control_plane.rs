@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::assets::{self, Assets};
 use crate::audit::{self, AuditEntry, AuditMark};
 use crate::cluster::{Cluster, Connection};
+use crate::controllers::Extent;
 use crate::error::{Attempt, Error};
 use crate::go_programs::tail;
 use crate::guard::{self, Guarded, Scratch};
@@ -130,8 +131,17 @@ impl ControlPlane {
     /// Starts kube-controller-manager, once, with the controllers that make Deployments into Pods and Services into
     /// endpoints (see [`controllers`]).
     pub async fn controllers(&self) -> Result<(), Error> {
-        let log = self.scratch.path().join("controllers.log");
-        let start = async || controllers::start(self.cluster.kubeconfig(), &log).await;
+        self.start_controllers(Extent::Installations).await
+    }
+
+    /// The same with those that look after namespaces: for a cluster in which people create and delete them.
+    pub async fn all_controllers(&self) -> Result<(), Error> {
+        self.start_controllers(Extent::Namespaces).await
+    }
+
+    async fn start_controllers(&self, extent: Extent) -> Result<(), Error> {
+        let (kubeconfig, folder) = (self.cluster.kubeconfig(), self.scratch.path());
+        let start = async || controllers::start(kubeconfig, folder, extent).await;
         self.controllers.get_or_try_init(start).await.map(|_| ())
     }
 

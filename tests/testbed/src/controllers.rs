@@ -31,21 +31,50 @@ const CONTROLLERS: [&str; 5] = [
     "garbage-collector-controller",
 ];
 
+/// Those that give a new namespace what every namespace has, and empty one that is deleted.
+const FOR_NAMESPACES: [&str; 3] = [
+    "serviceaccount-controller",
+    "root-ca-certificate-publisher-controller",
+    "namespace-controller",
+];
+
+/// Which controllers run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent {
+    /// Just what an installation needs. Namespaces are left to tests, which are many in one cluster.
+    Installations,
+    /// Also what a namespace needs that a person creates and deletes.
+    Namespaces,
+}
+
 /// Builds it unless it is there. Where it is.
 pub async fn ready() -> Result<PathBuf, Error> {
     Ok(go_programs::ready(&RECIPE).await?.join(PROGRAM))
 }
 
-/// Starts it as the administrator.
-pub(crate) async fn start(kubeconfig: &Path, log: &Path) -> Result<Guarded, Error> {
+/// Starts it as the administrator. `folder` is the control plane's.
+pub(crate) async fn start(
+    kubeconfig: &Path,
+    folder: &Path,
+    extent: Extent,
+) -> Result<Guarded, Error> {
+    let more: &[&str] = match extent {
+        Extent::Installations => &[],
+        Extent::Namespaces => &FOR_NAMESPACES,
+    };
+    let controllers = [&CONTROLLERS[..], more].concat().join(",");
     let mut command = guard::command(ready().await?);
     command
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
-        .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+        .arg(format!("--controllers={controllers}"))
+        .arg(format!(
+            "--root-ca-file={}",
+            folder.join("ca.crt").display()
+        ))
         .args([
             "--leader-elect=false",
             "--secure-port=0",
             "--profiling=false",
         ]);
-    logged(PROGRAM, command, log)
+    logged(PROGRAM, command, &folder.join("controllers.log"))
 }

@@ -18,6 +18,7 @@ pub mod helm;
 pub mod kubelet;
 pub mod manifest;
 pub mod metrics;
+pub mod network;
 pub mod objects;
 pub mod operator;
 pub mod packages;

@@ -5,9 +5,9 @@
 //! those that still serve while they end. Without any, a connection is closed at once. Nothing is tried a second time:
 //! what a client would lose in a cluster, it loses here. Needs the endpointslice controller.
 
+use std::borrow::Borrow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
@@ -133,7 +133,11 @@ async fn forward(mut client: TcpStream, endpoint: SocketAddr) {
 }
 
 /// Whose turn it is.
-fn chosen(slices: &[Arc<EndpointSlice>], port: &str, turn: usize) -> Option<SocketAddr> {
+pub(crate) fn chosen<S: Borrow<EndpointSlice>>(
+    slices: &[S],
+    port: &str,
+    turn: usize,
+) -> Option<SocketAddr> {
     let conditions = |endpoint: &Endpoint| endpoint.conditions.clone().unwrap_or_default();
     let ready = |endpoint: &Endpoint| conditions(endpoint).ready != Some(false);
     let serving = |endpoint: &Endpoint| conditions(endpoint).serving == Some(true);
@@ -145,13 +149,14 @@ fn chosen(slices: &[Arc<EndpointSlice>], port: &str, turn: usize) -> Option<Sock
     candidates.get(turn % candidates.len().max(1)).copied()
 }
 
-fn addresses(
-    slices: &[Arc<EndpointSlice>],
+fn addresses<S: Borrow<EndpointSlice>>(
+    slices: &[S],
     port: &str,
     wanted: impl Fn(&Endpoint) -> bool,
 ) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for slice in slices {
+        let slice = slice.borrow();
         let mut ports = slice.ports.iter().flatten();
         let number = ports
             .find(|known| known.name.as_deref() == Some(port))
@@ -167,6 +172,8 @@ fn addresses(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::{Value, json};
 
     use super::*;

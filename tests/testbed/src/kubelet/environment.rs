@@ -23,8 +23,10 @@ fn basis(ground: &Ground) -> Vec<(String, String)> {
         ("KUBERNETES_SERVICE_HOST", host),
         ("KUBERNETES_SERVICE_PORT", port),
     ]
+    .into_iter()
+    .chain(ground.proxy.as_deref().map(|proxy| ("HTTPS_PROXY", proxy)))
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
+    .collect()
 }
 
 /// All variables, in their order: later ones may refer to earlier ones, and replace them.

@@ -26,6 +26,8 @@ pub(super) struct Ground {
     pub(super) pod: Pod,
     /// Base URL of the API server.
     pub(super) server: String,
+    /// By which it reaches Services, if it does.
+    pub(super) proxy: Option<String>,
     /// As the cluster spells the pod's address.
     pub(super) pod_ip: Ipv4Addr,
     /// On this machine.

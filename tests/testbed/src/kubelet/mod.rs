@@ -13,6 +13,7 @@
 //!   moved by 20000 (see `address` and `image`).
 //! - Mounted folders are elsewhere: their paths are replaced in arguments and environment. The client's way to the API
 //!   server is a kubeconfig file with the pod's token instead of files at a fixed path.
+//! - Pods reach Services by their names through a proxy, and only if they are given one (see `network`).
 //! - Volumes and tokens are written once. One container a pod, no init containers, no resourceFieldRef, no gRPC probes,
 //!   no Events.
 //! - Periods of probes, restart back-off and `sleep` hooks are divided by a pace.
@@ -50,6 +51,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::cluster::Cluster;
 use crate::error::{Attempt, Error};
 use crate::guard::Scratch;
+use crate::network::Network;
 use crate::operator::logs::Logs;
 use crate::programs;
 
@@ -79,10 +81,17 @@ struct Notes {
     problems: Mutex<Vec<String>>,
 }
 
-/// The node as its pods see it.
-struct Node {
+/// Which node it is.
+struct Place {
     name: String,
     namespace: String,
+    /// By which its pods reach Services, if they do.
+    proxy: Option<String>,
+}
+
+/// The node as its pods see it.
+struct Node {
+    place: Place,
     client: Client,
     server: String,
     pace: u32,
@@ -93,18 +102,41 @@ struct Node {
 impl Kubelet {
     /// Starts a node for the pods of a namespace that are not bound yet or bound to it.
     pub async fn start(cluster: &Cluster, namespace: &str) -> Result<Self, Error> {
-        let name = format!("node-{namespace}");
         furnish_namespace(cluster, namespace).await?;
+        Self::start_at(cluster, namespace, None).await
+    }
+
+    /// The same in a cluster whose controllers furnish namespaces: this one need not be there yet. Pods reach Services by
+    /// their names.
+    pub async fn in_network(
+        cluster: &Cluster,
+        namespace: &str,
+        network: &Network,
+    ) -> Result<Self, Error> {
+        Self::start_at(cluster, namespace, Some(network.url())).await
+    }
+
+    async fn start_at(
+        cluster: &Cluster,
+        namespace: &str,
+        proxy: Option<String>,
+    ) -> Result<Self, Error> {
+        let name = format!("node-{namespace}");
         let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
         cluster.apply(namespace, &object.to_string()).await?;
         let notes = Arc::new(Notes::default());
         let (stop, stopped) = oneshot::channel();
-        let (cluster, namespace) = (cluster.clone(), namespace.to_owned());
+        let cluster = cluster.clone();
+        let place = Place {
+            name: name.clone(),
+            namespace: namespace.to_owned(),
+            proxy,
+        };
         let known = Arc::clone(&notes);
         let thread = std::thread::Builder::new()
-            .name(name.clone())
+            .name(name)
             .spawn(move || {
-                let begun = Node::build(&cluster, (name, namespace), Arc::clone(&known));
+                let begun = Node::build(&cluster, place, Arc::clone(&known));
                 match begun {
                     Ok((runtime, node)) => {
                         LocalSet::new().block_on(&runtime, node.work(stopped));
@@ -174,15 +206,14 @@ impl Node {
     /// With a runtime of its own: tests have each theirs.
     fn build(
         cluster: &Cluster,
-        (name, namespace): (String, String),
+        place: Place,
         notes: Arc<Notes>,
     ) -> Result<(tokio::runtime::Runtime, Arc<Self>), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().attempt("make a runtime")?;
         let client = runtime.block_on(cluster.admin())?;
         let node = Self {
-            name,
-            namespace,
+            place,
             client,
             server: cluster.server()?,
             pace: PACE,
@@ -194,7 +225,7 @@ impl Node {
 
     /// Gives each pod a task, until somebody asks for the end. Tasks that end then take their processes along.
     async fn work(self: Arc<Self>, mut stopped: oneshot::Receiver<()>) {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.place.namespace);
         let mut events = pin!(watcher(pods, watcher::Config::default()).default_backoff());
         let mut lives = JoinSet::new();
         let mut known: HashMap<String, watch::Sender<Pod>> = HashMap::new();
@@ -230,7 +261,7 @@ impl Node {
             return;
         }
         let bound = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        if bound.is_some_and(|name| name != self.name) {
+        if bound.is_some_and(|name| name != self.place.name) {
             return;
         }
         let (sender, pods) = watch::channel(pod);
@@ -291,6 +322,7 @@ pub(crate) async fn container(
     let ground = Ground {
         client: cluster.admin().await?,
         server: cluster.server()?,
+        proxy: None,
         pod_ip: address,
         address,
         pod,

@@ -51,6 +51,7 @@ pub(super) async fn live(node: Arc<Node>, pods: watch::Receiver<Pod>) -> Result<
         ground: Ground {
             client: node.client.clone(),
             server: node.server.clone(),
+            proxy: node.place.proxy.clone(),
             pod_ip: address.in_cluster(),
             address: address.on_machine(),
             pod,
@@ -73,7 +74,7 @@ async fn bind(node: &Node, pod: &Pod) -> Result<(), Error> {
     binding.metadata.name = Some(name.clone());
     binding.target = ObjectReference {
         kind: Some("Node".to_owned()),
-        name: Some(node.name.clone()),
+        name: Some(node.place.name.clone()),
         ..ObjectReference::default()
     };
     let pods: Api<Pod> = Api::namespaced(node.client.clone(), &namespace);
