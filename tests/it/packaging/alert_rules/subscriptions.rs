@@ -214,6 +214,8 @@ fn not_ready() -> Vec<Case> {
 fn slow() -> Vec<Case> {
     let fast = "hybridcalendar_notification_response_seconds_bucket{le=\"3\",job=\"operator\",instance=\"10.0.0.1:9090\"}";
     let all = "hybridcalendar_notification_response_seconds_count{job=\"operator\",instance=\"10.0.0.1:9090\"}";
+    // From version 3 on Prometheus writes the bucket so, whatever the program says.
+    let rewritten = fast.replace("le=\"3\"", "le=\"3.0\"");
     let firing = Firing::new(
         &[("job", "operator")],
         "10% of the answers to notifications take longer than three seconds",
@@ -225,6 +227,11 @@ fn slow() -> Vec<Case> {
                 "a tenth of the answers is slow for half an hour",
             ),
             &[(fast, "0+10x10 109+9x30 389+10x40"), (all, "0+10x90")],
+            &[(14, None), (30, Some(&firing)), (60, None)],
+        ),
+        case(
+            ("ReceiverSlow", "Prometheus 3 writes the bucket as 3.0"),
+            &[(&rewritten, "0+10x10 109+9x30 389+10x40"), (all, "0+10x90")],
             &[(14, None), (30, Some(&firing)), (60, None)],
         ),
         case(
