@@ -158,8 +158,8 @@ fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &m
         describe_conditions(object, &entry.record.status.conditions, detail, series);
         let resting = rests(world, entry, &referred);
         subscriptions::describe(entry, (&tenant, resting), now, series);
-        // What rests is not looked at, and nobody waits for it.
-        if !resting {
+        // What rests, or has the mailbox of an older object, is not looked at, and nobody waits for it.
+        if !resting && world.store.conflict(entry).is_none() {
             let age = since(entry.memory.checked_at, now);
             let labels = [tenant.as_str(), Kind::WorkspaceMailbox.as_str()];
             series.greatest(&OLDEST_CHECK_AGE, &labels, age);

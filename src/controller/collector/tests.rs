@@ -117,6 +117,21 @@ async fn a_check_is_overdue_when_its_interval_has_passed() {
 }
 
 #[tokio::test]
+async fn a_mailbox_that_another_object_has_is_not_late() {
+    let mut patient = room(2);
+    patient.spec.check_interval = "24h".to_owned();
+    let mut namesake = room(3);
+    namesake.spec.address = patient.spec.address.clone();
+    let series = scraped(&tenant(1), &[patient, namesake]);
+    let mailbox = [TENANT_NAME, Kind::WorkspaceMailbox.as_str()];
+    assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(0.0));
+    let mut alone = room(3);
+    alone.spec.address = "room-4@contoso.example".to_owned();
+    let series = scraped(&tenant(1), &[alone]);
+    assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(7200.0));
+}
+
+#[tokio::test]
 async fn stalled_is_told_when_no_other_condition_says_why() {
     let unusable = subscribed(2, &["Stalled=True/InvalidSpec"]);
     let found = ["Stalled=True/NotFound", "MailboxNotFound=True/NotFound"];
