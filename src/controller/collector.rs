@@ -177,11 +177,11 @@ fn describe_tenant(world: &World, entry: &TenantEntry, now: Timestamp, series: &
         return;
     };
     let tenant = entry.record.key.to_string();
-    if let Some(ends) = state.facts.credential_expires_at {
-        series.set(&CREDENTIAL_EXPIRY, &[&tenant], seconds(ends));
-    }
     if entry.suspended {
         return;
+    }
+    if let Some(ends) = state.facts.credential_expires_at {
+        series.set(&CREDENTIAL_EXPIRY, &[&tenant], seconds(ends));
     }
     let age = since(state.memory.checked_at, now);
     let labels = [tenant.as_str(), Kind::CalendarTenant.as_str()];

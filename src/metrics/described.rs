@@ -85,7 +85,7 @@ pub const RENEWAL_MARGIN: WorldGauge = gauge(
 pub const CREDENTIAL_EXPIRY: WorldGauge = gauge(
     "credential_expiry_timestamp_seconds",
     &["tenant"],
-    "When the tenant's credential ends; absent while that is not known.",
+    "When the tenant's credential ends; absent while that is not known or the tenant is suspended.",
 );
 /// How long nobody looked.
 pub const OLDEST_CHECK_AGE: WorldGauge = gauge(

@@ -132,6 +132,25 @@ async fn a_mailbox_that_another_object_has_is_not_late() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_the_credential_of_a_tenant_that_rests() {
+    let ends = |suspend: bool| {
+        let stage = Stage::new();
+        let context = stage.context();
+        let mut record = tenant(1);
+        record.spec.suspend = suspend;
+        context.tenant_present(&record);
+        let mut world = context.world();
+        let state = world.tenants.get_mut(&record.key).unwrap();
+        state.facts.credential_expires_at = Some(later(start(), Duration::from_hours(1)));
+        let mut series = Series::default();
+        describe(&world, (start(), MetricsDetail::Object), &mut series);
+        value(&series, &CREDENTIAL_EXPIRY, &[TENANT_NAME])
+    };
+    assert!(ends(false).is_some());
+    assert_eq!(ends(true), None);
+}
+
+#[tokio::test]
 async fn stalled_is_told_when_no_other_condition_says_why() {
     let unusable = subscribed(2, &["Stalled=True/InvalidSpec"]);
     let found = ["Stalled=True/NotFound", "MailboxNotFound=True/NotFound"];
