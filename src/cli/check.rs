@@ -60,9 +60,12 @@ pub(super) fn check(flags: &Flags) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let checked = runtime
-        .map_err(Failure::from)
-        .and_then(|runtime| runtime.block_on(checked(&settings)));
+    let checked = runtime.map_err(Failure::from).and_then(|runtime| {
+        let checked = runtime.block_on(checked(&settings));
+        // A look-up of a name that hangs cannot be taken back; nobody waits for it.
+        runtime.shutdown_background();
+        checked
+    });
     match checked {
         Ok(code) => code,
         Err(error) => {

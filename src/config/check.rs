@@ -46,11 +46,11 @@ pub struct Flags {
     pub client_secret_file: Option<String>,
 
     /// File with the certificate in PEM, in place of a Secret in the files; goes with --key
-    #[arg(long, env = "HYBRID_CALENDAR_CERTIFICATE", value_name = "FILE")]
+    #[arg(long, env = "HYBRID_CALENDAR_CERTIFICATE_FILE", value_name = "FILE")]
     pub certificate: Option<String>,
 
     /// File with the certificate's private key in PEM
-    #[arg(long, env = "HYBRID_CALENDAR_KEY", value_name = "FILE")]
+    #[arg(long, env = "HYBRID_CALENDAR_KEY_FILE", value_name = "FILE")]
     pub key: Option<String>,
 
     /// File with a token of the ServiceAccount, for workloadIdentity: kubectl create token NAME
