@@ -147,6 +147,16 @@ https://{{ include "hco.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.r
 {{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) -}}
 {{- fail "replicaCount above 1 needs leaderElection.enabled: two copies without it would work against each other" -}}
 {{- end -}}
+{{- if and (not .Values.leaderElection.enabled) (ne .Values.strategy.type "Recreate") -}}
+{{- fail "leaderElection.enabled=false needs strategy.type=Recreate (with strategy.rollingUpdate=null): while a new version replaces the old one, two copies would work against each other" -}}
+{{- end -}}
+{{- /* After SIGTERM the program serves for 15 seconds and gives the last requests 5. */ -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (add (int .Values.preStopSleepSeconds) 25 | int) -}}
+{{- fail (printf "terminationGracePeriodSeconds must be at least preStopSleepSeconds + 25, here %d: otherwise the Pod is killed while it still serves and writes" (add (int .Values.preStopSleepSeconds) 25)) -}}
+{{- end -}}
+{{- if eq .Release.Namespace "kube-system" -}}
+{{- fail "install the operator into a namespace of its own, not into kube-system: it may create Secrets in its namespace" -}}
+{{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled exclude each other: every series would be there twice" -}}
 {{- end -}}

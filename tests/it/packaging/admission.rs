@@ -11,7 +11,7 @@ use testbed::control_plane::ControlPlane;
 use testbed::wait;
 
 use super::cluster::{DEADLINE, prepared};
-use super::helm::{objects, template};
+use super::helm::{RELEASE, objects, template};
 
 const TENANTS: &str = "calendartenants";
 
@@ -253,70 +253,79 @@ async fn a_credential_in_use_binds_only_those_who_change_its_use() {
     }
 }
 
-/// A definition that nobody uses, under one of the names that are protected: the real ones serve other tests.
 #[tokio::test]
-async fn definitions_are_not_deleted_by_accident() {
+async fn the_operator_writes_no_secret_but_its_own() {
     let scene = Scene::new("admissionPolicies.credentialUse=false").await;
-    let policy = format!("{}-crd-deletion", scene.namespace);
-    // A policy on objects of no namespace is not limited to ours; the protected names are.
-    let protected = format!("widgets.{}.example", scene.namespace);
-    let definition = |confirmed: Option<&str>| {
-        json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": protected, "annotations": {"hybridcalendar.dev/confirm-deletion": confirmed}},
-            "spec": {
-                "group": format!("{}.example", scene.namespace), "scope": "Namespaced",
-                "names": {"kind": "Widget", "plural": "widgets"},
-                "versions": [{"name": "v1", "served": true, "storage": true,
-                    "schema": {"openAPIV3Schema": {"type": "object"}}}],
-            },
-        })
-        .to_string()
-    };
-    let rename = json!({"spec": {"matchConstraints": {"resourceRules": [{
-        "apiGroups": ["apiextensions.k8s.io"], "apiVersions": ["*"], "operations": ["DELETE"],
-        "resources": ["customresourcedefinitions"], "resourceNames": [protected],
-    }]}}});
-    let base = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
-    let request = Request::patch(format!("{base}/{policy}"))
-        .header("content-type", "application/merge-patch+json");
-    answer(&scene.admin, request, &rename).await.unwrap();
-    scene
-        .control_plane
-        .apply("default", &definition(None))
-        .await
-        .unwrap();
-    let url = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{protected}");
-    // With a body, the API server reads its options from there.
-    let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]});
-    let delete = async || {
-        let request = Request::delete(&url).header("content-type", "application/json");
-        answer(&scene.admin, request, &options).await
+    let account = format!("system:serviceaccount:{RELEASE}:{}", scene.namespace);
+    let keys = format!("{}-key", scene.namespace);
+    let create = async |user: &str, name: &str, type_: &str| {
+        let url = format!("/api/v1/namespaces/{}/secrets?dryRun=All", scene.namespace);
+        let request = Request::post(url)
+            .header("content-type", "application/json")
+            .header("impersonate-user", user)
+            .header("impersonate-group", "system:masters");
+        let annotations = json!({"kubernetes.io/service-account.name": "default"});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": type_,
+            "metadata": {"name": name, "annotations": annotations}});
+        answer(&scene.admin, request, &secret).await
     };
     let message = wait::for_some("the policy refuses", DEADLINE, async || {
-        delete().await.err()
+        create(&account, "other", "Opaque").await.err()
     });
     let message = message.await.unwrap();
     assert!(
-        message.contains("deletes every Widget of the cluster"),
+        message.contains("The operator may write one Secret"),
         "{message}"
     );
-    assert!(
-        message.contains("hybridcalendar.dev/confirm-deletion=true"),
-        "{message}"
-    );
-    scene
-        .control_plane
-        .apply("default", &definition(Some("false")))
-        .await
-        .unwrap();
-    assert!(delete().await.is_err());
-    scene
-        .control_plane
-        .apply("default", &definition(Some("true")))
-        .await
-        .unwrap();
-    assert_eq!(delete().await, Ok(()));
+    let token = "kubernetes.io/service-account-token";
+    assert!(create(&account, &keys, token).await.is_err());
+    assert_eq!(create(&account, &keys, "Opaque").await, Ok(()));
+    assert_eq!(create("somebody", "other", "Opaque").await, Ok(()));
+}
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const TENANTS_DEFINITION: &str = "calendartenants.hybridcalendar.dev";
+const MAILBOXES_DEFINITION: &str = "workspacemailboxes.hybridcalendar.dev";
+/// Of somebody else.
+const CERTIFICATES_DEFINITION: &str = "certificates.cert-manager.io";
+
+/// Asks what deleting would do: the real definitions serve other tests.
+async fn would_delete(scene: &Scene, url: &str) -> Result<(), String> {
+    // With a body, the API server reads its options from there.
+    let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]});
+    let request = Request::delete(url).header("content-type", "application/json");
+    answer(&scene.admin, request, &options).await
+}
+
+#[tokio::test]
+async fn definitions_are_not_deleted_by_accident() {
+    let scene = Scene::new("admissionPolicies.credentialUse=false").await;
+    let tenants = format!("{DEFINITIONS}/{TENANTS_DEFINITION}");
+    let message = wait::for_some("the policy refuses", DEADLINE, async || {
+        would_delete(&scene, &tenants).await.err()
+    });
+    let message = message.await.unwrap();
+    for words in [
+        "deletes every CalendarTenant of the cluster",
+        "hybridcalendar.dev/confirm-deletion=true",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+    let collection = format!("{DEFINITIONS}?fieldSelector=metadata.name%3D{TENANTS_DEFINITION}");
+    assert!(would_delete(&scene, &collection).await.is_err());
+    let others = format!("{DEFINITIONS}/{CERTIFICATES_DEFINITION}");
+    assert_eq!(would_delete(&scene, &others).await, Ok(()));
+
+    let mailboxes = format!("{DEFINITIONS}/{MAILBOXES_DEFINITION}");
+    for (confirmed, refused) in [("false", true), ("true", false)] {
+        let annotations = json!({"hybridcalendar.dev/confirm-deletion": confirmed});
+        let request =
+            Request::patch(&mailboxes).header("content-type", "application/merge-patch+json");
+        let confirmation = json!({"metadata": {"annotations": annotations}});
+        answer(&scene.admin, request, &confirmation).await.unwrap();
+        let deleted = would_delete(&scene, &mailboxes).await;
+        assert_eq!(deleted.is_err(), refused, "{confirmed}: {deleted:?}");
+    }
 }
 
 #[tokio::test]

@@ -126,7 +126,9 @@ impl Installation {
             // What a cluster has once belongs to no test.
             "crds": {"enabled": false},
             "rbac": {"aggregateToDefaultRoles": false},
-            "admissionPolicies": {"credentialUse": false, "unwatchedNamespaces": false},
+            "admissionPolicies": {
+                "credentialUse": false, "ownSecrets": false, "unwatchedNamespaces": false,
+            },
         })
     }
 
