@@ -12,6 +12,7 @@ use crate::api::vocabulary::severity::Severity;
 use crate::api::vocabulary::{
     ConditionMeta, ConditionType, MAILBOX, Reason, SPEC_PROBLEMS, TENANT,
 };
+use crate::domain::tenant::credential::denies_token;
 use crate::ids::Kind;
 
 /// Those of a tenant, in order of precedence.
@@ -94,7 +95,7 @@ fn expression(meta: &ConditionMeta) -> String {
         let _ = write!(
             expression,
             "\nunless on (tenant) {}\nunless on (tenant) {}",
-            tenant_has(&causes),
+            tenant_has(meta.type_, &causes),
             tenant_rests()
         );
     }
@@ -109,12 +110,32 @@ fn expression(meta: &ConditionMeta) -> String {
     expression
 }
 
-/// Tenants with one of these problems.
-fn tenant_has(types: &[&str]) -> String {
-    let types = types.join("|");
+/// Tenants with one of these problems, which explain a condition of their mailboxes.
+fn tenant_has(explained: &ConditionType, types: &[&str]) -> String {
+    // A permission that is missing is missed at each mailbox, too: what these call `Unauthorized` is told once.
+    let by_reason = types.contains(&ConditionType::Unauthorized.as_str())
+        && *explained != ConditionType::Unauthorized;
+    let reasons = by_reason.then(|| format!("{}, ", no_token()));
     format!(
-        "hybridcalendar_conditions{{kind=\"CalendarTenant\", type=~\"{types}\", status=\"True\"}}"
+        "hybridcalendar_conditions{{kind=\"CalendarTenant\", type=~\"{}\", {}status=\"True\"}}",
+        types.join("|"),
+        reasons.unwrap_or_default()
     )
+}
+
+/// Selects, of a tenant's `Unauthorized`, the reasons for which there is no token at all: with the others the operator
+/// goes on working, and what goes wrong beside them has causes of its own.
+pub(super) fn no_token() -> String {
+    let unauthorized = TENANT
+        .iter()
+        .filter(|meta| *meta.type_ == ConditionType::Unauthorized);
+    let usable: Vec<&str> = unauthorized
+        .flat_map(|meta| meta.problems)
+        .map(|problem| problem.reason)
+        .filter(|reason| !denies_token(reason))
+        .map(Reason::as_str)
+        .collect();
+    format!("reason!~\"{}\"", usable.join("|"))
 }
 
 /// Tenants that somebody suspended, or whose specs cannot be used: nothing is done for their mailboxes.

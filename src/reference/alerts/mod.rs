@@ -157,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn a_permission_that_is_missing_silences_at_most_what_its_mailboxes_call_so() {
+        for alert in all() {
+            let silenced = alert.expression.lines().filter(|line| {
+                line.starts_with("unless") && line.contains("kind=\"CalendarTenant\", type=")
+            });
+            for line in silenced.filter(|line| line.contains("Unauthorized")) {
+                let by_reason = line.contains("reason");
+                let named_so = alert.name == "HybridCalendarMailboxUnauthorized";
+                assert_ne!(by_reason, named_so, "{}: {line}", alert.name);
+            }
+            assert!(!alert.expression.contains("NO_TOKEN"), "{}", alert.name);
+        }
+    }
+
+    #[test]
     fn durations_are_written_as_people_say_them() {
         let written = [3600, 900, 90].map(|s| prometheus_duration(Duration::from_secs(s)));
         assert_eq!(written, ["1h", "15m", "90s"]);

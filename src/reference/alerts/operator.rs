@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Alert, BRIDGE, PREFIX};
+use super::{Alert, BRIDGE, PREFIX, conditions};
 use crate::api::vocabulary::remedy::Actor;
 use crate::api::vocabulary::severity::Severity;
 
@@ -15,7 +15,7 @@ pub(super) struct Written {
     pub(super) severity: Severity,
     pub(super) after: Duration,
     pub(super) keep: Duration,
-    /// Lines of one expression.
+    /// Lines of one expression; `{NO_TOKEN}` stands for [`conditions::no_token`].
     pub(super) expression: &'static [&'static str],
     /// Whom it is about and what is the matter, in a few words; Prometheus fills in the labels.
     pub(super) summary: &'static str,
@@ -45,7 +45,10 @@ impl From<&Written> for Alert {
         Self {
             name: format!("{PREFIX}{}", written.name),
             severity: written.severity,
-            expression: written.expression.join("\n"),
+            expression: written
+                .expression
+                .join("\n")
+                .replace("{NO_TOKEN}", &conditions::no_token()),
             after: written.after,
             keep: written.keep,
             summary: written.summary.to_owned(),
@@ -110,7 +113,7 @@ pub(super) const ALERTS: &[Written] = &[
         keep: BRIDGE,
         expression: &[
             "sum by (kind, tenant) (hybridcalendar_conditions{type=\"Ready\", status=\"Unknown\", reason!=\"Suspended\"}) > 0",
-            "unless on (tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=~\"Unauthorized|MicrosoftUnavailable\", status=\"True\"}",
+            "unless on (tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=~\"Unauthorized|MicrosoftUnavailable\", {NO_TOKEN}, status=\"True\"}",
         ],
         summary: "{{ $value }} {{ $labels.kind }} of tenant {{ $labels.tenant }} could not be checked for an hour",
         meaning: "It could not be found out for an hour whether objects work, and no problem of their tenant explains that.",
@@ -122,7 +125,7 @@ pub(super) const ALERTS: &[Written] = &[
         keep: BRIDGE,
         expression: &[
             "max by (kind, tenant) (hybridcalendar_check_overdue_seconds) > 1800",
-            "unless on (tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=~\"Unauthorized|MicrosoftUnavailable\", status=\"True\"}",
+            "unless on (tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=~\"Unauthorized|MicrosoftUnavailable\", {NO_TOKEN}, status=\"True\"}",
         ],
         summary: "A check of a {{ $labels.kind }} of tenant {{ $labels.tenant }} is {{ $value | humanizeDuration }} late",
         meaning: "Checks are late by more than half an hour, so that what the conditions say is old.",

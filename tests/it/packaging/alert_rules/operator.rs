@@ -184,6 +184,7 @@ fn unknown() -> Vec<Case> {
 fn late() -> Vec<Case> {
     let overdue = "hybridcalendar_check_overdue_seconds{kind=\"WorkspaceMailbox\",tenant=\"calendars/contoso\"}";
     let refused = "hybridcalendar_conditions{kind=\"CalendarTenant\",tenant=\"calendars/contoso\",type=\"Unauthorized\",status=\"True\",reason=\"Rejected\"}";
+    let unpermitted = refused.replace("Rejected", "PermissionMissing");
     let waits = "hybridcalendar_queue_longest_wait_seconds{class=\"renewal\"}";
     let stuck = Firing::new(
         &[
@@ -206,6 +207,11 @@ fn late() -> Vec<Case> {
             ("ChecksStuck", "checks are late by less than half an hour"),
             &[(overdue, "1800+0x60")],
             &[(30, None), (60, None)],
+        ),
+        case(
+            ("ChecksStuck", "the tenant lacks a permission, too"),
+            &[(overdue, "2400+0x60"), (&unpermitted, "1+0x60")],
+            &[(14, None), (16, Some(&stuck))],
         ),
         case(
             ("ChecksStuck", "the tenant is without a token"),

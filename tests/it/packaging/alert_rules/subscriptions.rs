@@ -31,6 +31,8 @@ fn tenant_has(type_: &str, status: &str, reason: &str) -> String {
 
 fn slack() -> Vec<Case> {
     let refused = tenant_has("Unauthorized", "True", "Rejected");
+    let unpermitted = tenant_has("Unauthorized", "True", "PermissionMissing");
+    let unconsented = tenant_has("Unauthorized", "True", "ConsentRequired");
     let firing = Firing::new(
         TENANT,
         "A subscription of tenant calendars/contoso has 20% of its life left and is not renewed",
@@ -43,6 +45,16 @@ fn slack() -> Vec<Case> {
             ),
             &[(MARGIN, "0.4+0x5 0.2+0x30 1+0x30"), (SLACK, "90000+0x70")],
             &[(20, None), (22, Some(&firing)), (43, None)],
+        ),
+        case(
+            ("RenewalSlackLow", "the tenant lacks a permission, too"),
+            &[(MARGIN, "0.2+0x60"), (&unpermitted, "1+0x60")],
+            &[(14, None), (16, Some(&firing))],
+        ),
+        case(
+            ("RenewalSlackLow", "the tenant lacks every permission, too"),
+            &[(MARGIN, "0.2+0x60"), (&unconsented, "1+0x60")],
+            &[(14, None), (16, Some(&firing))],
         ),
         case(
             ("RenewalSlackLow", "a renewal succeeds at the second try"),
