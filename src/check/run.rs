@@ -166,6 +166,10 @@ impl<'a> Run<'a> {
         run
     }
 
+    fn is_over(&self) -> bool {
+        self.around.stop.is_cancelled() || Instant::now() >= self.around.until
+    }
+
     /// What a future brings, unless the time is over or somebody wants no more.
     async fn in_time<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {

@@ -112,7 +112,8 @@ impl Run<'_> {
         };
         let seen = match self.around.writes {
             Writes::Refused => self.in_time(look).await,
-            // What was created is removed.
+            // Nothing begins any more that would create something; what was created is removed.
+            Writes::Allowed if self.is_over() => None,
             Writes::Allowed => timeout_at(self.around.until + CLEANING_UP, look).await.ok(),
         };
         (key.clone(), seen)
