@@ -76,7 +76,7 @@ fn an_image_says_what_it_is_and_runs_as_nobody_special() {
 }
 
 #[test]
-fn the_same_source_gives_the_same_image() {
+fn the_same_program_gives_the_same_image() {
     assert_eq!(pack("operator").digest, operator().digest);
 }
 
