@@ -89,7 +89,7 @@ pub(super) const ALERTS: &[Written] = &[
         severity: Severity::Critical,
         after: Duration::from_mins(5),
         expression: &[
-            "1 - sum by (job, namespace) (rate(hybridcalendar_notification_response_seconds_bucket{le=~\"3([.]0)?\"}[10m]))",
+            "1 - sum by (job, namespace) (rate(hybridcalendar_notification_response_seconds_bucket{le=~\"3(\\\\.0)?\"}[10m]))",
             "  / sum by (job, namespace) (rate(hybridcalendar_notification_response_seconds_count[10m])) > 0.05",
             "and sum by (job, namespace) (increase(hybridcalendar_notification_response_seconds_count[10m])) >= 20",
         ],

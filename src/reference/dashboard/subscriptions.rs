@@ -29,7 +29,7 @@ pub(super) fn receiver() -> Row {
                 q("histogram_quantile(0.5, sum by (le) (rate(hybridcalendar_notification_response_seconds_bucket[$__rate_interval])))", "50 %"),
                 q("histogram_quantile(0.99, sum by (le) (rate(hybridcalendar_notification_response_seconds_bucket[$__rate_interval])))", "99 %"),
             ]).unit("s").steps(("green", &[(1.0, "orange"), (3.0, "red")])).width(12),
-            Panel::lines("Slow answers", "Share of answers that took longer than three seconds. From a tenth on Graph delays the notifications of the whole host.", vec![q("1 - sum(rate(hybridcalendar_notification_response_seconds_bucket{le=~\"3([.]0)?\"}[$__rate_interval])) / sum(rate(hybridcalendar_notification_response_seconds_count[$__rate_interval]))", "slower than 3 s")]).unit("percentunit").steps(("green", &[(0.05, "orange"), (0.1, "red")])).width(12),
+            Panel::lines("Slow answers", "Share of answers that took longer than three seconds. From a tenth on Graph delays the notifications of the whole host.", vec![q("1 - sum(rate(hybridcalendar_notification_response_seconds_bucket{le=~\"3(\\\\.0)?\"}[$__rate_interval])) / sum(rate(hybridcalendar_notification_response_seconds_count[$__rate_interval]))", "slower than 3 s")]).unit("percentunit").steps(("green", &[(0.05, "orange"), (0.1, "red")])).width(12),
         ],
     }
 }
