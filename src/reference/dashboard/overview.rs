@@ -7,11 +7,14 @@ use crate::reference::alerts::PREFIX;
 /// None is good.
 const NONE: Steps = ("green", &[(1.0, "red")]);
 
+/// No series at all are none, as long as a leader is scraped, who would tell of some.
+const OR_NONE: &str = " or 0 * max(hybridcalendar_leader == 1)";
+
 /// Numbers at a glance.
 pub(super) fn row() -> Row {
     let ready = |kind: &str, status: &str| {
         format!(
-            "sum(hybridcalendar_conditions{{kind=\"{kind}\", type=\"Ready\", status=\"{status}\", {{T}}}}) or vector(0)"
+            "sum(hybridcalendar_conditions{{kind=\"{kind}\", type=\"Ready\", status=\"{status}\", {{T}}}}){OR_NONE}"
         )
     };
     Row {
@@ -21,9 +24,9 @@ pub(super) fn row() -> Row {
             Panel::stat("Tenants that do not", "CalendarTenants that are not Ready. None is good.", &ready("CalendarTenant", "False")).steps(NONE),
             Panel::stat("Mailboxes that work", "WorkspaceMailboxes that are Ready.", &ready("WorkspaceMailbox", "True")),
             Panel::stat("Mailboxes that do not", "WorkspaceMailboxes that are not Ready. None is good.", &ready("WorkspaceMailbox", "False")).steps(NONE),
-            Panel::stat("Not known", "Objects of which it could not be found out yet whether they work.", "sum(hybridcalendar_conditions{type=\"Ready\", status=\"Unknown\", reason!=\"Suspended\", {T}}) or vector(0)").steps(("green", &[(1.0, "orange")])),
-            Panel::stat("Firing alerts", "Alerts of this operator that fire now, if its rules are loaded. None is good.", &format!("count(ALERTS{{alertname=~\"{PREFIX}.*\", alertstate=\"firing\"}}) or vector(0)")).steps(NONE),
-            Panel::stat("Subscription coverage", "Share of the wanted subscriptions that are alive. All is good.", "sum(hybridcalendar_subscriptions{state=\"active\", {T}}) / sum(hybridcalendar_subscriptions{{T}})").unit("percentunit").steps(("red", &[(0.98, "orange"), (0.995, "green")])),
+            Panel::stat("Not known", "Objects of which it could not be found out yet whether they work.", &format!("sum(hybridcalendar_conditions{{type=\"Ready\", status=\"Unknown\", reason!=\"Suspended\", {{T}}}}){OR_NONE}")).steps(("green", &[(1.0, "orange")])),
+            Panel::stat("Firing alerts", "Alerts of this operator that fire now, if its rules are loaded. None is good.", &format!("count(ALERTS{{alertname=~\"{PREFIX}.*\", alertstate=\"firing\"}}){OR_NONE}")).steps(NONE),
+            Panel::stat("Subscription coverage", "Share of the wanted subscriptions that are alive. All is good.", &format!("(sum(hybridcalendar_subscriptions{{state=\"active\", {{T}}}}){OR_NONE}) / sum(hybridcalendar_subscriptions{{{{T}}}})")).unit("percentunit").steps(("red", &[(0.98, "orange"), (0.995, "green")])),
             Panel::stat("First subscription ends in", "Time until the first subscription ends unless it is renewed.", "min(hybridcalendar_subscription_earliest_expiry_timestamp_seconds{{T}}) - time()").unit("s"),
             Panel::stat("Least life left", "The least share of a subscription's life that is left. Renewals begin at a third: less than a quarter means that one failed.", "min(hybridcalendar_renewal_margin_ratio{{T}})").unit("percentunit").steps(("red", &[(0.1, "orange"), (0.25, "green")])),
             Panel::stat("First credential ends in", "Time until the first credential ends, as far as that is known.", "min(hybridcalendar_credential_expiry_timestamp_seconds{{T}}) - time()").unit("s").steps(("red", &[(604_800.0, "orange"), (2_592_000.0, "green")])),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::alert_rules::promtool;
+use super::monitoring::dashboard_queries;
 use crate::repository::read;
 
 fn dashboard() -> Value {
@@ -117,4 +119,46 @@ fn assert_thresholds_rise(thresholds: &Value) {
         .map(|step| step["value"].as_f64().unwrap())
         .collect();
     assert!(values.is_sorted(), "{thresholds}");
+}
+
+/// Has promtool ask the panel's query of these series: one value, or none.
+async fn assert_shows(panel: &str, series: &[&str], value: Option<f64>) {
+    let queries = dashboard_queries();
+    let (_, query) = queries.iter().find(|(title, _)| title == panel).unwrap();
+    let series = series
+        .iter()
+        .map(|s| json!({"series": s, "values": "1+0x5"}));
+    let samples = value.map(|value| json!({"labels": "{}", "value": value}));
+    let file = json!({
+        "evaluation_interval": "1m",
+        "tests": [{
+            "interval": "1m",
+            "input_series": series.collect::<Vec<_>>(),
+            "promql_expr_test": [{
+                "expr": query,
+                "eval_time": "3m",
+                "exp_samples": samples.into_iter().collect::<Vec<_>>(),
+            }],
+        }],
+    });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.yaml"), file.to_string()).unwrap();
+    let arguments = ["test", "rules", "test.yaml"].map(str::to_owned);
+    promtool(folder.path(), &arguments).await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_apart_from_nobody_who_tells() {
+    let leader = "hybridcalendar_leader{instance=\"10.0.0.1:9090\"}";
+    let lost = "hybridcalendar_subscriptions{tenant=\"calendars/contoso\",state=\"inactive\"}";
+    let active = "hybridcalendar_subscriptions{tenant=\"calendars/contoso\",state=\"active\"}";
+    let coverage = "Subscription coverage";
+    assert_shows(coverage, &[leader, lost], Some(0.0)).await;
+    assert_shows(coverage, &[leader, lost, active], Some(0.5)).await;
+    let ready = "hybridcalendar_conditions{kind=\"CalendarTenant\",tenant=\"calendars/contoso\",type=\"Ready\",status=\"True\",reason=\"Operational\"}";
+    for panel in ["Tenants that do not", "Mailboxes that work", "Not known"] {
+        assert_shows(panel, &[leader, ready], Some(0.0)).await;
+        assert_shows(panel, &[], None).await;
+    }
+    assert_shows("Tenants that work", &[leader, ready], Some(1.0)).await;
 }

@@ -207,7 +207,7 @@ fn the_generated_unit_tests_of_the_rules_are_current() {
 }
 
 /// Runs promtool in a folder; it must be content.
-async fn promtool(folder: &Path, arguments: &[String]) {
+pub(super) async fn promtool(folder: &Path, arguments: &[String]) {
     let mut command = Command::new(packages::program("promtool").await.unwrap());
     command
         .args(arguments)
