@@ -140,8 +140,8 @@ async fn nobody_is_told_of_the_credential_of_a_tenant_that_rests() {
         record.spec.suspend = suspend;
         context.tenant_present(&record);
         let mut world = context.world();
-        let state = world.tenants.get_mut(&record.key).unwrap();
-        state.facts.credential_expires_at = Some(later(start(), Duration::from_hours(1)));
+        let known = world.tenants.get_mut(&record.key).unwrap();
+        known.facts.credential_expires_at = Some(later(start(), Duration::from_hours(1)));
         let mut series = Series::default();
         describe(&world, (start(), MetricsDetail::Object), &mut series);
         value(&series, &CREDENTIAL_EXPIRY, &[TENANT_NAME])
