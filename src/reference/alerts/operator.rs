@@ -108,6 +108,19 @@ pub(super) const ALERTS: &[Written] = &[
         ..WARNING
     },
     Written {
+        name: "LeaderBlind",
+        severity: Severity::Critical,
+        after: Duration::from_mins(10),
+        expression: &[
+            "sum by (job, namespace) (hybridcalendar_leader) > 0",
+            "unless on (job, namespace) hybridcalendar_queue_depth",
+        ],
+        summary: "The leader of hybrid-calendar-operator does not get to know its objects",
+        meaning: "A copy of the operator leads, but has not read all objects yet: nothing is checked or renewed, and other alerts are silent.",
+        remedy: "The log of the copy that leads says which list fails: most often the ServiceAccount lacks a right, a CustomResourceDefinition is missing, or the API server is overloaded. Compare with `hybrid-calendar-operator rbac`.",
+        ..WARNING
+    },
+    Written {
         name: "ReadinessUnknown",
         after: Duration::from_hours(1),
         keep: BRIDGE,

@@ -11,6 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
         down(),
         restarting(),
         leaders(),
+        blind(),
         unknown(),
         late(),
         failing(),
@@ -136,6 +137,42 @@ fn leaders() -> Vec<Case> {
             ),
             &[(&one, "1+0x7 stale"), (&other, "0+0x5 1+0x40")],
             &[(7, None), (9, None), (12, None)],
+        ),
+    ]
+}
+
+fn blind() -> Vec<Case> {
+    let leads = of("hybridcalendar_leader", ONE);
+    let waits = of("hybridcalendar_leader", OTHER);
+    let queue = of("hybridcalendar_queue_depth{class=\"renewal\"", ONE);
+    let firing = Firing::new(
+        INSTALLATION,
+        "The leader of hybrid-calendar-operator does not get to know its objects",
+    );
+    vec![
+        case(
+            ("LeaderBlind", "its first lists fail for a while"),
+            &[
+                (&leads, "0+0x5 1+0x60"),
+                (&waits, "0+0x60"),
+                (&queue, "_x30 0+0x30"),
+            ],
+            &[
+                (15, None),
+                (17, Some(&firing)),
+                (29, Some(&firing)),
+                (31, None),
+            ],
+        ),
+        case(
+            ("LeaderBlind", "its first lists take some minutes"),
+            &[(&leads, "0+0x5 1+0x60"), (&queue, "_x14 0+0x50")],
+            &[(13, None), (17, None), (40, None)],
+        ),
+        case(
+            ("LeaderBlind", "nobody leads, which another alert tells"),
+            &[(&leads, "0+0x60"), (&waits, "0+0x60")],
+            &[(20, None), (60, None)],
         ),
     ]
 }

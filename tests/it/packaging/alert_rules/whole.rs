@@ -6,6 +6,7 @@ use super::{Case, Check, Rule};
 const HEALTHY: &[(&str, &str)] = &[
     ("hybridcalendar_build_info{version=\"0.1.0\"", "1+0x"),
     ("hybridcalendar_leader{", "1+0x"),
+    ("hybridcalendar_queue_depth{class=\"routine\"", "0+0x"),
     (
         "hybridcalendar_ready{kind=\"CalendarTenant\",namespace=\"calendars\",name=\"contoso\",tenant=\"calendars/contoso\"",
         "1+0x",
