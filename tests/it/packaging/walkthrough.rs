@@ -125,17 +125,16 @@ impl Machine {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    async fn furnish(&self, control_plane: &ControlPlane, (prometheus, alertmanager): (u16, u16)) {
+    async fn furnish(&self, control_plane: &ControlPlane) {
         let kubectl = control_plane.kubectl_path().display();
         // The played Service forwards; this only lasts as long.
         let forwarding = r#"case " $* " in *" port-forward "*) exec sleep 3600 ;; esac"#;
         self.program("kubectl", &format!("{forwarding}\nexec {kubectl} \"$@\""));
         let helm = tools::ready().await.unwrap().helm;
         self.program("helm", &format!("exec {} \"$@\"", helm.display()));
-        for (name, port) in [("prometheus", prometheus), ("alertmanager", alertmanager)] {
+        for name in ["prometheus", "alertmanager"] {
             let path = packages::program(name).await.unwrap();
-            let listen = format!("--web.listen-address=127.0.0.1:{port}");
-            self.program(name, &format!("exec {} {listen} \"$@\"", path.display()));
+            self.program(name, &format!("exec {} \"$@\"", path.display()));
         }
     }
 
@@ -185,15 +184,10 @@ fn shown(printed: &str, wanted: &str) -> String {
 }
 
 /// The page with ports that are free here, and the Services that its port-forwards lead to.
-fn with_free_ports(
-    control_plane: &ControlPlane,
-    (prometheus, alertmanager): (u16, u16),
-) -> (String, Vec<ServicePort>) {
+fn with_free_ports(control_plane: &ControlPlane) -> (String, Vec<ServicePort>) {
     let mut page = read(PAGE);
-    let mut replaced = vec![
-        ("9090".to_owned(), format!("127.0.0.1:{prometheus}")),
-        ("9093".to_owned(), format!("127.0.0.1:{alertmanager}")),
-    ];
+    let free = || format!("127.0.0.1:{}", ports::free().unwrap());
+    let mut replaced = vec![("19091".to_owned(), free()), ("19093".to_owned(), free())];
     let mut services = Vec::new();
     for forward in forwards(&page) {
         let port = port_name(&forward.remote);
@@ -218,9 +212,8 @@ async fn the_walkthrough_leads_word_by_word_from_an_empty_cluster_to_an_alert_th
     let node = node.await.unwrap();
     sensitive::remember([SECRET.to_owned()]).unwrap();
     let machine = Machine::new();
-    let monitoring = (ports::free().unwrap(), ports::free().unwrap());
-    machine.furnish(&control_plane, monitoring).await;
-    let (page, _services) = with_free_ports(&control_plane, monitoring);
+    machine.furnish(&control_plane).await;
+    let (page, _services) = with_free_ports(&control_plane);
 
     let (kubeconfig, steps) = (control_plane.kubeconfig(), steps(&page));
     let (printed, complaints) = machine.follow(kubeconfig, &script(&steps)).await;
