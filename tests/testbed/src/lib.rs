@@ -16,6 +16,7 @@ mod go_programs;
 pub mod guard;
 pub mod helm;
 pub mod kubelet;
+mod listening;
 pub mod manifest;
 pub mod metrics;
 pub mod network;

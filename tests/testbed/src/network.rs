@@ -4,8 +4,7 @@
 //! `name.namespace.svc`. It looks the Service up and passes the bytes to a ready endpoint, so that TLS is between the two
 //! ends as in a cluster. Loopback addresses are connected to as they are; nothing else can be reached.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::thread::JoinHandle;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -16,7 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::cluster::Cluster;
-use crate::error::{Attempt, Error};
+use crate::error::Error;
+use crate::listening::Listening;
 use crate::service::chosen;
 
 /// More than any head of a CONNECT request has.
@@ -24,62 +24,31 @@ const HEAD: usize = 4096;
 
 /// The proxy. Ends when it is dropped.
 #[derive(Debug)]
-pub struct Network {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Network(Listening);
 
 impl Network {
     /// Listens on a free loopback port.
     pub fn start(cluster: &Cluster) -> Result<Self, Error> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, crate::ports::free()?))
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .attempt("listen for a cluster's network")?;
-        let address = listener.local_addr().attempt("look at our own port")?;
-        let (stop, stopped) = oneshot::channel();
         let cluster = cluster.clone();
-        let thread = std::thread::Builder::new()
-            .name("network".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread();
-                // Without it nobody answers, which a test notices.
-                if let Ok(runtime) = { runtime }.enable_all().build() {
-                    let _ = runtime.block_on(serve(&cluster, listener, stopped));
-                }
-            })
-            .attempt("start a thread for a cluster's network")?;
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
+        Listening::start("cluster's network", move |listener, stopped| async move {
+            serve(&cluster, listener, stopped).await
         })
+        .map(Self)
     }
 
     /// As the variable `HTTPS_PROXY` names it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed.
-            let _ = thread.join();
-        }
+        self.0.url()
     }
 }
 
 async fn serve(
     cluster: &Cluster,
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     mut stopped: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
     let client = cluster.admin().await?;
-    let listener = TcpListener::from_std(listener).attempt("listen")?;
     loop {
         tokio::select! {
             _ = &mut stopped => return Ok(()),

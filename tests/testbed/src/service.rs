@@ -9,7 +9,6 @@ use std::borrow::Borrow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -20,16 +19,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::cluster::Cluster;
-use crate::error::{Attempt, Error};
+use crate::error::Error;
 use crate::kubelet::on_machine;
+use crate::listening::Listening;
 
 /// A port of a Service on this machine. Ends when it is dropped.
 #[derive(Debug)]
-pub struct ServicePort {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct ServicePort(Listening);
 
 /// Which port of which Service.
 #[derive(Clone, Debug)]
@@ -47,59 +43,35 @@ impl ServicePort {
         service: &str,
         port: &str,
     ) -> Result<Self, Error> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, crate::ports::free()?))
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .attempt(format!("listen for the Service {service}"))?;
-        let address = listener.local_addr().attempt("look at our own port")?;
+        let cluster = cluster.clone();
         let named = Named {
             namespace: namespace.to_owned(),
             service: service.to_owned(),
             port: port.to_owned(),
         };
-        let (stop, stopped) = oneshot::channel();
-        let cluster = cluster.clone();
-        let thread = std::thread::Builder::new()
-            .name(format!("service-{service}"))
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread();
-                // Without it nobody answers, which a test notices.
-                if let Ok(runtime) = { runtime }.enable_all().build() {
-                    let _ = runtime.block_on(serve(&cluster, listener, &named, stopped));
-                }
-            })
-            .attempt("start a thread for a Service")?;
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
+        let name = format!("Service {service}");
+        Listening::start(&name, move |listener, stopped| async move {
+            serve(&cluster, listener, &named, stopped).await
         })
+        .map(Self)
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
     /// The same as a URL without TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for ServicePort {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.url()
     }
 }
 
 async fn serve(
     cluster: &Cluster,
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     named: &Named,
     mut stopped: oneshot::Receiver<()>,
 ) -> Result<(), Error> {
@@ -108,7 +80,6 @@ async fn serve(
     let (store, writer) = reflector::store();
     let events = watcher(slices, watcher::Config::default().labels(&label));
     let mut events = pin!(events.default_backoff().reflect(writer));
-    let listener = TcpListener::from_std(listener).attempt("listen")?;
     let turn = AtomicUsize::new(0);
     loop {
         tokio::select! {
