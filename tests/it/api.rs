@@ -22,19 +22,20 @@ async fn control_plane() -> &'static ControlPlane {
     control_plane
 }
 
+/// A change of a good object, and what becomes of it.
 #[derive(Deserialize)]
-struct Case {
+pub(crate) struct Case {
     #[serde(rename = "case")]
-    title: String,
-    kind: String,
-    change: Value,
+    pub(crate) title: String,
+    pub(crate) kind: String,
+    pub(crate) change: Value,
     #[serde(default)]
-    says: Vec<String>,
+    pub(crate) says: Vec<String>,
     #[serde(default)]
-    becomes: Value,
+    pub(crate) becomes: Value,
 }
 
-fn cases(file: &str) -> Vec<Case> {
+pub(crate) fn cases(file: &str) -> Vec<Case> {
     serde_yaml_ng::from_str(&read(&format!("tests/it/manifests/{file}.yaml"))).unwrap()
 }
 

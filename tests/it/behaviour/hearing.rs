@@ -8,7 +8,7 @@ use testbed::testbed::Testbed;
 use super::scene::{DEADLINE, counter, eventually};
 
 /// Books a meeting, so that Graph tells of it: once created, twice updated.
-fn book(bed: &Testbed, address: &str) {
+pub(crate) fn book(bed: &Testbed, address: &str) {
     let start = bed.emulator.now();
     let booking = Booking {
         organizer: "ada@contoso.example".to_owned(),

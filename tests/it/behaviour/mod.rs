@@ -9,7 +9,7 @@ mod crashes;
 mod credentials;
 mod deletion;
 mod endpoints;
-mod hearing;
+pub(crate) mod hearing;
 mod neighbour;
 mod notifications;
 mod patience;

@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::repository::{files, read};
 
 /// A fenced block: its language and what is in it, without the indentation of a list.
-struct Block {
-    language: String,
-    text: String,
+pub(super) struct Block {
+    pub(super) language: String,
+    pub(super) text: String,
 }
 
-fn blocks(page: &str) -> Vec<Block> {
+pub(super) fn blocks(page: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut open: Option<usize> = None;
     for line in page.lines() {

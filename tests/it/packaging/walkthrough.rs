@@ -17,6 +17,7 @@ use testbed::network::Network;
 use testbed::service::ServicePort;
 use testbed::{packages, ports, sensitive, tools};
 
+use super::pages::{Block, blocks};
 use crate::repository::{read, root};
 
 const PAGE: &str = "docs/guides/walkthrough.md";
@@ -38,31 +39,15 @@ struct Step {
 /// The fenced blocks of a page: `sh` is done, `text` is what the block before it prints.
 fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut inside: Option<String> = None;
-    for line in page.lines() {
-        if let Some(language) = line.strip_prefix("```") {
-            inside = match inside {
-                Some(_) => None,
-                None => Some(language.to_owned()),
-            };
-            if language == "sh" {
-                steps.push(Step {
-                    commands: String::new(),
-                    prints: String::new(),
-                });
-            }
-            continue;
+    for Block { language, text } in blocks(page) {
+        match (language.as_str(), steps.last_mut()) {
+            ("sh", _) => steps.push(Step {
+                commands: text,
+                prints: String::new(),
+            }),
+            ("text", Some(step)) => step.prints.push_str(&text),
+            _ => {}
         }
-        let Some(step) = steps.last_mut() else {
-            continue;
-        };
-        let block = match inside.as_deref() {
-            Some("sh") => &mut step.commands,
-            Some("text") => &mut step.prints,
-            Some(_) | None => continue,
-        };
-        block.push_str(line);
-        block.push('\n');
     }
     steps
 }

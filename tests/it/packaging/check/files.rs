@@ -6,32 +6,18 @@ use hybrid_calendar_operator::check::objects::Objects;
 use hybrid_calendar_operator::config::check::Source;
 use jsonwebtoken::EncodingKey;
 use rcgen::CertificateParams;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::program::{Files, check, ended, organization, start};
+use crate::api::{self, Case};
 use crate::behaviour::scene::{SECRET, good, room, tenant, with, world};
 use crate::graph::credentials::{ISSUER, account_token, jwks, rsa};
 use crate::merge_patch::merged;
 use crate::repository::read;
 
-#[derive(Deserialize)]
-struct Case {
-    #[serde(rename = "case")]
-    title: String,
-    kind: String,
-    change: Value,
-    #[serde(default)]
-    says: Vec<String>,
-    #[serde(default)]
-    becomes: Value,
-}
-
 /// The cases that the API server is tried with, as files.
 fn cases(file: &str) -> Vec<(Case, Source)> {
-    let cases: Vec<Case> =
-        serde_yaml_ng::from_str(&read(&format!("tests/it/manifests/{file}.yaml"))).unwrap();
     let bases: Value = serde_yaml_ng::from_str(&read("tests/it/manifests/bases.yaml")).unwrap();
     let source = |case: Case| {
         let object = merged(bases[&case.kind].clone(), case.change.clone());
@@ -41,7 +27,7 @@ fn cases(file: &str) -> Vec<(Case, Source)> {
         };
         (case, source)
     };
-    cases.into_iter().map(source).collect()
+    api::cases(file).into_iter().map(source).collect()
 }
 
 /// What a reader says against a file.

@@ -7,7 +7,7 @@ use serde_json::json;
 use testbed::wait;
 use tokio::process::Child;
 
-use super::program::{Files, ended, organization, start, writes};
+use super::program::{Files, ended, organization, start, writes, writing_organization};
 use crate::behaviour::scene::{DEADLINE, SECRET, secret, tenant, with};
 
 /// As Ctrl-C does.
@@ -62,13 +62,7 @@ async fn an_interrupted_run_ends_at_once() {
 
 #[tokio::test]
 async fn an_interrupted_run_removes_its_test_event() {
-    let mut organization = organization();
-    let roles = &mut organization["tenants"][0]["applications"][0]["roles"];
-    roles
-        .as_array_mut()
-        .unwrap()
-        .push(json!("Calendars.ReadWrite"));
-    let emulator = start(&organization).await;
+    let emulator = start(&writing_organization()).await;
     emulator.set_faults(slow(Operation::GetEvent, Duration::from_millis(500)));
     let test = json!({"spec": {"testMailbox": "room-b@contoso.example"}});
     let objects = [secret("credential", SECRET), with(tenant("contoso"), test)];

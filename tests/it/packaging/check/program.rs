@@ -28,6 +28,15 @@ pub(in crate::packaging) fn organization() -> Value {
     organization
 }
 
+/// The same with an application that may write events.
+pub(super) fn writing_organization() -> Value {
+    let mut organization = organization();
+    let roles = &mut organization["tenants"][0]["applications"][0]["roles"];
+    let roles = roles.as_array_mut().unwrap();
+    roles.push(json!("Calendars.ReadWrite"));
+    organization
+}
+
 pub(super) async fn start(organization: &Value) -> Emulator {
     Emulator::start(world(organization), Options::default())
         .await

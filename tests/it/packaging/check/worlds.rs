@@ -5,7 +5,9 @@ use std::path::Path;
 use graph_emulator::{Emulator, FaultRule, Faults, Operation};
 use serde_json::{Value, json};
 
-use super::program::{Files, assert_understood, check, organization, start, user, writes};
+use super::program::{
+    Files, assert_understood, check, organization, start, user, writes, writing_organization,
+};
 use crate::behaviour::scene::{SECRET, TENANT, good, room, secret, tenant, with, world};
 use crate::repository::root;
 
@@ -46,13 +48,7 @@ async fn what_works_is_ready_and_nothing_is_written() {
 
 #[tokio::test]
 async fn the_test_event_is_created_only_when_somebody_asks_for_it() {
-    let mut organization = organization();
-    let roles = &mut organization["tenants"][0]["applications"][0]["roles"];
-    roles
-        .as_array_mut()
-        .unwrap()
-        .push(json!("Calendars.ReadWrite"));
-    let emulator = start(&organization).await;
+    let emulator = start(&writing_organization()).await;
     let test = json!({"spec": {"testMailbox": "room-b@contoso.example"}});
     let objects = [secret("credential", SECRET), with(tenant("contoso"), test)];
     let arguments = ["-o", "json", "--write-test"];

@@ -7,13 +7,13 @@ mod webhook;
 use std::time::Duration;
 
 use graph_emulator::world::Mailbox;
-use graph_emulator::{Booking, FaultRule, Faults, LifecycleEvent, Operation, RetryAfter};
-use jiff::SignedDuration;
+use graph_emulator::{FaultRule, Faults, LifecycleEvent, Operation, RetryAfter};
 use serde_json::{Value, json};
 use testbed::objects::Kind;
 use testbed::testbed::Testbed;
 
 use super::alert_rules::rules;
+use crate::behaviour::hearing::book;
 use crate::behaviour::scene::{
     SECRET, TENANT, contoso, counter, eventually, fault, mailbox_is, only_subscription, patch,
     request, room, secret, start, tenant, tenant_is, with,
@@ -148,18 +148,6 @@ async fn happen(bed: &Testbed) {
     .await;
 }
 
-/// A meeting, of which Graph tells.
-fn book(bed: &Testbed) {
-    let start = bed.emulator.now();
-    let booking = Booking {
-        organizer: "ada@contoso.example".to_owned(),
-        subject: "Design review".to_owned(),
-        start,
-        end: start + SignedDuration::from_hours(1),
-    };
-    bed.emulator.book(OTHER_ROOM, &booking).unwrap();
-}
-
 async fn assert_every_panel_has_data(bed: &Testbed, monitoring: &Monitoring) {
     let mut waiting = dashboard_queries();
     let or_none = waiting.iter().filter(|(_, q)| q.contains(OR_NONE)).count();
@@ -173,7 +161,7 @@ async fn assert_every_panel_has_data(bed: &Testbed, monitoring: &Monitoring) {
     assert!(waiting.len() > 40, "{}", waiting.len());
     let waited = bed
         .wait_until("every query has a result", DEADLINE, async || {
-            book(bed);
+            book(bed, OTHER_ROOM);
             let mut without = Vec::new();
             for (panel, query) in &waiting {
                 if !monitoring.has_result(query).await {
