@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 use testbed::tools::{self, Tools};
-use tokio::process::Command;
 
 use crate::repository::root;
 
@@ -18,26 +17,22 @@ pub(super) async fn tools() -> Tools {
     tools::ready().await.unwrap()
 }
 
-/// Runs helm in the root of the repository. What it prints, or what it complains about.
+/// Runs helm without a cluster; files of the repository are named from its root. What it prints, or what it complains
+/// about.
 pub(super) async fn helm(arguments: &[&str]) -> Result<String, String> {
-    let scratch = tempfile::tempdir().unwrap();
-    let mut command = Command::new(tools().await.helm);
-    command
-        .args(arguments)
-        .current_dir(root())
-        // Nobody's own repositories and plugins.
-        .env("HELM_CONFIG_HOME", scratch.path())
-        .env("HELM_CACHE_HOME", scratch.path())
-        .env("HELM_DATA_HOME", scratch.path())
-        .env_remove("KUBECONFIG")
-        .kill_on_drop(true);
-    let output = command.output().await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if output.status.success() {
-        Ok(text(output.stdout))
-    } else {
-        Err(text(output.stderr))
-    }
+    let from_root = |word: &&str| {
+        let path = root().join(word);
+        let found = word.contains('/') && path.exists();
+        if found {
+            path.to_string_lossy().into_owned()
+        } else {
+            (*word).to_owned()
+        }
+    };
+    let words: Vec<String> = arguments.iter().map(from_root).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let said = testbed::helm::offline(&words).await;
+    said.map_err(|error| error.to_string())
 }
 
 /// What the chart renders in the namespace of the same name, with further arguments such as `--set`.

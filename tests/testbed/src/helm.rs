@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::error::{Attempt, Error};
+use crate::guard::Scratch;
 use crate::tools;
 
 const CHART: &str = concat!(
@@ -21,6 +22,34 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 #[must_use]
 pub fn chart() -> &'static Path {
     Path::new(CHART)
+}
+
+/// Runs helm without a cluster, for what only reads the chart. Returns what it printed.
+pub async fn offline(words: &[&str]) -> Result<String, Error> {
+    let home = Scratch::new()?;
+    helm(home.path(), words).await
+}
+
+/// With a home of its own: nobody's repositories and plugins matter, nor the cluster that somebody works with.
+async fn helm(home: &Path, words: &[&str]) -> Result<String, Error> {
+    let output = tokio::process::Command::new(tools::ready().await?.helm)
+        .args(words)
+        .env("HELM_CACHE_HOME", home.join("cache"))
+        .env("HELM_CONFIG_HOME", home.join("config"))
+        .env("HELM_DATA_HOME", home.join("data"))
+        .env_remove("KUBECONFIG")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .attempt("run helm")?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Error::Program {
+        program: format!("helm {}", words.join(" ")),
+        output: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 /// A release in a cluster, made or not yet.
@@ -98,26 +127,9 @@ impl Release {
     }
 
     async fn call(&self, words: &[&str]) -> Result<String, Error> {
-        let output = tokio::process::Command::new(tools::ready().await?.helm)
-            .args(words)
-            .args(["--namespace", &self.namespace])
-            .arg("--kubeconfig")
-            .arg(self.cluster.kubeconfig())
-            .env("HELM_CACHE_HOME", self.home().join("cache"))
-            .env("HELM_CONFIG_HOME", self.home().join("config"))
-            .env("HELM_DATA_HOME", self.home().join("data"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .attempt("run helm")?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(Error::Program {
-            program: format!("helm {}", words.join(" ")),
-            output: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let kubeconfig = self.cluster.kubeconfig().to_string_lossy();
+        let here = ["--namespace", &self.namespace, "--kubeconfig", &kubeconfig];
+        helm(&self.home(), &[words, &here].concat()).await
     }
 
     fn home(&self) -> PathBuf {

@@ -31,3 +31,4 @@ pub mod service;
 pub mod testbed;
 pub mod tools;
 pub mod wait;
+mod worker;

@@ -36,7 +36,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -49,11 +48,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::cluster::Cluster;
-use crate::error::{Attempt, Error};
+use crate::error::Error;
 use crate::guard::Scratch;
 use crate::network::Network;
 use crate::operator::logs::Logs;
 use crate::programs;
+use crate::worker::Worker;
 
 use ground::Ground;
 
@@ -70,8 +70,7 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 #[derive(Debug)]
 pub struct Kubelet {
     node: Arc<Notes>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 /// What is known about a node from outside.
@@ -125,7 +124,6 @@ impl Kubelet {
         let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
         cluster.apply(namespace, &object.to_string()).await?;
         let notes = Arc::new(Notes::default());
-        let (stop, stopped) = oneshot::channel();
         let cluster = cluster.clone();
         let place = Place {
             name: name.clone(),
@@ -133,22 +131,15 @@ impl Kubelet {
             proxy,
         };
         let known = Arc::clone(&notes);
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || {
-                let begun = Node::build(&cluster, place, Arc::clone(&known));
-                match begun {
-                    Ok((runtime, node)) => {
-                        LocalSet::new().block_on(&runtime, node.work(stopped));
-                    }
-                    Err(error) => known.note(&error.to_string()),
-                }
-            })
-            .attempt("start a thread for a node")?;
+        let worker = Worker::start(&name, move |runtime, stopped| {
+            match runtime.block_on(Node::build(&cluster, place, Arc::clone(&known))) {
+                Ok(node) => LocalSet::new().block_on(runtime, node.work(stopped)),
+                Err(error) => known.note(&error.to_string()),
+            }
+        })?;
         Ok(Self {
             node: notes,
-            stop: Some(stop),
-            thread: Some(thread),
+            _worker: worker,
         })
     }
 
@@ -167,16 +158,6 @@ impl Kubelet {
             lines.push(format!("The last lines of {pod}:\n{}", logs.tail(20)));
         }
         lines.join("\n")
-    }
-}
-
-impl Drop for Kubelet {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -203,24 +184,15 @@ impl Notes {
 }
 
 impl Node {
-    /// With a runtime of its own: tests have each theirs.
-    fn build(
-        cluster: &Cluster,
-        place: Place,
-        notes: Arc<Notes>,
-    ) -> Result<(tokio::runtime::Runtime, Arc<Self>), Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().attempt("make a runtime")?;
-        let client = runtime.block_on(cluster.admin())?;
-        let node = Self {
+    async fn build(cluster: &Cluster, place: Place, notes: Arc<Notes>) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self {
             place,
-            client,
+            client: cluster.admin().await?,
             server: cluster.server()?,
             pace: PACE,
             scratch: Scratch::new()?,
             notes,
-        };
-        Ok((runtime, Arc::new(node)))
+        }))
     }
 
     /// Gives each pod a task, until somebody asks for the end. Tasks that end then take their processes along.
