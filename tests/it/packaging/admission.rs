@@ -212,45 +212,97 @@ async fn a_credential_in_use_binds_only_those_who_change_its_use() {
     scene
         .refused(&nobody, &scene.tenant("probe", &by_secret("graph")))
         .await;
-    let tenant = scene.tenant("contoso", &by_secret("graph"));
+    let mut tenant = scene.tenant("contoso", &by_secret("graph"));
+    tenant["spec"]["testMailbox"] = "test@contoso.example".into();
+    tenant["spec"]["domains"] = json!(["contoso.example", "contoso-labs.example"]);
+    tenant["spec"]["allowedNamespaces"] = selecting("rooms");
     let here = tenant.to_string();
     scene
         .control_plane
         .apply(&scene.namespace, &here)
         .await
         .unwrap();
-    let endpoints =
-        json!({"login": "https://elsewhere.example", "graph": "https://elsewhere.example"});
-    for (change, allowed) in [
-        (json!({"checkInterval": "2h"}), true),
-        (
-            json!({"suspend": true, "domains": ["contoso.example"]}),
-            true,
-        ),
-        (
-            json!({"credential": {"clientSecret": {"secretRef": {"name": "graph", "key": "other"}}}}),
-            true,
-        ),
-        (json!({"credential": by_secret("another")}), false),
-        (
-            json!({"credential": {"clientSecret": null, "workloadIdentity": {"serviceAccountName": "a"}}}),
-            false,
-        ),
-        (
-            json!({"clientId": "5f1d7a9c-2222-4000-8000-000000000002"}),
-            false,
-        ),
-        (json!({"endpoints": endpoints}), false),
-    ] {
+    for change in no_other_use() {
         let changed = scene
             .patch(&nobody, "contoso", &json!({"spec": change}))
             .await;
-        assert_eq!(changed.is_ok(), allowed, "{change}: {changed:?}");
-        let changed = scene
-            .patch(&scene.admin, "contoso", &json!({"spec": change}))
-            .await;
+        assert_eq!(changed, Ok(()), "{change}");
+    }
+    for (change, says) in another_use() {
+        let change = json!({"spec": change});
+        let refused = scene.patch(&nobody, "contoso", &change).await.unwrap_err();
+        for part in ["may not use", says] {
+            assert!(refused.contains(part), "{change}: no {part:?} in {refused}");
+        }
+        let changed = scene.patch(&scene.admin, "contoso", &change).await;
         assert_eq!(changed, Ok(()), "{change} by the administrator");
     }
+}
+
+fn selecting(team: &str) -> Value {
+    json!({"from": "Selector", "selector": {"matchLabels": {"team": team}}})
+}
+
+/// What leaves a credential to those who have it, or takes something away from them.
+fn no_other_use() -> [Value; 8] {
+    [
+        json!({"checkInterval": "2h"}),
+        json!({"suspend": true, "features": []}),
+        json!({"credential": {"clientSecret": {"notAfter": "2027-06-30T00:00:00Z"}}}),
+        json!({"domains": ["contoso.example"]}),
+        json!({"testMailbox": null}),
+        json!({"allowedNamespaces": {"from": "Same", "selector": null}}),
+        json!({"allowedNamespaces": selecting("rooms")}),
+        json!({"isolationProbe": {"mailbox": "ceo@contoso.example"}}),
+    ]
+}
+
+/// What puts a credential to another use, and what the policy says of it.
+fn another_use() -> [(Value, &'static str); 11] {
+    let elsewhere =
+        json!({"login": "https://elsewhere.example", "graph": "https://elsewhere.example"});
+    let secret = |name, key| json!({"clientSecret": {"secretRef": {"name": name, "key": key}}});
+    let certificate =
+        json!({"clientSecret": null, "certificate": {"secretRef": {"name": "graph"}}});
+    let account =
+        json!({"clientSecret": null, "workloadIdentity": {"serviceAccountName": "another"}});
+    [
+        (
+            json!({"credential": by_secret("another")}),
+            "the Secret another",
+        ),
+        (
+            json!({"credential": secret("graph", "other")}),
+            "the Secret graph (key other)",
+        ),
+        (
+            json!({"credential": certificate}),
+            "the Secret graph (certificate)",
+        ),
+        (json!({"credential": account}), "the ServiceAccount another"),
+        (
+            json!({"clientId": "5f1d7a9c-2222-4000-8000-000000000002"}),
+            "and spec.clientId would put it to another use",
+        ),
+        (json!({"endpoints": elsewhere}), "and spec.endpoints would"),
+        (
+            json!({"testMailbox": "ceo@contoso.example"}),
+            "and spec.testMailbox would",
+        ),
+        (
+            json!({"allowedNamespaces": {"from": "All", "selector": null}}),
+            "and spec.allowedNamespaces would",
+        ),
+        (
+            json!({"allowedNamespaces": selecting("offices"), "domains": []}),
+            "and spec.allowedNamespaces, spec.domains would",
+        ),
+        (
+            json!({"domains": ["contoso.example", "other.example"]}),
+            "and spec.domains would",
+        ),
+        (json!({"domains": null}), "and spec.domains would"),
+    ]
 }
 
 #[tokio::test]
