@@ -1,12 +1,14 @@
 //! `helm install` and what follows, on a real API server with its controllers and a played node.
 //!
-//! The release is upgraded from a frozen copy of the first chart, which came after CRDs that people applied themselves.
+//! The release is upgraded from a frozen copy of the first chart beside the first CRDs, which people applied themselves and
+//! whose schema was another.
 
 use std::path::PathBuf;
 
+use hybrid_calendar_operator::api::v1alpha1::tenant::CalendarTenant;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, DeleteParams, EvictParams, ListParams};
+use kube::api::{Api, DeleteParams, EvictParams, ListParams, PostParams};
 use serde_json::{Value, json};
 use testbed::control_plane::ControlPlane;
 use testbed::helm::chart;
@@ -15,6 +17,7 @@ use testbed::sensitive;
 use testbed::wait;
 
 use super::installation::{Greeter, Ground, NAME, PATIENT};
+use super::runbooks::looks_have_answers;
 use crate::behaviour::scene::{DEADLINE, daily, good, room, with};
 use crate::repository::root;
 
@@ -46,6 +49,39 @@ async fn install_first_crds(ground: &Ground) {
             ])
             .await;
     }
+}
+
+/// A tenant as the first definitions refused it: on loopback they knew three names only.
+fn elsewhere_on_loopback() -> CalendarTenant {
+    let endpoint = "http://127.0.0.5:8600";
+    let endpoints = json!({"endpoints": {"login": endpoint, "graph": endpoint}});
+    let tenant = good()
+        .into_iter()
+        .find(|object| object["kind"] == "CalendarTenant");
+    let changed = json!({"metadata": {"name": "elsewhere"}, "spec": endpoints});
+    serde_json::from_value(with(tenant.unwrap(), changed)).unwrap()
+}
+
+/// By which of both schemas objects are judged now.
+async fn has_first_schema(ground: &Ground) -> bool {
+    let keys = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.status.properties.subscription.properties.keyId.format}";
+    let definition = "crd/workspacemailboxes.hybridcalendar.dev";
+    let format = ground.kubectl(&["get", definition, "-o", keys]).await;
+    let tenants: Api<CalendarTenant> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    let tried = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let refused = match tenants.create(&tried, &elsewhere_on_loopback()).await {
+        Ok(_) => false,
+        Err(error) => {
+            let why = error.to_string();
+            assert!(why.contains("spec.endpoints.login"), "{why}");
+            true
+        }
+    };
+    assert_eq!(refused, format == "int32", "{format}");
+    refused
 }
 
 /// What must not change when the program is replaced: statuses, subscriptions, keys.
@@ -149,18 +185,22 @@ async fn a_release_is_installed_upgraded_rolled_back_and_removed_without_losing_
     let missing = room("room-x", "room-x@contoso.example");
     ground.apply(&daily([good(), vec![missing]].concat())).await;
 
-    let adopting = [&PATIENT[..], &["--take-ownership", "--force-conflicts"]].concat();
+    // The operator of today on the first definitions: what it keeps there must outlive them.
     let (first, values) = (previous("chart"), ground.values());
-    let installed = ground.release.install(&first, &values, &adopting).await;
+    let beside = with(values.clone(), json!({"crds": {"enabled": false}}));
+    let installed = ground.release.install(&first, &beside, &PATIENT).await;
     ground.or_explain(installed).await;
     at_rest(&ground).await;
+    assert!(has_first_schema(&ground).await);
     let before = kept(&ground).await;
     let greeter = Greeter::start(&ground.emulator.subscriptions()[0].notification_url);
 
+    let adopting = [&PATIENT[..], &["--take-ownership", "--force-conflicts"]].concat();
     let changed = with(values.clone(), json!({"logs": {"format": "text"}}));
-    let upgraded = ground.release.upgrade(chart(), &changed, &PATIENT).await;
+    let upgraded = ground.release.upgrade(chart(), &changed, &adopting).await;
     ground.or_explain(upgraded).await;
     led_by_who_runs(&ground).await;
+    assert!(!has_first_schema(&ground).await);
     assert_eq!(kept(&ground).await, before);
 
     let broken = with(values.clone(), json!({"extraArgs": ["--no-such-flag"]}));
@@ -181,6 +221,7 @@ async fn a_release_is_installed_upgraded_rolled_back_and_removed_without_losing_
     led_by_who_runs(&ground).await;
     assert_eq!(kept(&ground).await, before);
 
+    looks_have_answers(&ground, &running(&ground).await[0]).await;
     evict_the_running_pod(&ground).await;
     led_by_who_runs(&ground).await;
     assert_eq!(kept(&ground).await, before);

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use graph_emulator::{Emulator, Options, World};
 use hybrid_calendar_operator::reference::runbooks::{MARK, Runbook, runbooks};
 
+use super::installation::{Ground, NAME};
+use super::pages::blocks;
 use crate::repository::{assert_generated, files, read, root};
 
 const WORLD: &str = include_str!("../../testbed/demo/world.yaml");
@@ -239,4 +241,48 @@ async fn every_call_that_a_runbook_names_is_one_that_graph_has() {
     emulator.stop().await;
     assert_none(&problems);
     assert!(asked.len() >= 8, "{asked:?}");
+}
+
+/// Commands that a played node has no answer to, or that end when a person says so.
+const NOT_HERE: [&str; 4] = [" logs ", " top ", " debug ", " port-forward "];
+
+/// What runbooks tell people to ask about the operator's own namespace, with the page.
+fn looks() -> Vec<(String, String)> {
+    let begin = format!("kubectl -n {NAME} ");
+    let mut found = Vec::new();
+    for page in files("docs/runbooks", &[".md"]) {
+        for block in blocks(&read(&page)) {
+            let ours = block.text.lines().filter(|line| {
+                line.starts_with(&begin) && !NOT_HERE.iter().any(|word| line.contains(word))
+            });
+            found.extend(ours.map(|line| (page.clone(), line.to_owned())));
+        }
+    }
+    found
+}
+
+/// Asks it all where the operator is installed under its usual name; every question has an answer.
+pub(super) async fn looks_have_answers(ground: &Ground, pod: &str) {
+    let looks = looks();
+    assert!(looks.len() >= 8, "{looks:?}");
+    let mut problems = Vec::new();
+    for (page, line) in looks {
+        let here = line.replace(&format!("-n {NAME}"), &format!("-n {}", ground.namespace));
+        let script = format!(
+            "kubectl() {{ \"$KUBECTL\" \"$@\"; }}\n{}",
+            here.replace("POD", pod)
+        );
+        let mut shell = tokio::process::Command::new("sh");
+        shell
+            .args(["-euc", &script])
+            .env("KUBECTL", ground.cluster.kubectl_path())
+            .env("KUBECONFIG", ground.cluster.kubeconfig())
+            .kill_on_drop(true);
+        let output = shell.output().await.unwrap();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() || !complaints.is_empty() || output.stdout.is_empty() {
+            problems.push(format!("{page}: {line}: {complaints}"));
+        }
+    }
+    assert_none(&problems);
 }
