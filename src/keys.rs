@@ -1,7 +1,8 @@
 //! The key Secret: made when it is missing, written again when it is deleted, read again when it changes.
 //!
-//! Every replica follows it, since every replica verifies notifications; only the one that may write makes or
-//! restores it.
+//! Every replica follows it, since every replica verifies notifications. The one that may write makes it, restores it and
+//! drops keys from it. Another replica makes it when nobody has for a while: when it is named anew, the leader is of the
+//! release before and follows another Secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use kube::runtime::watcher::{self, watcher};
 use rand::RngExt;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::admin::{Readiness, Requirement};
 use crate::api_server::in_time;
@@ -32,6 +34,20 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long to wait after the API server did not answer.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How long a replica without keys leaves it to the leader to make the Secret. The leader of the same installation
+/// restores a Secret that was deleted within a moment, with the keys that it holds; a new key would replace every
+/// subscription.
+const LEADER_FIRST: Duration = Duration::from_secs(5);
+
+/// What a look at the Secret has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// It is there, and its keys are held.
+    Held,
+    /// It is not there, or was made by somebody else this very moment.
+    Missing,
+}
 
 /// Why the keys are not as they should be.
 #[derive(Debug, Error)]
@@ -115,9 +131,18 @@ impl Keys {
         let stream = watcher(api, config).default_backoff();
         let mut stream = std::pin::pin!(stream);
         let mut doubted = BTreeSet::new();
+        let mut missing_since: Option<Instant> = None;
         loop {
-            let pause = match self.look(&instance).await {
-                Ok(()) => LOOK_AGAIN,
+            let waited = missing_since.map_or(Duration::ZERO, |since| since.elapsed());
+            let pause = match self.look(&instance, waited).await {
+                Ok(Seen::Held) => {
+                    missing_since = None;
+                    LOOK_AGAIN
+                }
+                Ok(Seen::Missing) => {
+                    missing_since.get_or_insert_with(Instant::now);
+                    LEADER_FIRST.saturating_sub(waited).max(RETRY)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the keys of notifications are not as they should be");
                     if self.slot.load().is_none() {
@@ -155,35 +180,36 @@ impl Keys {
         }
     }
 
-    /// Brings memory and Secret together.
-    async fn look(&self, instance: &InstanceId) -> Result<(), KeysError> {
+    /// Brings memory and Secret together. `waited` is how long it has been missing.
+    async fn look(&self, instance: &InstanceId, waited: Duration) -> Result<Seen, KeysError> {
         let held = self.slot.load_full();
         let found = in_time(self.api().get_opt(&self.secret.name)).await;
         match (found.map_err(refused)?, &held) {
             (Some(secret), _) => {
                 self.publish(instance, ring_of(&secret)?);
-                Ok(())
+                Ok(Seen::Held)
             }
-            (None, _) if !self.fence.may_write() => {
-                if held.is_none() {
-                    self.readiness.unmet(
-                        Requirement::Keys,
-                        "the leader has not made the key Secret yet",
-                    );
-                }
-                Ok(())
-            }
+            (None, Some(_)) if !self.fence.may_write() => Ok(Seen::Held),
             (None, Some(identity)) => {
                 tracing::warn!(secret = %self.secret, "the key Secret was deleted; it is written again");
                 self.create(&identity.keys).await
+            }
+            (None, None) if !self.fence.may_write() && waited < LEADER_FIRST => {
+                self.readiness.unmet(
+                    Requirement::Keys,
+                    "the leader has not made the key Secret yet",
+                );
+                Ok(Seen::Missing)
             }
             (None, None) => {
                 let ring =
                     KeyRing::generate(self.new_number(), rand::rng().random::<[u8; KEY_LENGTH]>());
                 tracing::info!(secret = %self.secret, "a first signing key is made");
-                self.create(&ring).await?;
-                self.publish(instance, ring);
-                Ok(())
+                let seen = self.create(&ring).await?;
+                if seen == Seen::Held {
+                    self.publish(instance, ring);
+                }
+                Ok(seen)
             }
         }
     }
@@ -193,7 +219,8 @@ impl Keys {
         KeyId(u32::try_from(self.clock.now().as_second()).unwrap_or(u32::MAX))
     }
 
-    async fn create(&self, ring: &KeyRing) -> Result<(), KeysError> {
+    /// Never writes over what somebody else has made meanwhile: that is read next.
+    async fn create(&self, ring: &KeyRing) -> Result<Seen, KeysError> {
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.secret.name.to_string()),
@@ -206,7 +233,8 @@ impl Keys {
         };
         let (api, parameters) = (self.api(), PostParams::default());
         match in_time(api.create(&parameters, &secret)).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(Seen::Held),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Seen::Missing),
             Err(error) => Err(refused(error)),
         }
     }
@@ -300,113 +328,4 @@ fn data_of(ring: &KeyRing) -> BTreeMap<String, ByteString> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::sync::Mutex;
-
-    use http::{Method, Request, Response, StatusCode};
-    use kube::client::Body;
-    use serde_json::{Value, json};
-    use tower::service_fn;
-
-    use super::*;
-    use crate::api_server::ANSWER_TIME;
-
-    /// What the API server holds of the key Secret; without one it never answers.
-    type Held = Arc<Mutex<Option<Value>>>;
-
-    fn client(held: &Held) -> Client {
-        let held = Arc::clone(held);
-        let service = service_fn(move |request: Request<Body>| {
-            let held = Arc::clone(&held);
-            async move {
-                let (parts, body) = request.into_parts();
-                let body = body.collect_bytes().await.unwrap();
-                if parts.method != Method::GET {
-                    *held.lock().unwrap() = serde_json::from_slice(&body).ok();
-                }
-                let answer = held.lock().unwrap().clone();
-                let Some(answer) = answer else {
-                    return std::future::pending().await;
-                };
-                let response = Response::builder().status(StatusCode::OK);
-                let body = Body::from(answer.to_string().into_bytes());
-                Ok::<_, Infallible>(response.body(body).unwrap())
-            }
-        });
-        Client::new(service, "default")
-    }
-
-    fn keys(held: &Held) -> Keys {
-        Keys::new(
-            client(held),
-            ObjectKey::new("operators", "key"),
-            Clock::starting_at("2026-11-24T08:00:00Z".parse().unwrap()),
-            Arc::new(|| true),
-            (IdentitySlot::default(), Readiness::new()),
-        )
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_api_server_that_does_not_answer_is_not_waited_for_long() {
-        let keys = keys(&Held::default());
-        let asked = tokio::time::Instant::now();
-        let looked = keys.look(&instance_id()).await;
-        assert!(matches!(looked, Err(KeysError::Cluster { .. })));
-        assert!(asked.elapsed() <= ANSWER_TIME + Duration::from_secs(1));
-    }
-
-    fn instance_id() -> InstanceId {
-        InstanceId::new("0123456789abcdef")
-    }
-
-    fn secret(numbers: &[u32]) -> Value {
-        let data = numbers
-            .iter()
-            .map(|number| {
-                let bytes = ByteString(vec![1; KEY_LENGTH]);
-                (entry_name(KeyId(*number)), json!(bytes))
-            })
-            .collect::<serde_json::Map<String, Value>>();
-        json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": "key", "namespace": "operators", "resourceVersion": "1"},
-            "data": data,
-        })
-    }
-
-    fn held_keys(held: &Held) -> Vec<KeyId> {
-        let secret = held.lock().unwrap().clone().unwrap();
-        let secret = serde_json::from_value(secret).unwrap();
-        ring_of(&secret).unwrap().ids().collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_key_is_dropped_when_no_subscription_uses_it_twice_in_a_row() {
-        let held = Held::new(Mutex::new(Some(secret(&[1, 2, 3]))));
-        let keys = keys(&held);
-        keys.look(&instance_id()).await.unwrap();
-        let (first, second) = (BTreeSet::from([KeyId(1)]), BTreeSet::from([KeyId(2)]));
-        let (tell, mut used) = watch::channel(first);
-        let doubted = keys.drop_unused(&mut used, BTreeSet::new()).await;
-        assert_eq!(held_keys(&held), [KeyId(1), KeyId(2), KeyId(3)]);
-        // The subscription that was being created is named now.
-        tell.send_replace(second);
-        let doubted = keys.drop_unused(&mut used, doubted).await;
-        assert_eq!(held_keys(&held), [KeyId(1), KeyId(2), KeyId(3)]);
-        keys.drop_unused(&mut used, doubted).await;
-        assert_eq!(held_keys(&held), [KeyId(2), KeyId(3)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_key_stays_whatever_somebody_has_taken_out_of_the_secret_meanwhile() {
-        let held = Held::new(Mutex::new(Some(secret(&[1, 2]))));
-        let keys = keys(&held);
-        keys.look(&instance_id()).await.unwrap();
-        let (_tell, mut used) = watch::channel(BTreeSet::new());
-        let doubted = keys.drop_unused(&mut used, BTreeSet::new()).await;
-        *held.lock().unwrap() = Some(secret(&[1]));
-        keys.drop_unused(&mut used, doubted).await;
-        assert_eq!(held_keys(&held), [KeyId(1)]);
-    }
-}
+mod tests;

@@ -239,3 +239,34 @@ async fn helm_does_not_call_ready_what_does_not_run() {
     let pods = ground.kubectl(&["get", "pods", "-o", "yaml"]).await;
     assert!(pods.contains("reason: ErrImagePull"), "{pods}");
 }
+
+/// The leader follows another Secret until it ends, and it ends only when the new copy is ready.
+#[tokio::test]
+async fn a_release_that_names_another_key_secret_is_upgraded_without_a_rest() {
+    let ground = Ground::among_others().await;
+    ground.apply(&good()).await;
+    let values = ground.values();
+    let installed = ground.release.install(chart(), &values, &PATIENT).await;
+    ground.or_explain(installed).await;
+    let mailbox = ground.is(Kind::Mailbox, "room-a", "Ready=True/Activated");
+    let before = mailbox.await["status"]["subscription"]["endpointHash"].clone();
+    let url = ground.emulator.subscriptions()[0].notification_url.clone();
+    let installation = url.split("/v1/notifications/").nth(1).unwrap();
+    let installation = installation.split('/').next();
+
+    let another = json!({"keySecret": {"name": "signing"}, "takeOverFrom": installation});
+    let renamed = with(values, another);
+    let upgraded = ground.release.upgrade(chart(), &renamed, &PATIENT).await;
+    ground.or_explain(upgraded).await;
+    let replaced = wait::until("the subscription is signed anew", DEADLINE, async || {
+        let mailbox = ground.get(Kind::Mailbox, "room-a").await.unwrap();
+        let hash = &mailbox["status"]["subscription"]["endpointHash"];
+        hash.is_string() && *hash != before
+    });
+    ground.or_explain(replaced.await).await;
+    let secrets: Api<Secret> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    for name in [format!("{}-key", ground.name), "signing".to_owned()] {
+        let keys = secrets.get(&name).await.unwrap().data.unwrap();
+        assert_eq!(keys.len(), 1, "{name}: {:?}", keys.keys());
+    }
+}
