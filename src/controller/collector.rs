@@ -26,7 +26,7 @@ use crate::ids::{Kind, ObjectKey};
 use crate::metrics::NAMESPACE;
 use crate::metrics::described::{
     BUILD_INFO, CHECK_OVERDUE, CONDITION, CONDITIONS, CREDENTIAL_EXPIRY, OLDEST_CHECK_AGE,
-    QUEUE_DEPTH, QUEUE_LONGEST_WAIT, READY, WORLD, WorldGauge,
+    QUEUE_DEPTH, QUEUE_LONGEST_WAIT, READY, REMOVALS_PENDING, WORLD, WorldGauge,
 };
 
 /// Series of all families, filled during one scrape.
@@ -150,6 +150,11 @@ fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &m
         describe_conditions(object, &entry.record.status.conditions, detail, series);
         describe_tenant(world, entry, now, series);
         subscriptions::describe_renewals(world, &entry.record.key, now, series);
+        // None is told too: whoever waits for the end of removals must see it.
+        series.set(&REMOVALS_PENDING, &[&tenant], 0.0);
+    }
+    for removal in world.removals.values() {
+        series.add(&REMOVALS_PENDING, &[&removal.tenant.to_string()]);
     }
     for entry in world.store.mailboxes() {
         let referred = super::changes::tenant_of(&entry.record);

@@ -63,6 +63,12 @@ pub const SUBSCRIPTIONS: WorldGauge = gauge(
     &["tenant", "state"],
     "Subscriptions that are wanted, by state: active, pending, inactive; of what is suspended only active ones.",
 );
+/// Subscriptions whose object is gone.
+pub const REMOVALS_PENDING: WorldGauge = gauge(
+    "subscription_removals_pending",
+    &["tenant"],
+    "Subscriptions of deleted mailboxes that are still to be removed; what could not be for an hour is left to the sweep.",
+);
 /// When the next subscription would end.
 pub const EARLIEST_EXPIRY: WorldGauge = gauge(
     "subscription_earliest_expiry_timestamp_seconds",
@@ -121,6 +127,7 @@ pub const WORLD: &[WorldGauge] = &[
     CONDITION,
     CONDITIONS,
     SUBSCRIPTIONS,
+    REMOVALS_PENDING,
     EARLIEST_EXPIRY,
     RENEWAL_SLACK,
     RENEWAL_MARGIN,

@@ -104,6 +104,25 @@ async fn a_mailbox_with_a_problem_of_its_own_does_not_make_the_tenants_time_shor
 }
 
 #[tokio::test]
+async fn the_subscription_of_a_deleted_mailbox_is_pending_until_it_is_removed() {
+    let stage = Stage::new();
+    let context = stage.context();
+    context.tenant_present(&tenant(1));
+    context.mailbox_present(&subscribed(2, &[]));
+    let pending = || {
+        let mut series = Series::default();
+        let detail = MetricsDetail::Object;
+        describe(&context.world(), (start(), detail), &mut series);
+        value(&series, &REMOVALS_PENDING, &[TENANT_NAME])
+    };
+    assert_eq!(pending(), Some(0.0));
+    context.mailbox_gone(&room(2).key);
+    assert_eq!(pending(), Some(1.0));
+    context.world().removals.clear();
+    assert_eq!(pending(), Some(0.0));
+}
+
+#[tokio::test]
 async fn a_check_is_overdue_when_its_interval_has_passed() {
     let mut patient = room(2);
     patient.spec.check_interval = "24h".to_owned();

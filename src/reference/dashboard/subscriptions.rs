@@ -7,7 +7,10 @@ pub(super) fn row() -> Row {
     Row {
         title: "Subscriptions",
         panels: vec![
-            Panel::lines("Subscriptions by state", "Subscriptions that are wanted. Pending ones are about to be created; of inactive ones no notifications arrive.", vec![q("sum by (state) (hybridcalendar_subscriptions{{T}})", "{{state}}")]).kind(PanelKind::Stacked),
+            Panel::lines("Subscriptions by state", "Subscriptions that are wanted. Pending ones are about to be created; of inactive ones no notifications arrive. Those of deleted mailboxes are still to be removed.", vec![
+                q("sum by (state) (hybridcalendar_subscriptions{{T}})", "{{state}}"),
+                q("sum(hybridcalendar_subscription_removals_pending{{T}})", "of deleted mailboxes"),
+            ]).kind(PanelKind::Stacked),
             Panel::lines("Time until the first one ends", "By tenant, unless it is renewed. It goes up at each renewal.", vec![q("min by (tenant) (hybridcalendar_subscription_earliest_expiry_timestamp_seconds{{T}}) - time()", "{{tenant}}")]).unit("s"),
             Panel::lines("Renewal margin", "The least share of a life that is left, by tenant. Renewals begin at a third; below a quarter one failed, below a tenth somebody has to act now.", vec![q("min by (tenant) (hybridcalendar_renewal_margin_ratio{{T}})", "{{tenant}}")]).unit("percentunit").steps(("red", &[(0.1, "orange"), (0.25, "green")])),
             Panel::lines("Renewal slack", "Time that is left when all renewals that are due before were served, by tenant. Below zero a subscription will lapse.", vec![q("min by (tenant) (hybridcalendar_renewal_slack_seconds{{T}})", "{{tenant}}")]).unit("s").steps(("red", &[(0.0, "green")])),
