@@ -17,6 +17,8 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus::{Registry, TextEncoder};
 
+use crate::listen::listen;
+
 /// How long a client may take to send the head of its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -118,7 +120,7 @@ impl Admin {
         registry: Registry,
         readiness: Readiness,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+        let listener = listen(address)?;
         let address = listener.local_addr()?;
         let handle = axum_server::Handle::new();
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -17,6 +17,7 @@ use crate::ids::{InstanceId, ObjectKey};
 
 pub mod check;
 pub mod flags;
+pub mod rbac;
 pub(crate) mod validate;
 
 #[cfg(test)]

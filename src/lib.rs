@@ -13,6 +13,7 @@ pub mod graph;
 pub mod ids;
 pub mod keys;
 pub mod leader;
+pub mod listen;
 pub mod metrics;
 pub mod notification;
 pub mod reference;

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::check::Flags as CheckFlags;
 use crate::config::flags::Flags;
+use crate::config::rbac::Flags as RbacFlags;
 
 mod check;
 pub mod crd;
@@ -49,7 +50,7 @@ enum Command {
     /// Write the CRDs and the reference pages into a checkout of the repository
     Docs(docs::Flags),
     /// Print exactly the permissions that the operator needs as YAML
-    Rbac(rbac::Flags),
+    Rbac(RbacFlags),
 }
 
 /// Runs the program with the arguments and environment of this process.

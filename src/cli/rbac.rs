@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clap::Args;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
@@ -15,44 +14,10 @@ use serde::Serialize;
 use super::{Printable, documents};
 use crate::api::v1alpha1::GROUP;
 use crate::config::flags::Flags as RunFlags;
+use crate::config::rbac::Flags;
 use crate::config::validate::{is_label, is_subdomain};
-use crate::config::{Config, DEFAULT_NAME, Election, Problems, Scope};
+use crate::config::{Config, Election, Problems, Scope};
 use crate::ids::ObjectKey;
-
-/// Flags of `rbac`: those of `run` that decide what is needed, and who gets it.
-#[derive(Args, Clone, Debug)]
-pub struct Flags {
-    /// Namespace to look at, repeated or separated by commas; default: all
-    #[arg(
-        long,
-        env = "HYBRID_CALENDAR_NAMESPACE",
-        value_name = "NS",
-        value_delimiter = ','
-    )]
-    namespace: Vec<String>,
-
-    /// The operator's ServiceAccount; its namespace is the operator's own
-    #[arg(long, value_name = "NS/NAME")]
-    #[arg(default_value = "hybrid-calendar-operator/hybrid-calendar-operator")]
-    service_account: String,
-
-    /// As for run
-    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAMESPACE", value_name = "NS")]
-    lease_namespace: Option<String>,
-
-    /// As for run
-    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAME", value_name = "NAME")]
-    lease_name: Option<String>,
-
-    /// As for run
-    #[arg(long, env = "HYBRID_CALENDAR_KEY_SECRET", value_name = "NS/NAME")]
-    key_secret: Option<String>,
-
-    /// Namespace in which tokens of ServiceAccounts may be requested, for workload identities; repeated or
-    /// separated by commas, '*' for every namespace that is looked at; default: none
-    #[arg(long, value_name = "NS", value_delimiter = ',')]
-    workload_identity_namespace: Vec<String>,
-}
 
 /// Who gets access to what.
 #[derive(Clone, Debug)]
@@ -63,8 +28,8 @@ pub struct Access {
     pub scope: Scope,
     /// Where it may request tokens of ServiceAccounts; nothing: nowhere.
     pub tokens: Option<Scope>,
-    /// Its Lease.
-    pub lease: ObjectKey,
+    /// Its Lease; nothing: it elects nobody.
+    pub lease: Option<ObjectKey>,
     /// Its key Secret.
     pub key_secret: ObjectKey,
 }
@@ -88,6 +53,7 @@ impl Flags {
         };
         let flags = RunFlags {
             namespace: self.namespace.clone(),
+            leader_elect: self.leader_elect.clone(),
             lease_namespace: self.lease_namespace.clone(),
             lease_name: self.lease_name.clone(),
             key_secret: self.key_secret.clone(),
@@ -96,8 +62,8 @@ impl Flags {
         let config = Config::new(&flags, namespace)?;
         let tokens = tokens(&self.workload_identity_namespace, &config.scope)?;
         let lease = match config.election {
-            Election::Lease(key) => key,
-            Election::Off => ObjectKey::new(namespace, DEFAULT_NAME),
+            Election::Lease(key) => Some(key),
+            Election::Off => None,
         };
         Ok(Access {
             service_account: ObjectKey::new(namespace, name),
@@ -150,7 +116,6 @@ enum Place {
 fn grants(access: &Access) -> Vec<(Place, PolicyRule)> {
     let kinds = ["calendartenants", "workspacemailboxes"];
     let status = ["calendartenants/status", "workspacemailboxes/status"];
-    let lease = Some(&*access.lease.name);
     let keys = Some(&*access.key_secret.name);
     let mut grants = vec![
         (Place::Watched, rule(GROUP, &kinds, READ, None)),
@@ -172,17 +137,18 @@ fn grants(access: &Access) -> Vec<(Place, PolicyRule)> {
             rule("", &["serviceaccounts/token"], &["create"], None),
         ),
         // A name cannot be demanded of what does not exist yet.
-        (Place::Lease, rule(LEASES, &["leases"], &["create"], None)),
-        (
-            Place::Lease,
-            rule(LEASES, &["leases"], &["get", "update"], lease),
-        ),
         (Place::Keys, rule("", &["secrets"], &["create"], None)),
         (
             Place::Keys,
             rule("", &["secrets"], &["get", "list", "watch", "update"], keys),
         ),
     ];
+    if let Some(lease) = &access.lease {
+        let ours = Some(&*lease.name);
+        let (create, keep) = (&["create"], &["get", "update"]);
+        grants.push((Place::Lease, rule(LEASES, &["leases"], create, None)));
+        grants.push((Place::Lease, rule(LEASES, &["leases"], keep, ours)));
+    }
     // Labels of namespaces decide `allowedNamespaces`; the UID of kube-system names the cluster.
     match &access.scope {
         Scope::All => grants.push((Place::Cluster, rule("", &["namespaces"], READ, None))),
@@ -266,8 +232,10 @@ pub fn manifests(access: &Access) -> Vec<Manifest> {
             }
         }
     }
-    let election = ObjectKey::new(&*access.lease.namespace, format!("{name}-election"));
-    manifests.extend(within(access, &election, rules(&[Place::Lease])));
+    if let Some(lease) = &access.lease {
+        let election = ObjectKey::new(&*lease.namespace, format!("{name}-election"));
+        manifests.extend(within(access, &election, rules(&[Place::Lease])));
+    }
     let keys = ObjectKey::new(&*access.key_secret.namespace, format!("{name}-keys"));
     manifests.extend(within(access, &keys, rules(&[Place::Keys])));
     manifests
@@ -405,6 +373,18 @@ mod tests {
         let outside = ["rbac", scope, "--workload-identity-namespace=elsewhere"];
         let refused = Command::parse_from(outside).flags.access().unwrap_err();
         assert!(refused.to_string().contains("\"elsewhere\""), "{refused}");
+    }
+
+    #[test]
+    fn who_elects_nobody_gets_no_lease() {
+        for (arguments, expected) in [
+            (&[][..], true),
+            (&["--leader-elect=true"], true),
+            (&["--leader-elect=false"], false),
+        ] {
+            let printed = printed(arguments);
+            assert_eq!(printed.contains("leases"), expected, "{arguments:?}");
+        }
     }
 
     #[test]

@@ -15,13 +15,13 @@ pub struct Flags {
     #[arg(long, env = "HYBRID_CALENDAR_NOTIFICATION_URL", value_name = "URL")]
     pub notification_url: Option<String>,
 
-    /// Address on which the receiver listens
+    /// Address on which the receiver listens; [::] is every address, of IPv4 too
     #[arg(
         long,
         env = "HYBRID_CALENDAR_RECEIVER_LISTEN",
         value_name = "ADDRESS:PORT"
     )]
-    #[arg(default_value = "0.0.0.0:8443")]
+    #[arg(default_value = "[::]:8443")]
     pub receiver_listen: String,
 
     /// Directory with tls.crt and tls.key of the receiver, read again when they change; without it the
@@ -35,7 +35,7 @@ pub struct Flags {
         env = "HYBRID_CALENDAR_ADMIN_LISTEN",
         value_name = "ADDRESS:PORT"
     )]
-    #[arg(default_value = "0.0.0.0:9090")]
+    #[arg(default_value = "[::]:9090")]
     pub admin_listen: String,
 
     /// Namespace to look at, repeated or separated by commas; default: all
@@ -167,8 +167,8 @@ impl Flags {
     pub fn for_defaults(notification_url: &str) -> Self {
         Self {
             notification_url: Some(notification_url.to_owned()),
-            receiver_listen: "0.0.0.0:8443".to_owned(),
-            admin_listen: "0.0.0.0:9090".to_owned(),
+            receiver_listen: "[::]:8443".to_owned(),
+            admin_listen: "[::]:9090".to_owned(),
             leader_elect: "true".to_owned(),
             observe_only: "false".to_owned(),
             concurrency: "64".to_owned(),

@@ -60,8 +60,8 @@ fn one_flag_is_enough_and_the_rest_has_sensible_defaults() {
         config.notification_url.as_str(),
         "https://calendar.example/hooks"
     );
-    assert_eq!(config.receiver_listen.to_string(), "0.0.0.0:8443");
-    assert_eq!(config.admin_listen.to_string(), "0.0.0.0:9090");
+    assert_eq!(config.receiver_listen.to_string(), "[::]:8443");
+    assert_eq!(config.admin_listen.to_string(), "[::]:9090");
     assert_eq!(config.scope, Scope::All);
     assert_eq!(
         config.key_secret.to_string(),

@@ -149,7 +149,7 @@ impl Check<'_> {
         match text.trim().parse() {
             Ok(address) => Some(address),
             Err(_) => self.problem(format!(
-                "{flag} {text:?} is not an address with port: write it like 0.0.0.0:8443 or [::]:8443"
+                "{flag} {text:?} is not an address with port: write it like [::]:8443 or 0.0.0.0:8443"
             )),
         }
     }

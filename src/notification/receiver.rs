@@ -3,7 +3,8 @@
 //!
 //! Forged and unknown notifications get the same answer as good ones: nobody learns from it. Until the keys
 //! are loaded the answer is 503, because Graph repeats for hours what is answered with a 5xx. A handshake
-//! needs nothing but its token.
+//! needs nothing but its token. `GET /` tells load balancers, many of which ask nothing else, whether notifications
+//! can be taken.
 
 use std::fmt;
 use std::sync::Arc;
@@ -108,6 +109,9 @@ pub fn router(state: ReceiverState) -> Router {
 }
 
 async fn answer(State(state): State<ReceiverState>, request: Request) -> Response {
+    if request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD) {
+        return health(&state).into_response();
+    }
     let Some(target) = Target::parse_path(request.uri().path()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -125,6 +129,15 @@ async fn answer(State(state): State<ReceiverState>, request: Request) -> Respons
         .notification_response_seconds
         .observe(started.elapsed().as_secs_f64());
     status.into_response()
+}
+
+/// Whether notifications are taken here.
+fn health(state: &ReceiverState) -> StatusCode {
+    if state.identity.load().is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }
 
 /// The decoded token, if the request is a handshake.

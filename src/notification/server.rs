@@ -3,7 +3,7 @@
 
 use std::future::{Ready, ready};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::tls::{Certificate, TlsError};
 use crate::clock::sleep;
+use crate::listen::listen;
 
 /// Connections at once; more are closed at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -109,7 +110,7 @@ impl Server {
             listen: socket.listen,
             source,
         };
-        let listener = TcpListener::bind(socket.listen).map_err(failed)?;
+        let listener = listen(socket.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let server = axum_server::from_tcp(listener).map_err(failed)?;
         let handle = Handle::new();

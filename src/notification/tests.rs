@@ -184,6 +184,22 @@ async fn other_methods_and_paths_are_refused() {
 }
 
 #[tokio::test]
+async fn a_load_balancer_learns_at_the_root_whether_notifications_are_taken() {
+    let receiver = Receiver::new();
+    let asked = async |method: &str| {
+        let request = Request::builder().method(method).uri("/");
+        let request = request.body(Body::empty()).unwrap();
+        let (status, _, text) = receiver.send(request).await;
+        (status, text)
+    };
+    assert_eq!(asked("GET").await, (200, String::new()));
+    assert_eq!(asked("HEAD").await.0, 200);
+    assert_eq!(asked("POST").await.0, 404);
+    receiver.slot.store(None);
+    assert_eq!(asked("GET").await.0, 503);
+}
+
+#[tokio::test]
 async fn a_genuine_change_is_counted_with_its_time_and_wakes_nobody() {
     let receiver = Receiver::new();
     let path = receiver.change_path(room());

@@ -7,6 +7,7 @@ use clap::{Arg, Args as _, Command};
 use super::cell;
 use crate::config::check::Flags as CheckFlags;
 use crate::config::flags::Flags;
+use crate::config::rbac::Flags as RbacFlags;
 
 const INTRODUCTION: &str = "\
 # Flags
@@ -25,6 +26,13 @@ Needs no cluster: [Check before you install](../check.md). No flag takes a secre
 
 ";
 
+const RBAC: &str = "
+## `hybrid-calendar-operator rbac`
+
+Prints exactly the permissions that an operator with these flags needs, as YAML for `kubectl apply -f -`. Needs no cluster.
+
+";
+
 const TABLE: &str = "\
 | Flag | Environment | Default | Meaning |
 | --- | --- | --- | --- |
@@ -34,7 +42,16 @@ const TABLE: &str = "\
 pub(super) fn page() -> String {
     let run = Flags::augment_args(Command::new("run"));
     let check = CheckFlags::augment_args(Command::new("check"));
-    format!("{INTRODUCTION}{}{CHECK}{}", table(&run), table(&check))
+    let rbac = RbacFlags::augment_args(Command::new("rbac"));
+    [
+        INTRODUCTION,
+        &table(&run),
+        CHECK,
+        &table(&check),
+        RBAC,
+        &table(&rbac),
+    ]
+    .concat()
 }
 
 fn table(command: &Command) -> String {

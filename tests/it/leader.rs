@@ -31,7 +31,7 @@ impl Copies {
             service_account: ObjectKey::new(namespace.as_str(), "operator"),
             scope: Scope::All,
             tokens: None,
-            lease: lease.clone(),
+            lease: Some(lease.clone()),
             key_secret: ObjectKey::new(namespace.as_str(), "keys"),
         };
         let yaml: Vec<String> = rbac::manifests(&access)

@@ -12,13 +12,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("clock", &[]),
     ("api_server", &[]),
+    ("listen", &[]),
     ("metrics", &["ids"]),
     ("api", &["ids"]),
     ("domain", &["api", "ids", "secret"]),
     ("graph", &["ids", "secret", "clock", "metrics"]),
     (
         "notification",
-        &["domain", "ids", "secret", "metrics", "clock"],
+        &["domain", "ids", "secret", "metrics", "clock", "listen"],
     ),
     (
         "controller",
@@ -50,7 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "secret",
         ],
     ),
-    ("admin", &["metrics"]),
+    ("admin", &["metrics", "listen"]),
     ("leader", &["ids", "clock", "metrics"]),
     (
         "keys",

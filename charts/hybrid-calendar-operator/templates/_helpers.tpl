@@ -66,6 +66,12 @@ annotations:
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end -}}
 {{- end -}}
 
+{{/* Where a container listens. Takes {root, port}. An address of IPv6 is written in brackets. */}}
+{{- define "hco.listen" -}}
+{{- $address := .root.Values.listenAddress -}}
+{{- if contains ":" $address -}}[{{ $address }}]{{- else -}}{{ $address }}{{- end -}}:{{ .port }}
+{{- end -}}
+
 {{- define "hco.leaseName" -}}{{ default (include "hco.fullname" .) .Values.leaderElection.leaseName }}{{- end -}}
 {{- define "hco.leaseNamespace" -}}{{ default .Release.Namespace .Values.leaderElection.leaseNamespace }}{{- end -}}
 {{- define "hco.keySecretName" -}}{{ default (printf "%s-key" (include "hco.fullname" .)) .Values.keySecret.name }}{{- end -}}

@@ -1,6 +1,7 @@
 //! A running emulator and the handle to it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,9 +297,17 @@ fn client(options: &Options) -> Result<reqwest::Client, StartError> {
     Ok(builder.build()?)
 }
 
+/// `[::]` is every address of IPv6 and IPv4, and of IPv4 alone where the kernel has no other.
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let wrong = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(wrong)?;
+    let listener = TcpListener::bind(address)
+        .or_else(|refused| {
+            if refused.kind() == ErrorKind::AddrInUse || address.ip() != Ipv6Addr::UNSPECIFIED {
+                return Err(refused);
+            }
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).map_err(|_| refused)
+        })
+        .map_err(wrong)?;
     listener.set_nonblocking(true).map_err(wrong)?;
     let bound = listener.local_addr().map_err(wrong)?;
     Ok((listener, bound))

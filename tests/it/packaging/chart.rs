@@ -5,7 +5,7 @@ use std::process::Command;
 
 use futures::future::join_all;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::helm::{
     CHART, RELEASE, by_key, find, helm, notes, objects, rendered, template, value_sets,
@@ -94,7 +94,7 @@ fn access(objects: Vec<Value>) -> Vec<Value> {
 async fn the_roles_are_those_that_the_program_prints() {
     let program = env!("CARGO_BIN_EXE_hybrid-calendar-operator");
     let everywhere = "--workload-identity-namespace=*";
-    let cases: [(&str, &[&str]); 4] = [
+    let cases: [(&str, &[&str]); 5] = [
         ("default", &[]),
         (
             "namespaced",
@@ -104,6 +104,7 @@ async fn the_roles_are_those_that_the_program_prints() {
             ],
         ),
         ("workload-identity-everywhere", &[everywhere]),
+        ("without-election", &["--leader-elect=false"]),
         (
             "everything-set",
             &[
@@ -131,6 +132,36 @@ async fn the_roles_are_those_that_the_program_prints() {
             .replace("name: reader", "name: calendars");
         assert_eq!(access(objects(&rendered)), printed, "{set}");
     }
+}
+
+#[tokio::test]
+async fn programs_listen_on_every_address_unless_one_is_named() {
+    for (set, receiver, metrics) in [
+        ("default", "[::]:8443", "[::]:9090"),
+        ("without-election", "0.0.0.0:8443", "0.0.0.0:9090"),
+        ("everything-set", "[::1]:9443", "[::1]:9191"),
+    ] {
+        let rendered = rendered(set).await;
+        for (variable, address) in [("RECEIVER", receiver), ("ADMIN", metrics)] {
+            let said = format!(
+                "name: HYBRID_CALENDAR_{variable}_LISTEN\n          value: \"{address}\"\n"
+            );
+            assert!(rendered.contains(&said), "{set}: no {said}");
+        }
+    }
+    let rehearsal = rendered("rehearsal").await;
+    assert!(rehearsal.contains("--listen=[::]:8600\n"));
+}
+
+#[tokio::test]
+async fn openshift_chooses_the_ids_and_is_asked_for_names_on_its_own_port() {
+    let rendered = objects(&rendered("openshift").await);
+    let pod = &find(&rendered, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    let expected = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(pod["securityContext"], expected);
+    let egress = &find(&rendered, "NetworkPolicy", RELEASE)["spec"]["egress"];
+    let ports = json!([{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]);
+    assert_eq!(egress[0]["ports"], ports);
 }
 
 /// Names of the variables of the operator's container.

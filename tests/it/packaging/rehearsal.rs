@@ -104,8 +104,8 @@ async fn the_emulator_starts_with_the_arguments_of_the_chart() {
             .unwrap()
             .replace("/etc/graph-emulator", here);
         // Any port of this machine's.
-        let elsewhere = argument.replace("=0.0.0.0:8600", "=127.0.0.1:0");
-        elsewhere.replace("=0.0.0.0:8601", "=127.0.0.1:0")
+        let elsewhere = argument.replace("=[::]:8600", "=[::]:0");
+        elsewhere.replace("=[::]:8601", "=[::]:0")
     });
     let program = testbed::programs::path("graph-emulator").await.unwrap();
     let mut emulator = Command::new(program)

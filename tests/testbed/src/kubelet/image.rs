@@ -28,12 +28,12 @@ const IMAGES: &[Image] = &[
             Listen {
                 flag: "--receiver-listen",
                 variable: "HYBRID_CALENDAR_RECEIVER_LISTEN",
-                default: "0.0.0.0:8443",
+                default: "[::]:8443",
             },
             Listen {
                 flag: "--admin-listen",
                 variable: "HYBRID_CALENDAR_ADMIN_LISTEN",
-                default: "0.0.0.0:9090",
+                default: "[::]:9090",
             },
         ],
     },
