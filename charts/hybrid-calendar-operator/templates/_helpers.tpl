@@ -154,7 +154,7 @@ https://{{ include "hco.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.r
 {{- fail "replicaCount above 1 needs leaderElection.enabled: two copies without it would work against each other" -}}
 {{- end -}}
 {{- if and (not .Values.leaderElection.enabled) (ne .Values.strategy.type "Recreate") -}}
-{{- fail "leaderElection.enabled=false needs strategy.type=Recreate (with strategy.rollingUpdate=null): while a new version replaces the old one, two copies would work against each other" -}}
+{{- fail "leaderElection.enabled=false needs strategy.type=Recreate: while a new version replaces the old one, two copies would work against each other" -}}
 {{- end -}}
 {{- /* After SIGTERM the program serves for 15 seconds and gives the last requests 5. */ -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) (add (int .Values.preStopSleepSeconds) 25 | int) -}}

@@ -134,10 +134,19 @@ async fn at_rest(ground: &Ground) {
 
 /// Waits until the copy that runs now leads: what it would change, it changes from then on.
 async fn led_by_who_runs(ground: &Ground) {
+    led_by(ground, NAME).await;
+}
+
+/// The same by a Lease of that name.
+async fn led_by(ground: &Ground, lease_name: &str) {
     let leases: Api<Lease> = Api::namespaced(ground.client.clone(), &ground.namespace);
     let led = wait::until("the running copy leads", DEADLINE, async || {
         let pods = running(ground).await;
-        let lease = leases.get(NAME).await.ok().and_then(|lease| lease.spec);
+        let lease = leases
+            .get(lease_name)
+            .await
+            .ok()
+            .and_then(|lease| lease.spec);
         let holder = lease
             .and_then(|spec| spec.holder_identity)
             .unwrap_or_default();
@@ -240,9 +249,10 @@ async fn helm_does_not_call_ready_what_does_not_run() {
     assert!(pods.contains("reason: ErrImagePull"), "{pods}");
 }
 
-/// The leader follows another Secret until it ends, and it ends only when the new copy is ready.
+/// The leader follows the Secret of before until it ends, and it ends only when the new copy is ready. With another Lease
+/// both would lead, unless one ends before the other begins.
 #[tokio::test]
-async fn a_release_that_names_another_key_secret_is_upgraded_without_a_rest() {
+async fn a_release_that_names_another_key_secret_and_then_another_lease_is_upgraded() {
     let ground = Ground::among_others().await;
     ground.apply(&good()).await;
     let values = ground.values();
@@ -269,4 +279,11 @@ async fn a_release_that_names_another_key_secret_is_upgraded_without_a_rest() {
         let keys = secrets.get(&name).await.unwrap().data.unwrap();
         assert_eq!(keys.len(), 1, "{name}: {:?}", keys.keys());
     }
+
+    let recreated = json!({"strategy": {"type": "Recreate"}});
+    let elsewhere = json!({"leaderElection": {"leaseName": "another"}});
+    let values = with(with(renamed, recreated), elsewhere);
+    let upgraded = ground.release.upgrade(chart(), &values, &PATIENT).await;
+    ground.or_explain(upgraded).await;
+    led_by(&ground, "another").await;
 }
