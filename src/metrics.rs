@@ -22,7 +22,7 @@ pub const NAMESPACE: &str = "hybridcalendar";
 pub struct Metrics {
     /// Where they are registered; the collector of the store joins here.
     pub registry: Registry,
-    /// Calls to Graph and Entra. Labels: `operation`, `code` (status, or `timeout`, `connect`, `cut`).
+    /// Calls to Graph and Entra. Labels: `operation`, `code` (status, or `timeout`, `connect`, `cut`), `tenant`.
     pub graph_requests: IntCounterVec,
     /// Duration of calls. Labels: `operation`, `outcome` (`ok`, `error`).
     pub graph_request_seconds: HistogramVec,
@@ -32,11 +32,11 @@ pub struct Metrics {
     pub subscription_operations: IntCounterVec,
     /// Lifecycle events received. Labels: `event`, `tenant`.
     pub lifecycle_events: IntCounterVec,
-    /// Notifications received. Labels: `result` (accepted, forged, unknown, malformed, oversized), `tenant`.
+    /// Notifications received. Labels: `result` (accepted, forged, unknown, malformed, oversized, unavailable), `tenant`.
     pub notifications: IntCounterVec,
     /// When the last accepted notification came, in seconds since the epoch. Label: `tenant`.
     pub last_notification: IntGaugeVec,
-    /// Time to answer Graph.
+    /// Time to answer Graph, without the time for which a body was on its way.
     pub notification_response_seconds: Histogram,
     /// Duration of reconciles. Labels: `kind`, `outcome` (changed, unchanged, error).
     pub reconcile_seconds: HistogramVec,
@@ -47,6 +47,12 @@ pub struct Metrics {
     /// 1 while this process leads.
     pub leader: IntGauge,
 }
+
+/// The operation that counts subscriptions that somebody else removed.
+pub const VANISHED: &str = "vanished";
+
+/// The lifecycle event that tells of notifications that Graph lost.
+pub const MISSED: &str = "missed";
 
 const GRAPH_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
 const RECEIVER_BUCKETS: &[f64] = &[0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
@@ -64,7 +70,7 @@ impl Metrics {
                 on,
                 "graph_requests_total",
                 "Calls to Graph and Entra.",
-                &["operation", "code"],
+                &["operation", "code", "tenant"],
             )?,
             graph_request_seconds: histograms(
                 on,
@@ -94,7 +100,7 @@ impl Metrics {
             notifications: counters(
                 on,
                 "notifications_total",
-                "Notifications by result.",
+                "Notifications by result; `unavailable` counts requests that were put off with 503.",
                 &["result", "tenant"],
             )?,
             last_notification: gauges(
@@ -106,7 +112,7 @@ impl Metrics {
             notification_response_seconds: histogram(
                 on,
                 "notification_response_seconds",
-                "Time to answer a notification.",
+                "Time to answer a notification, without the time for which its body was on its way.",
                 RECEIVER_BUCKETS,
             )?,
             reconcile_seconds: histograms(
@@ -136,8 +142,16 @@ impl Metrics {
             .inc();
     }
 
+    /// A tenant is there. A counter that appears with its first event hides that event from whoever asks for an increase.
+    pub fn expect_tenant(&self, tenant: &str) {
+        self.subscription_operations
+            .with_label_values(&[VANISHED, tenant]);
+        self.lifecycle_events.with_label_values(&[MISSED, tenant]);
+    }
+
     /// A tenant is gone: what was counted of it is not shown for ever.
     pub fn forget_tenant(&self, tenant: &str) {
+        forget(&self.graph_requests, tenant);
         forget(&self.graph_throttled_seconds, tenant);
         forget(&self.subscription_operations, tenant);
         forget(&self.lifecycle_events, tenant);

@@ -232,20 +232,30 @@ pub const TENANT: &[ConditionMeta] = tenant::CONDITIONS;
 /// The conditions of a mailbox. Order is precedence: the first problem becomes `Ready`'s reason.
 pub const MAILBOX: &[ConditionMeta] = mailbox::CONDITIONS;
 
-/// What makes a spec of either kind unusable, although the API server accepted it: then `Stalled` is True,
-/// `Ready` has this reason and nothing is looked at.
-pub const SPEC_PROBLEMS: &[Problem] = &[
-    Problem::new(
-        &Reason::InvalidSpec,
-        Actor::ObjectOwner,
-        "Correct the field that the message names.",
-    ),
-    Problem::new(
-        &Reason::EndpointNotAllowed,
-        Actor::PlatformTeam,
-        "If the operator may send credentials there, start it with `--allowed-endpoint` and this URL; else remove `spec.endpoints`.",
-    ),
-];
+/// What makes a spec unusable, although the API server accepted it: then `Stalled` is True, `Ready` has this
+/// reason and nothing is looked at.
+pub const SPEC_PROBLEMS: &[Problem] = &[INVALID_SPEC, ENDPOINT_NOT_ALLOWED];
+
+const INVALID_SPEC: Problem = Problem::new(
+    &Reason::InvalidSpec,
+    Actor::ObjectOwner,
+    "Correct the field that the message names.",
+);
+
+const ENDPOINT_NOT_ALLOWED: Problem = Problem::new(
+    &Reason::EndpointNotAllowed,
+    Actor::PlatformTeam,
+    "If the operator may send credentials there, start it with `--allowed-endpoint` and this URL; else remove `spec.endpoints`.",
+);
+
+/// Those of a kind: only a tenant names endpoints.
+#[must_use]
+pub const fn spec_problems_of(kind: Kind) -> &'static [Problem] {
+    match kind {
+        Kind::CalendarTenant => SPEC_PROBLEMS,
+        Kind::WorkspaceMailbox => &[INVALID_SPEC],
+    }
+}
 
 /// Reasons that name no problem and belong to no single condition.
 pub const NEUTRAL: &[Reason] = &[

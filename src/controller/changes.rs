@@ -278,6 +278,7 @@ impl World {
             self.close_way(&key, Closed::ForRemovals, now);
         }
         if fresh {
+            shared.metrics.expect_tenant(&key.to_string());
             let state = TenantState {
                 desired: Arc::new(desired),
                 facts: TenantFacts::remembered(&record.status),

@@ -23,6 +23,7 @@ impl Measured {
     async fn send(self, call: Call) -> Outcome {
         let operation = call.operation;
         let shared = call.shared.clone();
+        let tenant = call.label.clone();
         let started = Instant::now();
         let outcome = self.inner.oneshot(call).await;
         let (code, result) = match &outcome {
@@ -34,7 +35,7 @@ impl Measured {
         let operation_label = operation.as_str();
         self.metrics
             .graph_requests
-            .with_label_values(&[operation_label, code])
+            .with_label_values(&[operation_label, code, &tenant])
             .inc();
         self.metrics
             .graph_request_seconds

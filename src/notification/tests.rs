@@ -14,6 +14,7 @@ use crate::domain::identity::{Identity, KeyRing, NotificationUrls};
 use crate::ids::{InstanceId, Uid};
 use crate::metrics::Metrics;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod socket;
 
@@ -354,6 +355,7 @@ async fn without_keys_graph_is_asked_to_come_again() {
     receiver.slot.store(None);
     let path = receiver.change_path(room());
     assert_eq!(receiver.notify(&path, &[receiver.item(room())]).await, 503);
+    assert_eq!(receiver.counted("unavailable", ""), 1);
     receiver
         .slot
         .store(Some(Arc::new(receiver.identity.clone())));
@@ -368,6 +370,51 @@ async fn a_body_that_never_arrives_is_given_up() {
         receiver.post(&receiver.change_path(room()), never).await,
         400
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_slowly_does_not_make_our_answer_a_slow_one() {
+    let receiver = Receiver::new();
+    let path = receiver.change_path(room());
+    let item = json!({"value": [receiver.item(room())]}).to_string();
+    let slowly = futures::stream::once(async move {
+        crate::clock::sleep(Duration::from_secs(4)).await;
+        Ok::<_, std::io::Error>(item)
+    });
+    assert_eq!(receiver.post(&path, Body::from_stream(slowly)).await, 202);
+    let answers = &receiver.metrics.notification_response_seconds;
+    assert_eq!(answers.get_sample_count(), 1);
+    assert!(answers.get_sample_sum() < 1.0, "{answers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_who_finds_no_room_for_a_body_is_asked_to_come_again() {
+    let receiver = Receiver::new();
+    let path = receiver.change_path(room());
+    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let strangers = (0..15).map(|_| receiver.post(&path, never()));
+    let item = json!({"value": [receiver.item(room())]}).to_string();
+    let (_, answer) = tokio::join!(
+        futures::future::join_all(strangers),
+        receiver.post(&path, item)
+    );
+    assert_eq!(answer, 503);
+    assert_eq!(receiver.counted("unavailable", ""), 1);
+}
+
+#[test]
+fn what_is_counted_from_the_beginning_shows_its_first_increase() {
+    let receiver = Receiver::new();
+    let families = receiver.metrics.registry.gather();
+    let shown = |name: &str, label: &str| {
+        let family = families.iter().find(|family| family.name() == name);
+        let series = family.iter().flat_map(|family| family.get_metric());
+        series
+            .flat_map(prometheus::proto::Metric::get_label)
+            .any(|l| l.value() == label)
+    };
+    assert!(shown("hybridcalendar_notifications_total", "unavailable"));
+    assert!(shown("hybridcalendar_lifecycle_events_total", "missed"));
 }
 
 #[tokio::test]

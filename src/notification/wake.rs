@@ -8,6 +8,7 @@ use prometheus::IntCounter;
 use tokio::sync::Notify;
 
 use crate::ids::Uid;
+use crate::metrics::MISSED;
 
 /// Room for two events of each of 10,000 mailboxes.
 pub const CAPACITY: usize = 20_000;
@@ -31,7 +32,7 @@ impl LifecycleEvent {
         match self {
             Self::ReauthorizationRequired => "reauthorizationRequired",
             Self::SubscriptionRemoved => "subscriptionRemoved",
-            Self::Missed => "missed",
+            Self::Missed => MISSED,
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::alerts::{Alert, groups, prometheus_duration};
 use super::{GeneratedFile, cell};
 use crate::api::vocabulary::remedy::Problem;
-use crate::api::vocabulary::{ConditionMeta, ConditionType, Reason, SPEC_PROBLEMS, conditions_of};
+use crate::api::vocabulary::{ConditionMeta, ConditionType, conditions_of, spec_problems_of};
 use crate::ids::Kind;
 
 /// Where the generated head of a page ends.
@@ -72,23 +72,32 @@ impl Runbook {
     }
 }
 
-/// The page of every alert, in the order of the alerts.
+/// The pages of all alerts, each once, in the order of the alerts.
 #[must_use]
 pub fn runbooks() -> Vec<Runbook> {
-    let alerts = groups().into_iter().flat_map(|group| group.alerts);
-    alerts.map(|alert| of_alert(&alert)).collect()
+    let mut pages: Vec<Vec<Alert>> = Vec::new();
+    for alert in groups().into_iter().flat_map(|group| group.alerts) {
+        match pages
+            .iter_mut()
+            .find(|page| page[0].runbook == alert.runbook)
+        {
+            Some(page) => page.push(alert),
+            None => pages.push(vec![alert]),
+        }
+    }
+    pages.iter().map(|alerts| of_alerts(alerts)).collect()
 }
 
-fn of_alert(alert: &Alert) -> Runbook {
-    let (kind, type_) = match alert.runbook.split_once('/') {
+fn of_alerts(alerts: &[Alert]) -> Runbook {
+    let (kind, type_) = match alerts[0].runbook.split_once('/') {
         Some(("tenant", type_)) => (Kind::CalendarTenant, type_),
         Some(("mailbox", type_)) => (Kind::WorkspaceMailbox, type_),
-        Some(_) | None => return of_the_operator(alert),
+        Some(_) | None => return of_the_operator(&alerts[0]),
     };
     let known = conditions_of(kind).iter();
     match known.into_iter().find(|m| m.type_.as_str() == type_) {
-        Some(meta) => of_condition(alert, meta),
-        None => of_a_spec(alert, kind),
+        Some(meta) => of_condition(alerts, meta),
+        None => of_a_spec(alerts, kind),
     }
 }
 
@@ -98,12 +107,15 @@ fn path(alert: &Alert) -> String {
 
 /// How grave an alert is and how long it waits.
 fn gravity(alert: &Alert) -> String {
-    format!(
-        "`{}`, {}, when it has lasted for {}",
-        alert.name,
-        alert.severity.as_str(),
-        prometheus_duration(alert.after)
-    )
+    let when = if alert.after.is_zero() {
+        "at once".to_owned()
+    } else {
+        format!(
+            "when it has lasted for {}",
+            prometheus_duration(alert.after)
+        )
+    };
+    format!("`{}`, {}, {when}", alert.name, alert.severity.as_str())
 }
 
 fn of_the_operator(alert: &Alert) -> Runbook {
@@ -121,26 +133,15 @@ fn of_the_operator(alert: &Alert) -> Runbook {
     }
 }
 
-fn of_a_spec(alert: &Alert, kind: Kind) -> Runbook {
+fn of_a_spec(alerts: &[Alert], kind: Kind) -> Runbook {
     let text = "The object's spec cannot be used, although the API server accepted it. Nothing is looked at, every other condition is `Unknown/Blocked`, and `Ready` is False with the reason below.";
-    let problems = spec_problems(kind);
-    let table = super::conditions::problems(&problems, |_| "at once");
+    let problems = spec_problems_of(kind);
+    let table = super::conditions::problems(problems, |_| "at once");
     let title = format!("{} {}", kind.as_str(), ConditionType::Stalled);
-    about_a_condition(alert, &format!("{title}\n\n{text}"), &table, &problems)
+    about_a_condition(alerts, &format!("{title}\n\n{text}"), &table, problems)
 }
 
-/// Only a tenant names endpoints.
-fn spec_problems(kind: Kind) -> Vec<Problem> {
-    SPEC_PROBLEMS
-        .iter()
-        .filter(|problem| {
-            kind == Kind::CalendarTenant || *problem.reason != Reason::EndpointNotAllowed
-        })
-        .copied()
-        .collect()
-}
-
-fn of_condition(alert: &Alert, meta: &ConditionMeta) -> Runbook {
+fn of_condition(alerts: &[Alert], meta: &ConditionMeta) -> Runbook {
     let effect = if meta.blocks_ready {
         "While it is True, the object is not `Ready`."
     } else {
@@ -156,15 +157,22 @@ fn of_condition(alert: &Alert, meta: &ConditionMeta) -> Runbook {
     let table = super::conditions::problems(meta.problems, |reason| {
         super::conditions::stalls(meta, reason)
     });
-    about_a_condition(alert, &opening, &table, meta.problems)
+    about_a_condition(alerts, &opening, &table, meta.problems)
 }
 
-fn about_a_condition(alert: &Alert, opening: &str, table: &str, problems: &[Problem]) -> Runbook {
+fn about_a_condition(
+    alerts: &[Alert],
+    opening: &str,
+    table: &str,
+    problems: &[Problem],
+) -> Runbook {
+    let told: Vec<String> = alerts.iter().map(gravity).collect();
+    let word = if told.len() == 1 { "Alert" } else { "Alerts" };
     Runbook {
-        path: path(alert),
+        path: path(&alerts[0]),
         head: format!(
-            "{HEADER}# {opening}\n\nAlert: {}. `Ready`'s message begins with the reason.\n\n{table}\n",
-            gravity(alert)
+            "{HEADER}# {opening}\n\n{word}: {}. `Ready`'s message begins with the reason.\n\n{table}\n",
+            told.join("; ")
         ),
         sections: CONDITION_SECTIONS,
         reasons: problems.iter().map(|p| p.reason.to_string()).collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Pass;
 use crate::controller::removal::Owned;
 use crate::controller::translate;
-use crate::domain::mailbox::subscription::{Change, Failure, Granted, Outcome};
+use crate::domain::mailbox::subscription::{Change, Failure, Granted, Outcome, outcome};
 use crate::domain::notification_url::EndpointProblem as UrlProblem;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::later;
@@ -14,9 +14,7 @@ use crate::graph::error::{EndpointProblem, ErrorClass, Forbidden, GraphError, No
 use crate::graph::gateway::TenantGateway;
 use crate::graph::model::{self as graph, NewSubscription};
 use crate::ids::{MailboxId, SubscriptionId, Uid};
-
-/// Counts subscriptions that somebody else removed.
-pub(super) const VANISHED: &str = "vanished";
+use crate::metrics::VANISHED;
 
 impl Pass<'_> {
     /// One idempotent write to Graph.
@@ -128,7 +126,7 @@ impl Pass<'_> {
     fn count(&self, change: &Change, outcome: &Outcome) {
         let operation = match (change, outcome) {
             (_, Outcome::Failed(_) | Outcome::Duplicate { .. }) => return,
-            (Change::Renew { .. }, Outcome::Gone) => VANISHED,
+            (Change::Renew { .. }, Outcome::Gone) => return self.count_if_vanished(),
             (Change::Create { .. }, _) => "createSubscription",
             (Change::Renew { .. }, _) => "renewSubscription",
             (Change::Delete { .. }, _) => "deleteSubscription",
@@ -136,8 +134,15 @@ impl Pass<'_> {
         self.count_operation(operation);
     }
 
-    /// A subscription of ours was found gone, or something was done about one.
-    pub(super) fn count_operation(&self, operation: &str) {
+    /// A subscription of ours was found gone, which says nothing of anybody else when its life was over.
+    pub(super) fn count_if_vanished(&self) {
+        if outcome::was_removed(&self.snapshot()) {
+            self.count_operation(VANISHED);
+        }
+    }
+
+    /// Something became of a subscription.
+    fn count_operation(&self, operation: &str) {
         if let Some(known) = self.start.tenant.known() {
             let tenant = known.key.to_string();
             self.context

@@ -105,7 +105,7 @@ impl<'a> Pass<'a> {
         self.note_evidence();
         let noticed = subscription::outcome::noticed(&self.snapshot());
         if noticed.current.is_none() && self.progress.current.is_some() {
-            self.count_operation(change::VANISHED);
+            self.count_if_vanished();
         }
         self.progress = noticed;
     }

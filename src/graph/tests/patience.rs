@@ -115,10 +115,11 @@ async fn every_attempt_is_counted() {
     );
     world.tenant().calendar(&room(1)).await.unwrap();
     for code in ["503", "cut", "200"] {
-        let counted = world
-            .metrics
-            .graph_requests
-            .with_label_values(&["getCalendar", code]);
+        let counted = world.metrics.graph_requests.with_label_values(&[
+            "getCalendar",
+            code,
+            "calendars/contoso",
+        ]);
         assert_eq!(counted.get(), 1, "{code}");
     }
     let ok = world

@@ -10,7 +10,7 @@ use super::{Alert, BRIDGE, PREFIX, microsoft};
 use crate::api::vocabulary::remedy::{Actor, Problem};
 use crate::api::vocabulary::severity::Severity;
 use crate::api::vocabulary::{
-    ConditionMeta, ConditionType, MAILBOX, Reason, SPEC_PROBLEMS, TENANT,
+    ConditionMeta, ConditionType, MAILBOX, Reason, SPEC_PROBLEMS, TENANT, spec_problems_of,
 };
 use crate::domain::tenant::credential::denies_token;
 use crate::ids::Kind;
@@ -32,11 +32,19 @@ fn alerts(kind: Kind, conditions: &[ConditionMeta]) -> Vec<Alert> {
         blocks_ready: true,
         severity: Severity::Warning,
         explained_by: &[],
-        problems: SPEC_PROBLEMS,
+        problems: spec_problems_of(kind),
         healthy: &Reason::NotApplicable,
     };
-    let every = [&[stalled], conditions].concat();
-    every.iter().map(alert).collect()
+    let mut alerts = vec![alert(&stalled)];
+    for meta in conditions {
+        match meta.kind {
+            Kind::CalendarTenant if *meta.type_ == ConditionType::Unauthorized => {
+                alerts.extend(unauthorized(meta));
+            }
+            Kind::CalendarTenant | Kind::WorkspaceMailbox => alerts.push(alert(meta)),
+        }
+    }
+    alerts
 }
 
 fn alert(meta: &ConditionMeta) -> Alert {
@@ -64,6 +72,48 @@ fn alert(meta: &ConditionMeta) -> Alert {
     }
 }
 
+/// Two, because not each wakes somebody: a credential that is refused where subscriptions are at stake does; a tenant that
+/// waits for consent, or that has never worked, waits for an administrator's working hours.
+fn unauthorized(meta: &ConditionMeta) -> [Alert; 2] {
+    let every = alert(meta);
+    let refused = "A tenant that worked gets no token any more, so that its subscriptions end one after the other.";
+    let awaits = "A tenant waits for an administrator's consent, for a permission or for the first credential that works; nothing that worked is lost by waiting.";
+    let selector = selector(meta);
+    let at_stake = "on (cluster, tenant) hybridcalendar_subscriptions{state=~\"active|inactive\"}";
+    [
+        Alert {
+            expression: format!(
+                "{}\nand {at_stake}",
+                having(|metric, more| format!("{metric}{{{selector}, {}{more}}}", no_token()))
+            ),
+            description: every.description.replace(meaning(meta), refused),
+            meaning: refused.to_owned(),
+            acts: actors(&of_credentials(meta.problems)),
+            ..every.clone()
+        },
+        Alert {
+            name: format!("{PREFIX}TenantAwaitsAuthorization"),
+            severity: Severity::Warning,
+            expression: format!(
+                "{}\nunless on (cluster, tenant) (\n  \
+                 hybridcalendar_conditions{{{selector}, {}, status=\"True\"}}\n  and {at_stake}\n)",
+                expression(meta),
+                no_token()
+            ),
+            after: Duration::from_mins(30),
+            description: every.description.replace(meaning(meta), awaits),
+            meaning: awaits.to_owned(),
+            ..every
+        },
+    ]
+}
+
+/// Those for which there is no token at all.
+fn of_credentials(problems: &[Problem]) -> Vec<Problem> {
+    let denies = |problem: &&Problem| denies_token(problem.reason);
+    problems.iter().filter(denies).copied().collect()
+}
+
 fn meaning(meta: &ConditionMeta) -> &'static str {
     if *meta.type_ == ConditionType::Stalled {
         return "The spec cannot be used, so that nothing is looked at.";
@@ -83,26 +133,48 @@ fn subject(kind: Kind) -> String {
     }
 }
 
+fn selector(meta: &ConditionMeta) -> String {
+    format!("kind=\"{}\", type=\"{}\"", meta.kind.as_str(), meta.type_)
+}
+
+/// Who has a problem: each object where there are such series, else the tenant's count. `series` selects from a metric,
+/// with more matchers.
+fn having(series: impl Fn(&str, &str) -> String) -> String {
+    let objects = series("hybridcalendar_condition", "");
+    let counts = series("hybridcalendar_conditions", ", status=\"True\"");
+    format!(
+        "(\n  max by (cluster, kind, namespace, name, tenant) ({objects})\n\
+         or\n  sum by (cluster, kind, tenant) ({counts})\n  \
+         unless on (cluster, tenant) {objects}\n)",
+    )
+}
+
 fn expression(meta: &ConditionMeta) -> String {
-    let selector = format!("kind=\"{}\", type=\"{}\"", meta.kind.as_str(), meta.type_);
-    let mut expression = format!(
-        "(\n  max by (kind, namespace, name, tenant) (hybridcalendar_condition{{{selector}}})\n\
-         or\n  sum by (kind, tenant) (hybridcalendar_conditions{{{selector}, status=\"True\"}})\n  \
-         unless on (tenant) hybridcalendar_condition{{{selector}}}\n)"
-    );
+    let selector = selector(meta);
+    let of_a_mailbox = meta.kind == Kind::WorkspaceMailbox;
+    if of_a_mailbox && *meta.type_ == ConditionType::Unauthorized {
+        return mailbox_unauthorized(&selector);
+    }
+    let mut expression = having(|metric, more| format!("{metric}{{{selector}{more}}}"));
     if !meta.explained_by.is_empty() {
         let causes: Vec<&str> = meta.explained_by.iter().map(|t| t.as_str()).collect();
         let _ = write!(
             expression,
-            "\nunless on (tenant) {}\nunless on (tenant) {}",
-            tenant_has(meta.type_, &causes),
+            "\nunless on (cluster, tenant) {}",
+            tenant_has(&causes)
+        );
+    }
+    if of_a_mailbox {
+        let _ = write!(
+            expression,
+            "\nunless on (cluster, tenant) {}",
             tenant_rests()
         );
     }
     if *meta.type_ == ConditionType::CredentialExpiring {
         let _ = write!(
             expression,
-            "\nunless on (tenant) {} < {}",
+            "\nunless on (cluster, tenant) {} < {}",
             microsoft::CREDENTIAL_LEFT,
             microsoft::CREDENTIAL_ENDS_SOON
         );
@@ -110,11 +182,28 @@ fn expression(meta: &ConditionMeta) -> String {
     expression
 }
 
+/// A permission that is missing is missed at each mailbox, too, and told once. That an access policy keeps the
+/// application out of a mailbox has nothing to do with it, and stays when the permission is granted.
+fn mailbox_unauthorized(selector: &str) -> String {
+    let own = Reason::AccessPolicyDenied;
+    let unauthorized = ConditionType::Unauthorized;
+    let having = having(|metric, more| {
+        format!(
+            "(\n    {metric}{{{selector}, reason=\"{own}\"{more}}}\n    \
+             or {metric}{{{selector}{more}}}\n    \
+             unless on (cluster, tenant) hybridcalendar_conditions{{kind=\"CalendarTenant\", type=\"{unauthorized}\", status=\"True\"}}\n  )"
+        )
+    });
+    format!(
+        "{having}\nunless on (cluster, tenant) {}\nunless on (cluster, tenant) {}",
+        tenant_has(&[unauthorized.as_str()]),
+        tenant_rests()
+    )
+}
+
 /// Tenants with one of these problems, which explain a condition of their mailboxes.
-fn tenant_has(explained: &ConditionType, types: &[&str]) -> String {
-    // A permission that is missing is missed at each mailbox, too: what these call `Unauthorized` is told once.
-    let by_reason = types.contains(&ConditionType::Unauthorized.as_str())
-        && *explained != ConditionType::Unauthorized;
+fn tenant_has(types: &[&str]) -> String {
+    let by_reason = types.contains(&ConditionType::Unauthorized.as_str());
     let reasons = by_reason.then(|| format!("{}, ", no_token()));
     format!(
         "hybridcalendar_conditions{{kind=\"CalendarTenant\", type=~\"{}\", {}status=\"True\"}}",
@@ -156,12 +245,12 @@ fn tenant_rests() -> String {
 fn description(meta: &ConditionMeta) -> String {
     let type_ = meta.type_;
     let counted = format!(
-        "printf `sum by (reason) (hybridcalendar_conditions{{kind=%q, tenant=%q, type=\"{type_}\", status=\"True\"}})` \
-         $labels.kind $labels.tenant"
+        "printf `sum by (reason) (hybridcalendar_conditions{{cluster=%q, kind=%q, tenant=%q, type=\"{type_}\", status=\"True\"}})` \
+         $labels.cluster $labels.kind $labels.tenant"
     );
     let of_object = format!(
-        "printf `max by (reason) (hybridcalendar_condition{{kind=%q, namespace=%q, name=%q, type=\"{type_}\"}})` \
-         $labels.kind $labels.namespace $labels.name"
+        "printf `max by (reason) (hybridcalendar_condition{{cluster=%q, kind=%q, namespace=%q, name=%q, type=\"{type_}\"}})` \
+         $labels.cluster $labels.kind $labels.namespace $labels.name"
     );
     let mut text = format!(
         "{{{{- $reasons := {counted} -}}}}\n\

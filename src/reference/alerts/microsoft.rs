@@ -7,7 +7,7 @@ use crate::api::vocabulary::severity::Severity;
 
 /// Seconds until a tenant's credential ends.
 pub(super) const CREDENTIAL_LEFT: &str =
-    "min by (tenant) (hybridcalendar_credential_expiry_timestamp_seconds) - time()";
+    "min by (cluster, tenant) (hybridcalendar_credential_expiry_timestamp_seconds) - time()";
 
 /// The time that is left when somebody has to act now: a week.
 pub(super) const CREDENTIAL_ENDS_SOON: &str = "7 * 86400";
@@ -22,7 +22,7 @@ pub(super) const ALERTS: &[Written] = &[
             CREDENTIAL_LEFT,
             "<",
             CREDENTIAL_ENDS_SOON,
-            "unless on (tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=\"Unauthorized\", status=\"True\", reason=~\"ClientSecretExpired|CertificateExpired\"}",
+            "unless on (cluster, tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=\"Unauthorized\", status=\"True\", reason=~\"ClientSecretExpired|CertificateExpired\"}",
         ],
         summary: "The credential of tenant {{ $labels.tenant }} ends in {{ $value | humanizeDuration }}",
         meaning: "A tenant's credential ends within a week; without it nothing is checked or renewed, and every mailbox loses its subscription within days.",
@@ -33,7 +33,7 @@ pub(super) const ALERTS: &[Written] = &[
     Written {
         name: "GraphThrottled",
         expression: &[
-            "sum by (tenant) (rate(hybridcalendar_graph_throttled_seconds_total[15m])) > 0.1",
+            "sum by (cluster, tenant) (rate(hybridcalendar_graph_throttled_seconds_total[15m])) > 0.1",
         ],
         summary: "Graph makes tenant {{ $labels.tenant }} wait for {{ $value | humanizePercentage }} of the time",
         meaning: "Graph asks calls of a tenant to wait for more than a tenth of the time, so that checks and renewals come later.",
@@ -43,13 +43,13 @@ pub(super) const ALERTS: &[Written] = &[
     Written {
         name: "GraphErrors",
         expression: &[
-            "sum by (job, namespace) (rate(hybridcalendar_graph_requests_total{code=~\"5..|timeout|connect|cut\"}[10m]))",
-            "  / sum by (job, namespace) (rate(hybridcalendar_graph_requests_total[10m])) > 0.2",
-            "and sum by (job, namespace) (increase(hybridcalendar_graph_requests_total{code=~\"5..|timeout|connect|cut\"}[10m])) >= 20",
-            "unless on () hybridcalendar_conditions{kind=\"CalendarTenant\", type=\"MicrosoftUnavailable\", status=\"True\"}",
+            "sum by (cluster, tenant) (rate(hybridcalendar_graph_requests_total{code=~\"5..|timeout|connect|cut\"}[10m]))",
+            "  / sum by (cluster, tenant) (rate(hybridcalendar_graph_requests_total[10m])) > 0.2",
+            "and sum by (cluster, tenant) (increase(hybridcalendar_graph_requests_total{code=~\"5..|timeout|connect|cut\"}[10m])) >= 10",
+            "unless on (cluster, tenant) hybridcalendar_conditions{kind=\"CalendarTenant\", type=\"MicrosoftUnavailable\", status=\"True\"}",
         ],
-        summary: "{{ $value | humanizePercentage }} of the calls to Microsoft fail",
-        meaning: "Many calls to Graph or Entra get no answer or a server error, although no tenant is cut off yet.",
+        summary: "{{ $value | humanizePercentage }} of the calls to Microsoft for tenant {{ $labels.tenant }} fail",
+        meaning: "Many of a tenant's calls to Graph or Entra get no answer or a server error, although the tenant is not cut off yet.",
         remedy: "Look at Microsoft's service health first, then at egress, DNS and proxy of the operator's Pod. The operator goes on trying, and renews subscriptions long before they end.",
         ..WARNING
     },

@@ -157,17 +157,34 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_that_is_missing_silences_at_most_what_its_mailboxes_call_so() {
+    fn a_permission_that_is_missing_silences_no_other_alert_as_a_whole() {
         for alert in all() {
             let silenced = alert.expression.lines().filter(|line| {
                 line.starts_with("unless") && line.contains("kind=\"CalendarTenant\", type=")
             });
             for line in silenced.filter(|line| line.contains("Unauthorized")) {
-                let by_reason = line.contains("reason");
-                let named_so = alert.name == "HybridCalendarMailboxUnauthorized";
-                assert_ne!(by_reason, named_so, "{}: {line}", alert.name);
+                assert!(line.contains("reason"), "{}: {line}", alert.name);
             }
             assert!(!alert.expression.contains("NO_TOKEN"), "{}", alert.name);
+            assert!(!alert.summary.contains("INSTALLATION"), "{}", alert.name);
+        }
+    }
+
+    #[test]
+    fn what_is_aggregated_or_matched_keeps_the_cluster() {
+        for alert in all() {
+            let expression = &alert.expression;
+            let lists = expression.split(" by (").skip(1);
+            let lists = lists.chain(expression.split(" on (").skip(1));
+            for labels in lists.filter_map(|rest| rest.split(')').next()) {
+                // What is absent everywhere has no label at all.
+                let nowhere = labels.is_empty() && alert.name == "HybridCalendarOperatorDown";
+                assert!(
+                    nowhere || labels.starts_with("cluster, "),
+                    "{}: {labels}",
+                    alert.name
+                );
+            }
         }
     }
 

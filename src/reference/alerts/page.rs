@@ -1,6 +1,7 @@
 //! The page of alerts.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::{groups, prometheus_duration};
 use crate::api::vocabulary::severity::Severity;
@@ -25,10 +26,23 @@ Each alert says in its description for what reason it fires, who acts and what t
 steps. What a tenant explains is left out of its mailboxes' alerts by the expressions themselves: Alertmanager needs no
 inhibition for that. With `--metrics-detail=object` the alerts of mailboxes name one mailbox each (`namespace`, `name`); with
 `tenant` they count them by tenant. Group by `alertname` and `tenant` to get one message instead of hundreds. What is suspended
-raises none. An alert goes on for five minutes when a problem has ended, so that a restart of the operator or a change of the
+raises none. The tables say how long a problem must last before its alert fires, and for how long the alert goes on when the
+problem has ended: what only the leader tells goes on for some minutes, so that a restart of the operator or a change of the
 leader neither raises an alert nor ends one.
 
+Several installations and several clusters may share one Prometheus: the rules keep the labels `job` and `namespace` of an
+installation, and the label `cluster` where series have one.
+
 ";
+
+/// For a table.
+fn waiting(duration: Duration, none: &str) -> String {
+    if duration.is_zero() {
+        none.to_owned()
+    } else {
+        prometheus_duration(duration)
+    }
+}
 
 /// The whole page.
 pub(in crate::reference) fn page() -> String {
@@ -40,17 +54,18 @@ pub(in crate::reference) fn page() -> String {
     for group in groups() {
         let _ = writeln!(
             page,
-            "\n## {}\n\n| Alert | Severity | Fires after | Meaning | Who acts | Runbook |\n\
-             | --- | --- | --- | --- | --- | --- |",
+            "\n## {}\n\n| Alert | Severity | Fires after | Goes on for | Meaning | Who acts | Runbook |\n\
+             | --- | --- | --- | --- | --- | --- | --- |",
             group.title
         );
         for alert in group.alerts {
             let _ = writeln!(
                 page,
-                "| `{}` | {} | {} | {} | {} | [{}]({}) |",
+                "| `{}` | {} | {} | {} | {} | {} | [{}]({}) |",
                 alert.name,
                 alert.severity.as_str(),
-                prometheus_duration(alert.after),
+                waiting(alert.after, "at once"),
+                waiting(alert.keep, "-"),
                 cell(&alert.meaning),
                 alert.acts,
                 alert.runbook,

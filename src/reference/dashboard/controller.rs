@@ -16,7 +16,7 @@ pub(super) fn row() -> Row {
             Panel::lines("Age of the oldest check", "Time since the object that waits longest was last checked, by tenant and kind.", vec![q("max by (tenant, kind) (hybridcalendar_oldest_check_age_seconds{{T}})", "{{tenant}} {{kind}}")]).unit("s"),
             Panel::lines("Reconciles", "Passes a second, by kind and outcome. Errors are statuses that the API server did not take.", vec![q("sum by (kind, outcome) (rate(hybridcalendar_reconcile_seconds_count[$__rate_interval]))", "{{kind}} {{outcome}}")]).unit("ops"),
             Panel::lines("Duration of reconciles", "95 of 100 passes were faster, by kind.", vec![q("histogram_quantile(0.95, sum by (le, kind) (rate(hybridcalendar_reconcile_seconds_bucket[$__rate_interval])))", "{{kind}}")]).unit("s"),
-            Panel::lines("Leader", "1 for the copy that leads.", vec![q("max by (instance) (hybridcalendar_leader)", "{{instance}}")]),
+            Panel::lines("Leader", "1 for the copy of each installation that leads.", vec![q("max by (namespace, instance) (hybridcalendar_leader)", "{{namespace}} {{instance}}")]),
             Panel::lines("Defects and losses", "Panics and lost wake-ups within an hour. None is good.", vec![
                 q("sum(increase(hybridcalendar_reconcile_panics_total[1h]))", "panics"),
                 q("sum(increase(hybridcalendar_wake_lost_total[1h]))", "lost wake-ups"),

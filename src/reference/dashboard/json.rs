@@ -150,7 +150,7 @@ fn panel(panel: &Panel) -> Value {
             },
             "overrides": overrides(panel.kind),
         },
-        "options": options(panel.kind),
+        "options": options(panel),
         "transformations": transformations(panel.kind),
     })
 }
@@ -204,12 +204,13 @@ fn custom(panel: &Panel) -> Value {
     }
 }
 
-fn options(kind: PanelKind) -> Value {
+fn options(panel: &Panel) -> Value {
+    let named = panel.queries.iter().any(|query| !query.legend.is_empty());
     let calculated = json!({"calcs": ["lastNotNull"], "fields": "", "values": false});
-    match kind {
+    match panel.kind {
         PanelKind::Stat => json!({
             "reduceOptions": calculated, "colorMode": "value", "graphMode": "none",
-            "justifyMode": "auto", "orientation": "auto", "textMode": "value",
+            "justifyMode": "auto", "orientation": "auto", "textMode": if named { "value_and_name" } else { "value" },
         }),
         PanelKind::Bars => json!({
             "reduceOptions": calculated, "displayMode": "basic", "orientation": "horizontal",

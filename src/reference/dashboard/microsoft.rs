@@ -9,8 +9,9 @@ pub(super) fn row() -> Row {
         panels: vec![
             Panel::lines("Calls", "Calls a second, by operation.", vec![q("sum by (operation) (rate(hybridcalendar_graph_requests_total[$__rate_interval]))", "{{operation}}")]).kind(PanelKind::Stacked).unit("reqps"),
             Panel::lines("Errors", "Calls a second that did not succeed, by operation and code. 404 and 409 can be answers to a question; 429 makes us wait; the rest is trouble.", vec![q("sum by (operation, code) (rate(hybridcalendar_graph_requests_total{code!~\"2..\"}[$__rate_interval]))", "{{operation}} {{code}}")]).unit("reqps"),
+            Panel::lines("Calls that fail, by tenant", "Share of a tenant's calls that get no answer or a server error. More than a fifth for a quarter of an hour is trouble.", vec![q("sum by (tenant) (rate(hybridcalendar_graph_requests_total{code=~\"5..|timeout|connect|cut\", {T}}[$__rate_interval])) / sum by (tenant) (rate(hybridcalendar_graph_requests_total{{T}}[$__rate_interval]))", "{{tenant}}")]).unit("percentunit").steps(("green", &[(0.2, "red")])),
             Panel::lines("Throttling", "Share of the time for which Graph asks calls of a tenant to wait. More than a tenth delays checks and renewals.", vec![q("sum by (tenant) (rate(hybridcalendar_graph_throttled_seconds_total{{T}}[$__rate_interval]))", "{{tenant}}")]).unit("percentunit").steps(("green", &[(0.1, "red")])),
-            Panel::lines("Duration of calls", "95 of 100 calls were faster, by operation. Creating a subscription includes Graph's questions to the receiver.", vec![q("histogram_quantile(0.95, sum by (le, operation) (rate(hybridcalendar_graph_request_seconds_bucket[$__rate_interval])))", "{{operation}}")]).unit("s").width(24),
+            Panel::lines("Duration of calls", "95 of 100 calls were faster, by operation. Creating a subscription includes Graph's questions to the receiver.", vec![q("histogram_quantile(0.95, sum by (le, operation) (rate(hybridcalendar_graph_request_seconds_bucket[$__rate_interval])))", "{{operation}}")]).unit("s").width(16),
         ],
     }
 }

@@ -88,6 +88,11 @@ impl Panel {
         }
     }
 
+    /// Others than it was made with.
+    fn queries(self, queries: Vec<Query>) -> Self {
+        Self { queries, ..self }
+    }
+
     fn unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
     }

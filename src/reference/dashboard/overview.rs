@@ -30,8 +30,8 @@ pub(super) fn row() -> Row {
             Panel::stat("First subscription ends in", "Time until the first subscription ends unless it is renewed.", "min(hybridcalendar_subscription_earliest_expiry_timestamp_seconds{{T}}) - time()").unit("s"),
             Panel::stat("Least life left", "The least share of a subscription's life that is left. Renewals begin at a third: less than a quarter means that one failed.", "min(hybridcalendar_renewal_margin_ratio{{T}})").unit("percentunit").steps(("red", &[(0.1, "orange"), (0.25, "green")])),
             Panel::stat("First credential ends in", "Time until the first credential ends, as far as that is known.", "min(hybridcalendar_credential_expiry_timestamp_seconds{{T}}) - time()").unit("s").steps(("red", &[(604_800.0, "orange"), (2_592_000.0, "green")])),
-            Panel::stat("Copies that lead", "One copy leads. None: nothing is checked or renewed.", "sum(hybridcalendar_leader)").steps(("red", &[(1.0, "green"), (2.0, "red")])),
-            Panel::stat("Objects that are Ready", "Share of all tenants and mailboxes that are Ready, of those that are known.", "avg(hybridcalendar_ready{{T}})").unit("percentunit").steps(("red", &[(0.9, "orange"), (1.0, "green")])),
+            Panel::stat("Copies that lead", "One copy of each installation leads. None: nothing is checked or renewed.", "").queries(vec![q("sum by (cluster, job, namespace) (hybridcalendar_leader)", "{{cluster}} {{namespace}}")]).steps(("red", &[(1.0, "green"), (2.0, "red")])),
+            Panel::stat("Objects that are Ready", "Share of all tenants and mailboxes that are Ready, of those that are known.", &format!("(sum(hybridcalendar_conditions{{type=\"Ready\", status=\"True\", {{T}}}}){OR_NONE}) / sum(hybridcalendar_conditions{{type=\"Ready\", status!=\"Unknown\", {{T}}}})")).unit("percentunit").steps(("red", &[(0.9, "orange"), (1.0, "green")])),
         ],
     }
 }
@@ -62,6 +62,18 @@ pub(super) fn problems() -> Row {
                 )],
             )
             .kind(PanelKind::Table)
+            .width(24),
+            Panel::lines(
+                "Objects that were Ready for the least time",
+                "Share of the last day for which an object was Ready, of the twenty that have the least. Empty with --metrics-detail=tenant.",
+                vec![q(
+                    "sort(bottomk(20, avg by (kind, namespace, name) (avg_over_time(hybridcalendar_ready{{T}}[1d]))))",
+                    "{{kind}} {{namespace}}/{{name}}",
+                )],
+            )
+            .kind(PanelKind::Bars)
+            .unit("percentunit")
+            .steps(("red", &[(0.9, "orange"), (0.99, "green")]))
             .width(24),
         ],
     }

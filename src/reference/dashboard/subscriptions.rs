@@ -26,7 +26,7 @@ pub(super) fn receiver() -> Row {
         title: "Receiver",
         panels: vec![
             Panel::lines("Notifications", "Genuine notifications a second, by tenant; without a name where a copy does not lead.", vec![q("sum by (tenant) (rate(hybridcalendar_notifications_total{result=\"accepted\"}[$__rate_interval]))", "{{tenant}}")]).unit("ops"),
-            Panel::lines("Notifications that were refused", "Forged, unknown, malformed or oversized, a second. A few unknown ones after a deletion are normal; forged ones are not.", vec![q("sum by (result) (rate(hybridcalendar_notifications_total{result!=\"accepted\"}[$__rate_interval]))", "{{result}}")]).unit("ops"),
+            Panel::lines("Notifications that were refused", "Forged, unknown, malformed or oversized ones, and requests that were put off with 503, a second. A few unknown ones after a deletion are normal; forged ones are not.", vec![q("sum by (result) (rate(hybridcalendar_notifications_total{result!=\"accepted\"}[$__rate_interval]))", "{{result}}")]).unit("ops"),
             Panel::lines("Time since the last notification", "By tenant. What is normal depends on how busy the calendars are.", vec![q("time() - max by (tenant) (hybridcalendar_last_notification_timestamp_seconds{{T}})", "{{tenant}}")]).unit("s"),
             Panel::lines("Time to answer", "Half, and 99 of 100, of the answers were faster. Graph wants an answer within three seconds, and counts one after ten as failed.", vec![
                 q("histogram_quantile(0.5, sum by (le) (rate(hybridcalendar_notification_response_seconds_bucket[$__rate_interval])))", "50 %"),

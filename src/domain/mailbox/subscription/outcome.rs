@@ -15,7 +15,7 @@ use crate::ids::{KeyId, SubscriptionId};
 pub fn noticed(s: &Snapshot<'_>) -> Progress {
     let mut progress = s.progress.clone();
     if progress.current.is_some() && matches!(s.observed.subscription, Reading::Absent(_)) {
-        progress.lost = Some((loss_instant(s), Reason::Removed));
+        progress.lost = Some(loss(s));
         progress.current = None;
         progress.changed = true;
     }
@@ -47,7 +47,7 @@ pub fn after(s: &Snapshot<'_>, change: Change, outcome: Outcome) -> Progress {
             progress.changed = true;
         }
         (Change::Renew { .. }, Outcome::Gone) => {
-            progress.lost = Some((loss_instant(s), Reason::Removed));
+            progress.lost = Some(loss(s));
             progress.current = None;
             progress.changed = true;
         }
@@ -80,11 +80,20 @@ pub fn after(s: &Snapshot<'_>, change: Change, outcome: Outcome) -> Progress {
     progress
 }
 
-fn loss_instant(s: &Snapshot<'_>) -> Timestamp {
+/// Since when a subscription is missing that is not there any more, and why: somebody removed it, or its life was over.
+fn loss(s: &Snapshot<'_>) -> (Timestamp, Reason) {
     match &s.progress.current {
-        Some(current) => s.graph_now.min(current.expires_at.timestamp()),
-        None => s.graph_now,
+        Some(current) if current.expires_at.timestamp() <= s.graph_now => {
+            (current.expires_at.timestamp(), Reason::Lapsed)
+        }
+        Some(_) | None => (s.graph_now, Reason::Removed),
     }
+}
+
+/// Whether somebody else removed a subscription that is not there any more.
+#[must_use]
+pub fn was_removed(s: &Snapshot<'_>) -> bool {
+    s.progress.current.is_some() && loss(s).1 == Reason::Removed
 }
 
 fn created(

@@ -390,3 +390,29 @@ fn a_subscription_that_ends_while_nothing_can_be_done_says_so() {
         (True, reason("Lapsed"))
     );
 }
+
+#[test]
+fn a_subscription_whose_life_was_over_was_removed_by_nobody() {
+    let mut world = World::converged();
+    let ends = world.record.status.subscription.clone().unwrap().expires_at;
+    assert!(world.would_be_removed());
+    world.now = ends.timestamp();
+    assert!(!world.would_be_removed());
+}
+
+#[test]
+fn a_subscription_that_lapsed_is_not_called_removed_when_graph_does_not_know_it_any_more() {
+    let mut world = World::converged();
+    let known = world.tenant.clone();
+    world.tenant = TenantView::Missing(ObjectKey::new("rooms", "contoso"));
+    run_for(&mut world, 24 * 8 * HOUR);
+    world.tenant = known;
+    world.graph.creates = Some(Failure::Unavailable(outage()));
+    world.memory.wanted = Work::CHECK;
+    run_for(&mut world, HOUR);
+    assert_eq!(world.graph.subscriptions.len(), 0, "Graph has forgotten it");
+    assert_eq!(
+        world.says(&C::SubscriptionInactive),
+        (True, reason("Lapsed"))
+    );
+}

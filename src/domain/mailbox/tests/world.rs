@@ -208,6 +208,13 @@ impl World {
         })
     }
 
+    /// Whether its subscription, were it found gone now, was removed by somebody.
+    pub(super) fn would_be_removed(&self) -> bool {
+        let progress = Progress::starting(&self.record, &self.memory);
+        let seen = (&Observed::default(), &progress);
+        self.with(Work::default(), seen, subscription::outcome::was_removed)
+    }
+
     /// When something is due next.
     pub(super) fn next(&self) -> Option<Timestamp> {
         let (observed, progress) = (

@@ -3,11 +3,17 @@
 use hybrid_calendar_operator::api::vocabulary::remedy::Problem;
 use hybrid_calendar_operator::api::vocabulary::severity::Severity;
 use hybrid_calendar_operator::api::vocabulary::{
-    ConditionMeta, ConditionType, MAILBOX, SPEC_PROBLEMS, TENANT,
+    ConditionMeta, ConditionType, MAILBOX, Reason, TENANT, spec_problems_of,
 };
 use hybrid_calendar_operator::ids::Kind;
 
 use super::{Case, Firing, case};
+
+/// A tenant whose application was not granted what it needs.
+const LACKS_A_PERMISSION: (&str, &str) = (
+    "hybridcalendar_conditions{kind=\"CalendarTenant\",tenant=\"calendars/contoso\",type=\"Unauthorized\",status=\"True\",reason=\"PermissionMissing\"}",
+    "1+0x200",
+);
 
 /// When the problem begins.
 const BEGIN: u32 = 10;
@@ -24,7 +30,15 @@ struct Subject {
     meaning: &'static str,
     wait: u32,
     explained_by: Vec<&'static str>,
+    /// What is there all the time beside the problem.
+    beside: &'static [(&'static str, &'static str)],
 }
+
+/// A tenant that worked has subscriptions.
+const SUBSCRIBED: (&str, &str) = (
+    "hybridcalendar_subscriptions{tenant=\"calendars/contoso\",state=\"active\"}",
+    "3+0x200",
+);
 
 impl Subject {
     fn new(kind: Kind, type_: &'static ConditionType, severity: Severity) -> Self {
@@ -47,6 +61,7 @@ impl Subject {
                 Severity::Info => 60,
             },
             explained_by: Vec::new(),
+            beside: &[],
         }
     }
 
@@ -58,6 +73,29 @@ impl Subject {
                 .map(|type_| type_.as_str())
                 .collect(),
             ..Self::new(meta.kind, meta.type_, meta.severity)
+        }
+    }
+
+    /// A tenant whose credential was refused after it had worked.
+    fn refused() -> Self {
+        Self {
+            meaning: "A tenant that worked gets no token any more, so that its subscriptions end one after the other.",
+            beside: &[SUBSCRIBED],
+            ..Self::new(
+                Kind::CalendarTenant,
+                &ConditionType::Unauthorized,
+                Severity::Critical,
+            )
+        }
+    }
+
+    /// A tenant that waits for an administrator.
+    fn awaits() -> Self {
+        Self {
+            alert: "TenantAwaitsAuthorization".to_owned(),
+            meaning: "A tenant waits for an administrator's consent, for a permission or for the first credential that works; nothing that worked is lost by waiting.",
+            wait: 30,
+            ..Self::refused()
         }
     }
 
@@ -120,13 +158,141 @@ impl Subject {
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in [Kind::CalendarTenant, Kind::WorkspaceMailbox] {
-        cases.extend(of_condition(&Subject::stalled(kind), SPEC_PROBLEMS));
+        cases.extend(of_condition(
+            &Subject::stalled(kind),
+            spec_problems_of(kind),
+        ));
     }
     for meta in [TENANT, MAILBOX].concat() {
-        cases.extend(of_condition(&Subject::of(&meta), meta.problems));
+        let of_a_tenant = meta.kind == Kind::CalendarTenant;
+        if of_a_tenant && *meta.type_ == ConditionType::Unauthorized {
+            cases.extend(unauthorized(meta.problems));
+        } else {
+            cases.extend(of_condition(&Subject::of(&meta), meta.problems));
+        }
     }
+    cases.extend(permission_and_access_policy());
     cases.push(a_week_before_the_end_another_alert_speaks());
+    cases.push(clusters_explain_nothing_of_each_other());
     cases
+}
+
+/// Who wakes somebody at night, and who waits for an administrator.
+fn unauthorized(problems: &[Problem]) -> Vec<Case> {
+    let problem = |reason: Reason| *problems.iter().find(|p| *p.reason == reason).unwrap();
+    let expired = problem(Reason::ClientSecretExpired);
+    let (consent, permission) = (
+        problem(Reason::ConsentRequired),
+        problem(Reason::PermissionMissing),
+    );
+    let (refused, awaits) = (Subject::refused(), Subject::awaits());
+    let never_worked = || Subject {
+        beside: &[],
+        ..Subject::awaits()
+    };
+    let quiet = |subject: &Subject, problem: &Problem, name: &str| {
+        let object = subject.object(problem.reason.as_str(), 1);
+        let count = subject.count(problem.reason.as_str(), 1);
+        let lasting = subject.lasting(1);
+        let mut series = vec![(&*object, &*lasting), (&*count, &*lasting)];
+        series.extend(subject.beside);
+        let checks = [(BEGIN + subject.wait + 1, None), (subject.end() - 1, None)];
+        case((&subject.alert, name), &series, &checks)
+    };
+    let new_and_refused = Subject {
+        beside: &[],
+        ..Subject::refused()
+    };
+    let mut cases = of_condition(&refused, &[expired, problem(Reason::Rejected)]);
+    cases.extend(of_condition(&awaits, &[consent, permission]));
+    cases.extend([
+        an_object(&never_worked(), &expired),
+        quiet(&refused, &consent, "the tenant waits for consent"),
+        quiet(&refused, &permission, "the tenant lacks a permission"),
+        quiet(&new_and_refused, &expired, "the tenant never worked"),
+        quiet(
+            &awaits,
+            &expired,
+            "another alert tells that a credential ended",
+        ),
+    ]);
+    cases
+}
+
+/// Both keep the application out of a mailbox: the permission is told once, at the tenant, the policy at each mailbox.
+fn permission_and_access_policy() -> [Case; 2] {
+    let subject = Subject::new(
+        Kind::WorkspaceMailbox,
+        &ConditionType::Unauthorized,
+        Severity::Warning,
+    );
+    let denied = Subject {
+        beside: &[LACKS_A_PERMISSION],
+        ..subject
+    };
+    let unauthorized = MAILBOX
+        .iter()
+        .find(|meta| *meta.type_ == ConditionType::Unauthorized)
+        .unwrap();
+    let problem = |reason: Reason| {
+        let mut problems = unauthorized.problems.iter();
+        problems.find(|p| *p.reason == reason).unwrap()
+    };
+    let policy = an_object(&denied, problem(Reason::AccessPolicyDenied));
+    let object = denied.object("PermissionMissing", 1);
+    let count = denied.count("PermissionMissing", 1);
+    let lasting = denied.lasting(1);
+    let series = [
+        (&*object, &*lasting),
+        (&*count, &*lasting),
+        denied.beside[0],
+    ];
+    let checks = [(BEGIN + denied.wait + 1, None), (denied.end() - 1, None)];
+    let name = "the tenant's missing permission explains it";
+    [policy, case((&denied.alert, name), &series, &checks)]
+}
+
+/// The same names in another cluster are other objects.
+fn clusters_explain_nothing_of_each_other() -> Case {
+    let subject = Subject::new(
+        Kind::WorkspaceMailbox,
+        &ConditionType::MailboxNotFound,
+        Severity::Warning,
+    );
+    let east = |series: String| series.replace("job=", "cluster=\"east\",job=");
+    let object = east(subject.object("NotFound", 1));
+    let count = east(subject.count("NotFound", 1));
+    let rests = "hybridcalendar_conditions{cluster=\"west\",kind=\"CalendarTenant\",tenant=\"calendars/contoso\",type=\"Ready\",status=\"Unknown\",reason=\"Suspended\"}";
+    let lasting = subject.lasting(1);
+    let problem = &MAILBOX
+        .iter()
+        .find(|meta| *meta.type_ == ConditionType::MailboxNotFound)
+        .unwrap()
+        .problems[0];
+    let about = "WorkspaceMailbox calendars/room-a";
+    let labels = [
+        ("cluster", "east"),
+        ("kind", subject.kind),
+        ("namespace", "calendars"),
+        ("name", subject.name()),
+        ("tenant", "calendars/contoso"),
+    ];
+    let firing = Firing {
+        description: Some(subject.told(about, problem)),
+        ..Firing::new(&labels, &format!("{about}: {}", subject.type_))
+    };
+    case(
+        (
+            &subject.alert,
+            "the tenant of the same name is suspended in another cluster",
+        ),
+        &[
+            (&*object, &*lasting),
+            (&*count, &*lasting),
+            (rests, "1+0x200"),
+        ],
+        &[(BEGIN + subject.wait + 1, Some(&firing))],
+    )
 }
 
 fn of_condition(subject: &Subject, problems: &[Problem]) -> Vec<Case> {
@@ -139,7 +305,7 @@ fn of_condition(subject: &Subject, problems: &[Problem]) -> Vec<Case> {
     for cause in &subject.explained_by {
         cases.push(explained(subject, reason, ("True", cause, "Rejected")));
     }
-    if !subject.explained_by.is_empty() {
+    if subject.kind == "WorkspaceMailbox" {
         cases.push(explained(
             subject,
             reason,
@@ -161,12 +327,17 @@ fn an_object(subject: &Subject, problem: &Problem) -> Case {
     let until = subject.end() - handover - 3;
     let first = format!("_x{BEGIN} 1+0x{} stale", subject.wait + 4);
     let second = format!("_x{} 1+0x{until} stale", handover + 2);
-    let series = [
-        (&*subject.object(reason, 1), &*first),
-        (&*subject.object(reason, 2), &*second),
-        (&*subject.count(reason, 1), &*first),
-        (&*subject.count(reason, 2), &*second),
+    let (objects, counts) = (
+        [1, 2].map(|copy| subject.object(reason, copy)),
+        [1, 2].map(|copy| subject.count(reason, copy)),
+    );
+    let mut series = vec![
+        (&*objects[0], &*first),
+        (&*objects[1], &*second),
+        (&*counts[0], &*first),
+        (&*counts[1], &*second),
     ];
+    series.extend(subject.beside);
     let about = match subject.kind {
         "CalendarTenant" => "CalendarTenant calendars/contoso".to_owned(),
         kind => format!("{kind} calendars/{}", subject.name()),
@@ -216,11 +387,9 @@ fn counted(subject: &Subject, problem: &Problem) -> Case {
         (subject.end() + KEEP + 1, None),
     ];
     let name = "it is counted without series of single objects";
-    case(
-        (&subject.alert, name),
-        &[(&count, &subject.lasting(3))],
-        &checks,
-    )
+    let lasting = subject.lasting(3);
+    let series = [&[(&*count, &*lasting)], subject.beside].concat();
+    case((&subject.alert, name), &series, &checks)
 }
 
 /// Says nothing of what ends by itself in time.
@@ -234,7 +403,7 @@ fn a_short_one(subject: &Subject, problem: &Problem) -> Case {
     ];
     case(
         (&subject.alert, "the problem ends by itself in time"),
-        &[(&object, &values)],
+        &[&[(&*object, &*values)], subject.beside].concat(),
         &checks,
     )
 }

@@ -75,12 +75,17 @@ fn throttled() -> Vec<Case> {
 fn errors() -> Vec<Case> {
     let calls = |code: &str| {
         format!(
-            "hybridcalendar_graph_requests_total{{operation=\"getUser\",code=\"{code}\",job=\"operator\",instance=\"10.0.0.1:9090\"}}"
+            "hybridcalendar_graph_requests_total{{operation=\"getUser\",code=\"{code}\",tenant=\"calendars/contoso\",job=\"operator\",instance=\"10.0.0.1:9090\"}}"
         )
     };
     let (good, bad, late) = (calls("200"), calls("503"), calls("timeout"));
     let silent = "hybridcalendar_conditions{kind=\"CalendarTenant\",tenant=\"calendars/contoso\",type=\"MicrosoftUnavailable\",status=\"True\",reason=\"ServerErrors\"}";
-    let firing = Firing::new(&[("job", "operator")], "40% of the calls to Microsoft fail");
+    let elsewhere = silent.replace("contoso", "fabrikam");
+    let firing = Firing::new(
+        TENANT,
+        "40% of the calls to Microsoft for tenant calendars/contoso fail",
+    );
+    let failing = [(&*good, "0+6x60"), (&*bad, "0+4x60")];
     vec![
         case(
             ("GraphErrors", "two of five calls fail for a while"),
@@ -99,10 +104,15 @@ fn errors() -> Vec<Case> {
         case(
             (
                 "GraphErrors",
-                "a tenant is cut off, which another alert tells",
+                "the tenant is cut off, which another alert tells",
             ),
-            &[(&good, "0+6x60"), (&bad, "0+4x60"), (silent, "1+0x60")],
+            &[&failing[..], &[(silent, "1+0x60")]].concat(),
             &[(30, None), (60, None)],
+        ),
+        case(
+            ("GraphErrors", "another tenant is cut off"),
+            &[&failing[..], &[(&*elsewhere, "1+0x60")]].concat(),
+            &[(14, None), (30, Some(&firing))],
         ),
     ]
 }

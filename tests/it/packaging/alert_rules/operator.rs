@@ -4,6 +4,10 @@ use super::{Case, Firing, case};
 
 const ONE: &str = "job=\"operator\",instance=\"10.0.0.1:9090\"";
 const OTHER: &str = "job=\"operator\",instance=\"10.0.0.2:9090\"";
+const EAST: &str =
+    "cluster=\"east\",job=\"operator\",namespace=\"calendars\",instance=\"10.0.0.1:9090\"";
+const WEST: &str =
+    "cluster=\"west\",job=\"operator\",namespace=\"calendars\",instance=\"10.0.0.1:9090\"";
 const INSTALLATION: &[(&str, &str)] = &[("job", "operator")];
 
 pub(super) fn cases() -> Vec<Case> {
@@ -34,8 +38,48 @@ fn of(name: &str, labels: &str) -> String {
 fn down() -> Vec<Case> {
     let one = of("hybridcalendar_build_info", ONE);
     let other = of("hybridcalendar_build_info", OTHER);
-    let firing = Firing::new(&[], "No copy of hybrid-calendar-operator is scraped");
+    let firing = Firing::new(
+        INSTALLATION,
+        "No copy of hybrid-calendar-operator is scraped",
+    );
+    let here = of("hybridcalendar_build_info", EAST);
+    let there = of("hybridcalendar_build_info", WEST);
+    let in_the_west = Firing::new(
+        &[
+            ("cluster", "west"),
+            ("job", "operator"),
+            ("namespace", "calendars"),
+        ],
+        "No copy of hybrid-calendar-operator in namespace calendars of cluster west is scraped",
+    );
+    let nobody = Firing::new(&[], "No copy of hybrid-calendar-operator is scraped");
     vec![
+        case(
+            (
+                "OperatorDown",
+                "one of two installations is gone, then back",
+            ),
+            &[(&here, "1+0x60"), (&there, "1+0x5 stale _x24 1+0x20")],
+            &[
+                (15, None),
+                (17, Some(&in_the_west)),
+                (29, Some(&in_the_west)),
+                (32, None),
+            ],
+        ),
+        case(
+            ("OperatorDown", "it was never scraped"),
+            &[(&here, "_x20 1+0x20")],
+            &[(9, None), (11, Some(&nobody)), (22, None)],
+        ),
+        case(
+            (
+                "OperatorDown",
+                "its node is lost, and given up after five minutes",
+            ),
+            &[(&one, "1+0x5 stale"), (&other, "_x14 1+0x30")],
+            &[(11, None), (14, None), (16, None), (30, None)],
+        ),
         case(
             (
                 "OperatorDown",
@@ -43,8 +87,8 @@ fn down() -> Vec<Case> {
             ),
             &[(&one, "1+0x5 stale"), (&other, "_x20 1+0x20")],
             &[
-                (10, None),
-                (12, Some(&firing)),
+                (15, None),
+                (17, Some(&firing)),
                 (19, Some(&firing)),
                 (21, None),
             ],
@@ -222,7 +266,14 @@ fn late() -> Vec<Case> {
     let overdue = "hybridcalendar_check_overdue_seconds{kind=\"WorkspaceMailbox\",tenant=\"calendars/contoso\"}";
     let refused = "hybridcalendar_conditions{kind=\"CalendarTenant\",tenant=\"calendars/contoso\",type=\"Unauthorized\",status=\"True\",reason=\"Rejected\"}";
     let unpermitted = refused.replace("Rejected", "PermissionMissing");
-    let waits = "hybridcalendar_queue_longest_wait_seconds{class=\"renewal\"}";
+    let waits = of(
+        "hybridcalendar_queue_longest_wait_seconds{class=\"renewal\"",
+        EAST,
+    );
+    let healthy = of(
+        "hybridcalendar_queue_longest_wait_seconds{class=\"renewal\"",
+        WEST,
+    );
     let stuck = Firing::new(
         &[
             ("kind", "WorkspaceMailbox"),
@@ -231,8 +282,13 @@ fn late() -> Vec<Case> {
         "A check of a WorkspaceMailbox of tenant calendars/contoso is 40m 0s late",
     );
     let queue = Firing::new(
-        &[("class", "renewal")],
-        "Work of class renewal has waited for 15m 0s",
+        &[
+            ("class", "renewal"),
+            ("cluster", "east"),
+            ("job", "operator"),
+            ("namespace", "calendars"),
+        ],
+        "Work of class renewal of hybrid-calendar-operator in namespace calendars of cluster east has waited for 15m 0s",
     );
     vec![
         case(
@@ -257,12 +313,12 @@ fn late() -> Vec<Case> {
         ),
         case(
             ("QueueStuck", "renewals wait for a quarter of an hour"),
-            &[(waits, "0+0x5 900+0x30 0+0x30")],
+            &[(&waits, "0+0x5 900+0x30 0+0x30"), (&healthy, "0+0x70")],
             &[(15, None), (17, Some(&queue)), (43, None)],
         ),
         case(
             ("QueueStuck", "what fell due while nothing ran is soon done"),
-            &[(waits, "7200+0x8 0+0x30")],
+            &[(&waits, "7200+0x8 0+0x30")],
             &[(9, None), (12, None), (30, None)],
         ),
     ]
@@ -277,7 +333,10 @@ fn failing() -> Vec<Case> {
         "hybridcalendar_reconcile_seconds_count{kind=\"WorkspaceMailbox\",outcome=\"unchanged\"",
         ONE,
     );
-    let firing = Firing::new(INSTALLATION, "20% of the reconciles end in an error");
+    let firing = Firing::new(
+        INSTALLATION,
+        "20% of the reconciles of hybrid-calendar-operator end in an error",
+    );
     vec![
         case(
             ("StatusWritesFailing", "one status of five is not taken"),
@@ -300,10 +359,13 @@ fn failing() -> Vec<Case> {
 fn defects() -> Vec<Case> {
     let panics = of("hybridcalendar_reconcile_panics_total", ONE);
     let lost = of("hybridcalendar_wake_lost_total", ONE);
-    let panicked = Firing::new(INSTALLATION, "A reconcile panicked");
+    let panicked = Firing::new(
+        INSTALLATION,
+        "A reconcile of hybrid-calendar-operator panicked",
+    );
     let full = Firing::new(
         INSTALLATION,
-        "Lifecycle notifications found the wake queue full",
+        "Lifecycle notifications found the wake queue of hybrid-calendar-operator full",
     );
     let mut cases = Vec::new();
     for (alert, series, firing) in [

@@ -15,6 +15,8 @@ pub(super) fn cases() -> Vec<Case> {
         not_ready(),
         slow(),
         forged(),
+        unavailable(),
+        missed(),
     ]
     .into_iter()
     .flatten()
@@ -37,6 +39,10 @@ fn slack() -> Vec<Case> {
         TENANT,
         "A subscription of tenant calendars/contoso has 20% of its life left and is not renewed",
     );
+    let shortest = Firing::new(
+        TENANT,
+        "A subscription of tenant calendars/contoso has 11.2% of its life left and is not renewed",
+    );
     vec![
         case(
             (
@@ -44,17 +50,25 @@ fn slack() -> Vec<Case> {
                 "a renewal does not succeed for long, then it does",
             ),
             &[(MARGIN, "0.4+0x5 0.2+0x30 1+0x30"), (SLACK, "90000+0x70")],
-            &[(20, None), (22, Some(&firing)), (43, None)],
+            &[(10, None), (12, Some(&firing)), (43, None)],
+        ),
+        case(
+            (
+                "RenewalSlackLow",
+                "the shortest life is told of before it ends",
+            ),
+            &[(MARGIN, "1-0.0222x45")],
+            &[(38, None), (40, Some(&shortest))],
         ),
         case(
             ("RenewalSlackLow", "the tenant lacks a permission, too"),
             &[(MARGIN, "0.2+0x60"), (&unpermitted, "1+0x60")],
-            &[(14, None), (16, Some(&firing))],
+            &[(4, None), (6, Some(&firing))],
         ),
         case(
             ("RenewalSlackLow", "the tenant lacks every permission, too"),
             &[(MARGIN, "0.2+0x60"), (&unconsented, "1+0x60")],
-            &[(14, None), (16, Some(&firing))],
+            &[(4, None), (6, Some(&firing))],
         ),
         case(
             ("RenewalSlackLow", "a renewal succeeds at the second try"),
@@ -85,12 +99,12 @@ fn lapse() -> Vec<Case> {
         case(
             (alert, "a subscription nears its end"),
             &[(MARGIN, "0.2+0x5 0.05+0x20 1+0x30"), (SLACK, "9000+0x60")],
-            &[(10, None), (12, Some(&firing)), (33, None)],
+            &[(7, None), (9, Some(&firing)), (33, None)],
         ),
         case(
             (alert, "more are due than can be renewed in time"),
             &[(MARGIN, "0.3+0x60"), (SLACK, "100+0x5 -1+0x20 100+0x30")],
-            &[(10, None), (12, Some(&firing)), (33, None)],
+            &[(7, None), (9, Some(&firing)), (33, None)],
         ),
         case(
             (alert, "there is time"),
@@ -185,9 +199,13 @@ fn not_ready() -> Vec<Case> {
     let alert = "MailboxesNotReady";
     let firing = Firing::new(
         TENANT,
-        "30% of the mailboxes of tenant calendars/contoso are not Ready",
+        "Many mailboxes of tenant calendars/contoso stopped working: 30% are not Ready",
     );
-    let broken = [(&*working, "70+0x60"), (&*denied, "30+0x60")];
+    let all = Firing::new(
+        TENANT,
+        "Many mailboxes of tenant calendars/contoso stopped working: 100% are not Ready",
+    );
+    let broken = [(&*working, "100+0x3 70+0x57"), (&*denied, "_x4 30+0x57")];
     let beside = |more: &[(&str, &str)], name: &str| {
         case(
             (alert, name),
@@ -205,13 +223,23 @@ fn not_ready() -> Vec<Case> {
             &[(20, None), (22, Some(&firing)), (43, None)],
         ),
         case(
+            (alert, "none works any more"),
+            &[(&working, "100+0x5 stale"), (&denied, "_x6 100+0x60")],
+            &[(20, None), (22, Some(&all))],
+        ),
+        case(
+            (alert, "many never worked, which is no change"),
+            &[(&working, "0+0x3 70+0x60"), (&denied, "_x4 30+0x60")],
+            &[(20, None), (60, None)],
+        ),
+        case(
             (alert, "some of many do not work"),
-            &[(&working, "85+0x60"), (&denied, "15+0x60")],
+            &[(&working, "100+0x5 85+0x60"), (&denied, "_x6 15+0x60")],
             &[(20, None), (60, None)],
         ),
         case(
             (alert, "few of few do not work"),
-            &[(&working, "1+0x60"), (&denied, "4+0x60")],
+            &[(&working, "5+0x5 1+0x60"), (&denied, "_x6 4+0x60")],
             &[(20, None), (60, None)],
         ),
         beside(&[(&domain, "1+0x60")], "the tenant lost its domain"),
@@ -230,7 +258,7 @@ fn slow() -> Vec<Case> {
     let rewritten = fast.replace("le=\"3\"", "le=\"3.0\"");
     let firing = Firing::new(
         &[("job", "operator")],
-        "10% of the answers to notifications take longer than three seconds",
+        "10% of the answers of hybrid-calendar-operator to notifications take longer than three seconds",
     );
     vec![
         case(
@@ -314,12 +342,83 @@ pub(super) fn long_cases() -> Vec<Case> {
     ]
 }
 
+fn unavailable() -> Vec<Case> {
+    let put_off = "hybridcalendar_notifications_total{result=\"unavailable\",tenant=\"\",job=\"operator\",instance=\"10.0.0.1:9090\"}";
+    let all = "hybridcalendar_notification_response_seconds_count{job=\"operator\",instance=\"10.0.0.1:9090\"}";
+    let alert = "ReceiverUnavailable";
+    let firing = Firing::new(
+        &[("job", "operator")],
+        "The receiver of hybrid-calendar-operator puts 50% of the notifications off",
+    );
+    vec![
+        case(
+            (alert, "half of them are put off for half an hour"),
+            &[(put_off, "0+0x10 5+5x30 155+0x40"), (all, "0+10x90")],
+            &[(20, None), (40, Some(&firing)), (60, None)],
+        ),
+        case(
+            (alert, "it starts, and puts some off until it has its key"),
+            &[(put_off, "0 20+0x60"), (all, "0 20+0x60")],
+            &[(5, None), (15, None), (30, None)],
+        ),
+        case(
+            (alert, "few of many are put off"),
+            &[(put_off, "0+1x60"), (all, "0+100x60")],
+            &[(30, None), (60, None)],
+        ),
+    ]
+}
+
+fn missed() -> Vec<Case> {
+    let event = |event: &str, tenant: &str, copy: u32| {
+        format!(
+            "hybridcalendar_lifecycle_events_total{{event=\"{event}\",tenant=\"{tenant}\",instance=\"10.0.0.{copy}:9090\"}}"
+        )
+    };
+    let leader = event("missed", "calendars/contoso", 1);
+    let other = event("missed", "", 2);
+    let alert = "NotificationsMissed";
+    let named = Firing::new(
+        TENANT,
+        "Graph could not deliver notifications of tenant calendars/contoso",
+    );
+    let nameless = Firing::new(&[], "Graph could not deliver notifications");
+    vec![
+        case(
+            (alert, "Graph tells it once"),
+            &[(&leader, "0+0x10 1+0x120")],
+            &[
+                (10, None),
+                (12, Some(&named)),
+                (60, Some(&named)),
+                (80, None),
+            ],
+        ),
+        case(
+            (alert, "Graph tells it to a copy that does not lead"),
+            &[(&other, "0+0x10 1+0x120")],
+            &[(10, None), (12, Some(&nameless)), (80, None)],
+        ),
+        case(
+            (alert, "Graph asks for something else"),
+            &[
+                (&leader, "0+0x60"),
+                (
+                    &event("reauthorizationRequired", "calendars/contoso", 1),
+                    "0+5x60",
+                ),
+            ],
+            &[(12, None), (60, None)],
+        ),
+    ]
+}
+
 fn forged() -> Vec<Case> {
     let forged = "hybridcalendar_notifications_total{result=\"forged\",tenant=\"\",job=\"operator\",instance=\"10.0.0.1:9090\"}";
     let unknown = "hybridcalendar_notifications_total{result=\"unknown\",tenant=\"\",job=\"operator\",instance=\"10.0.0.1:9090\"}";
     let firing = Firing::new(
         &[("job", "operator")],
-        "20 notifications with a wrong signature came within a quarter of an hour",
+        "20 notifications with a wrong signature came to hybrid-calendar-operator within a quarter of an hour",
     );
     vec![
         case(

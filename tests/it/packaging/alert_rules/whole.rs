@@ -70,6 +70,14 @@ const HEALTHY: &[(&str, &str)] = &[
         "0+0x",
     ),
     (
+        "hybridcalendar_notifications_total{result=\"unavailable\",tenant=\"\"",
+        "0+0x",
+    ),
+    (
+        "hybridcalendar_lifecycle_events_total{event=\"missed\",tenant=\"calendars/contoso\"",
+        "0+0x",
+    ),
+    (
         "hybridcalendar_last_notification_timestamp_seconds{tenant=\"calendars/contoso\"",
         "0+60x",
     ),
@@ -82,7 +90,7 @@ const HEALTHY: &[(&str, &str)] = &[
         "0+3x",
     ),
     (
-        "hybridcalendar_graph_requests_total{operation=\"getUser\",code=\"200\"",
+        "hybridcalendar_graph_requests_total{operation=\"getUser\",code=\"200\",tenant=\"calendars/contoso\"",
         "0+5x",
     ),
     ("process_start_time_seconds{", "100+0x"),

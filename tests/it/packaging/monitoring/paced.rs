@@ -27,7 +27,7 @@ fn paced(mut rule: Value) -> Value {
     rule
 }
 
-/// An expression with its windows and offsets divided: `[1h]`, `offset 1w`.
+/// An expression with its windows and offsets divided: `[1h]`, `[1d:5m]`, `offset 1w`.
 fn windows_divided(expression: &str) -> String {
     let mut result = String::new();
     let mut rest = expression;
@@ -36,13 +36,22 @@ fn windows_divided(expression: &str) -> String {
         .flatten()
         .min()
     {
-        let (before, after) = rest.split_at(at + 1);
-        let end = after
-            .find(|c: char| !c.is_ascii_alphanumeric())
-            .unwrap_or(after.len());
+        let (before, mut after) = rest.split_at(at + 1);
         result += before;
-        result += &divided(&after[..end]);
-        rest = &after[end..];
+        loop {
+            let end = after
+                .find(|c: char| !c.is_ascii_alphanumeric())
+                .unwrap_or(after.len());
+            result += &divided(&after[..end]);
+            after = &after[end..];
+            // The step of a subquery.
+            let Some(step) = after.strip_prefix(':') else {
+                break;
+            };
+            result.push(':');
+            after = step;
+        }
+        rest = after;
     }
     result + rest
 }
@@ -53,6 +62,7 @@ fn divided(duration: &str) -> String {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
+        "d" => 24 * 3600,
         "w" => 7 * 24 * 3600,
         other => panic!("{other} of {duration}"),
     };

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testbed::guard::{self, Guarded, Scratch};
 use testbed::testbed::Testbed;
 use testbed::{packages, ports, wait};
+use tokio::time::Instant;
 
 use super::webhook::{Told, Webhook};
 use super::{DEADLINE, paced};
@@ -68,13 +69,15 @@ impl Monitoring {
         }
     }
 
-    /// Waits until the operator's metrics are there.
-    pub(super) async fn scrapes(&self) {
+    /// Waits until the operator's metrics are there, and the alert that they were not is over; from when on.
+    pub(super) async fn scrapes(&self) -> Instant {
         let waited = wait::until("the operator is scraped", DEADLINE, async || {
-            self.has_result("hybridcalendar_leader == 1").await
+            self.has_result("hybridcalendar_leader == 1 unless on () ALERTS")
+                .await
         });
         let waited = waited.await;
         assert!(waited.is_ok(), "{}", self.logs());
+        Instant::now()
     }
 
     /// Waits until so many alerts were told, and returns all.
@@ -86,6 +89,22 @@ impl Monitoring {
         let heard = self.webhook.heard();
         assert!(waited.is_ok(), "{heard:#?}\n{}", self.logs());
         heard
+    }
+
+    /// Names of the alerts that fired at any time since then.
+    pub(super) async fn fired_since(&self, then: Instant) -> Vec<String> {
+        let window = then.elapsed().as_millis();
+        let query = format!(
+            "count by (alertname) (max_over_time(ALERTS{{alertstate=\"firing\"}}[{window}ms]))"
+        );
+        let url = format!("{}/api/v1/query", self.url);
+        let request = self.client.post(url).form(&[("query", &query)]);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let series = answer["data"]["result"].as_array().unwrap();
+        let name = |series: &Value| series["metric"]["alertname"].as_str().unwrap().to_owned();
+        let mut names: Vec<String> = series.iter().map(name).collect();
+        names.sort();
+        names
     }
 
     /// Whether a query has a value now that is a number.
