@@ -60,10 +60,28 @@ mod tests {
         assert!(!output.status.success());
         assert!(output.stdout.is_empty());
         let message = String::from_utf8(output.stderr).unwrap();
-        for name in ["prometheus", "promtool", "alertmanager"] {
+        let names = [
+            "prometheus",
+            "promtool",
+            "alertmanager",
+            "buildah",
+            "dpkg",
+            "flock",
+            "unshare",
+            "setpriv",
+            "cc",
+            "python3",
+            "node",
+            "npm",
+        ];
+        for name in names {
             let line = format!("  {name}: Debian and Ubuntu: apt-get install ");
             assert!(message.contains(&line), "{message}");
         }
+        assert!(message.contains(
+            " all at once: apt-get install prometheus prometheus-alertmanager buildah gcc "
+        ));
+        assert_eq!(message.matches(" util-linux").count(), 4, "{message}");
     }
 
     #[tokio::test]
