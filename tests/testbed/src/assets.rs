@@ -24,7 +24,7 @@ const RECIPE: Recipe = Recipe {
 pub(crate) fn linker_flags(go_mod: &str) -> Result<String, Error> {
     let version = required_version(go_mod, "k8s.io/kubernetes")?;
     Ok(format!(
-        "-X k8s.io/component-base/version.gitVersion={version}"
+        "-s -w -X k8s.io/component-base/version.gitVersion={version}"
     ))
 }
 
