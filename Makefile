@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # More arguments for the demo: --once, --kubeconfig FILE, --pace N.
 DEMO_ARGS ?=
+# More arguments for the benchmark: --mailboxes N, --tenants N, --repeat N, --scenario cold|restart|apply.
+BENCH_ARGS ?=
 # Most tests wait for a cluster or for Graph, so that more of them than there are cores go side by side.
 export RUST_TEST_THREADS ?= 6
 
@@ -11,7 +13,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test image image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane
+.PHONY: help demo test bench image image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,13 @@ test: packages format lint docs site audit image-files clients ## Everything tha
 test-chart: ## Try every behaviour on operators that the chart installed; some minutes
 	$(PROGRAMS)
 	HYBRID_CALENDAR_TESTS_INSTALL=chart $(CARGO) test --locked --test it behaviour::
+
+bench: ## Measure what the operator costs, next to a floor (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
+	$(CARGO) build --locked --release --package bench
+	operator=$$(config/image/here hybrid-calendar-operator) && emulator=$$(config/image/here graph-emulator) && \
+	HYBRID_CALENDAR_OPERATOR_BIN=$$operator/usr/bin/hybrid-calendar-operator \
+	GRAPH_EMULATOR_BIN=$$emulator/usr/bin/graph-emulator \
+	    $(BUILT)/release/bench --markdown $(BUILT)/bench.md $(BENCH_ARGS)
 
 packages: ## Get the programs that the tests need from Debian's packages, or name them
 	@tests/packages/install >/dev/null

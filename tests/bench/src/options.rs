@@ -1,0 +1,88 @@
+//! What is measured, and how large.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// What the operator costs: time, processor, memory, writes and calls, side by side with a floor
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bench")]
+pub struct Options {
+    /// Mailboxes in all
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub mailboxes: u32,
+
+    /// Tenants over which they are spread
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub tenants: u32,
+
+    /// How often everything is measured; the table shows medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub repeat: u32,
+
+    /// What is measured, repeated; all if there is none
+    #[arg(long = "scenario", value_name = "NAME")]
+    pub scenarios: Vec<Scenario>,
+
+    /// How long Microsoft takes for each call, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
+    pub latency: u64,
+
+    /// What the operator works on at once, and what the floor does
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+
+    /// How long a world that has settled is watched, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub watch: u64,
+
+    /// How many mailboxes are applied while others wait, in each tenant
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=999))]
+    pub probes: u32,
+
+    /// Divides the operator's own waits, for a trial of the benchmark itself
+    #[arg(long, value_name = "N")]
+    pub pace: Option<u32>,
+
+    /// Write the table as Markdown to this file, too
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// The operator starts, all objects are there, none has a status; against the floor.
+    Cold,
+    /// It starts again in a world that has converged.
+    Restart,
+    /// One more mailbox while first validations wait.
+    Apply,
+}
+
+impl Options {
+    /// Whether a scenario was asked for.
+    #[must_use]
+    pub fn has(&self, scenario: Scenario) -> bool {
+        self.scenarios.is_empty() || self.scenarios.contains(&scenario)
+    }
+
+    /// How long Microsoft takes for each call.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency)
+    }
+
+    /// How long a world that has settled is watched.
+    #[must_use]
+    pub fn watch(&self) -> Duration {
+        Duration::from_secs(self.watch)
+    }
+
+    /// How long all of them may take together: ten times of what a slow machine needs.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_mins(2) + Duration::from_millis(200) * self.mailboxes
+    }
+}
