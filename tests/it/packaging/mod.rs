@@ -3,6 +3,7 @@
 mod admission;
 mod alert_rules;
 mod as_installed;
+mod built_once;
 mod chart;
 mod chart_values;
 mod check;
