@@ -22,6 +22,8 @@ pub enum Operation {
     GetOrganization,
     /// `GET /domains` and `GET /domains/{name}`
     ListDomains,
+    /// `GET /applications(appId='{appId}')`
+    GetApplication,
     /// `GET /users/{id}`
     GetUser,
     /// `GET /users`
@@ -68,6 +70,7 @@ impl Operation {
             Self::Discovery => "discovery",
             Self::GetOrganization => "getOrganization",
             Self::ListDomains => "listDomains",
+            Self::GetApplication => "getApplication",
             Self::GetUser => "getUser",
             Self::FindUsers => "findUsers",
             Self::GetCalendar => "getCalendar",
@@ -92,9 +95,11 @@ impl Operation {
     pub(crate) const fn workload(self) -> Workload {
         match self {
             Self::Token | Self::Discovery => Workload::Entra,
-            Self::GetOrganization | Self::ListDomains | Self::GetUser | Self::FindUsers => {
-                Workload::Directory
-            }
+            Self::GetOrganization
+            | Self::ListDomains
+            | Self::GetApplication
+            | Self::GetUser
+            | Self::FindUsers => Workload::Directory,
             Self::GetCalendar
             | Self::GetPlace
             | Self::ListPlaces

@@ -15,6 +15,7 @@ pub(crate) enum Target {
     Organization,
     Domains,
     Domain { name: String },
+    Application { client_id: String },
     Users,
     User { name: String },
     Calendar { user: String },
@@ -97,6 +98,9 @@ fn graph(method: &str, lower: &[&str], segments: &[String]) -> Option<(Operation
         ("GET", ["organization"]) => (Operation::GetOrganization, Target::Organization),
         ("GET", ["domains"]) => (Operation::ListDomains, Target::Domains),
         ("GET", ["domains", _]) => (Operation::ListDomains, Target::Domain { name: at(1) }),
+        ("GET", [application]) if let Some(client_id) = key_of_application(application) => {
+            (Operation::GetApplication, Target::Application { client_id })
+        }
         ("GET", ["users"]) => (Operation::FindUsers, Target::Users),
         ("GET", ["users", _]) => (Operation::GetUser, Target::User { name: at(1) }),
         ("GET", ["users", _, "calendar"]) => {
@@ -115,6 +119,12 @@ fn graph(method: &str, lower: &[&str], segments: &[String]) -> Option<(Operation
         (_, ["subscriptions", ..]) => subscriptions(method, lower, &at)?,
         _ => return None,
     })
+}
+
+/// The alternate key of an application: `applications(appId='…')`.
+fn key_of_application(segment: &str) -> Option<String> {
+    let key = segment.strip_prefix("applications(appid='")?;
+    key.strip_suffix("')").map(str::to_owned)
 }
 
 fn events(
@@ -231,10 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn an_application_is_found_by_its_alternate_key() {
+        for path in [
+            "/v1.0/applications(appId='5F1D7A9C-2222')",
+            "/v1.0/applications%28appId%3D%275F1D7A9C-2222%27%29",
+        ] {
+            let found = routed("GET", path).unwrap();
+            assert_eq!(found.operation, Operation::GetApplication);
+            let client_id = "5f1d7a9c-2222".to_owned();
+            assert_eq!(found.target, Target::Application { client_id });
+        }
+    }
+
+    #[test]
     fn what_is_not_imitated_has_no_route() {
         for (method, path) in [
             ("GET", "/beta/users"),
             ("GET", "/v1.0/me"),
+            ("GET", "/v1.0/applications"),
+            ("GET", "/v1.0/applications/5f1d7a9c-2222"),
             ("PUT", "/v1.0/subscriptions/1"),
             ("GET", "/v1.0/users/u/messages"),
             ("GET", "/v1.0/users/$count"),

@@ -175,6 +175,7 @@ impl Core {
             Target::Organization
             | Target::Domains
             | Target::Domain { .. }
+            | Target::Application { .. }
             | Target::Users
             | Target::User { .. }
             | Target::Calendar { .. }

@@ -128,6 +128,40 @@ impl KnownCertificate {
     }
 }
 
+/// A certificate as an app registration shows it.
+pub(crate) struct Described {
+    /// SHA-1, in upper-case hexadecimal digits.
+    pub(crate) thumbprint: String,
+    pub(crate) subject: String,
+    pub(crate) not_before: String,
+    pub(crate) not_after: String,
+    pub(crate) der: Vec<u8>,
+}
+
+impl Described {
+    /// Reads a certificate that a world was not refused for.
+    pub(crate) fn of_pem(pem: &str) -> Option<Self> {
+        let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
+        let certificate = pem.parse_x509().ok()?;
+        let instant = |seconds: i64| Timestamp::from_second(seconds).ok();
+        let validity = certificate.validity();
+        let digits = Sha1::digest(&pem.contents);
+        Some(Self {
+            thumbprint: hexadecimal(&digits),
+            subject: certificate.subject().to_string(),
+            not_before: instant(validity.not_before.timestamp())?.to_string(),
+            not_after: instant(validity.not_after.timestamp())?.to_string(),
+            der: pem.contents.clone(),
+        })
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = halves.filter_map(|half| char::from_digit(half.into(), 16));
+    digits.map(|digit| digit.to_ascii_uppercase()).collect()
+}
+
 fn without_leading_zeros(number: &[u8]) -> Vec<u8> {
     number
         .iter()

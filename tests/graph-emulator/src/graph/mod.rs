@@ -1,6 +1,7 @@
 //! Microsoft Graph v1.0, as far as calendar integrations need it.
 
 pub(crate) mod access;
+mod applications;
 pub(crate) mod batch;
 mod directory;
 pub(crate) mod error;
@@ -47,6 +48,7 @@ pub(crate) fn read(reading: &Reading<'_>, target: &Target) -> Result {
         Target::Organization => directory::organization(reading),
         Target::Domains => directory::domains(reading),
         Target::Domain { name } => directory::domain(reading, name),
+        Target::Application { client_id } => applications::application(reading, client_id),
         Target::Users => directory::users(reading),
         Target::User { name } => directory::user(reading, name),
         Target::Calendar { user } => places::calendar(reading, user),
@@ -108,6 +110,7 @@ pub(crate) fn mailbox_concerned(
         | Target::Organization
         | Target::Domains
         | Target::Domain { .. }
+        | Target::Application { .. }
         | Target::Places
         | Target::Batch => None,
     }

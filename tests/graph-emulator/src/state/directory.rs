@@ -28,11 +28,14 @@ pub(crate) struct TenantIndex {
     by_place: HashMap<String, usize>,
 }
 
-/// An application and the object id of its service principal.
+/// An application, the object ids of its registration and of its service principal, and the ids of its credentials.
 #[derive(Debug)]
 pub(crate) struct ApplicationIndex {
     pub(crate) spec: Application,
+    pub(crate) object_id: String,
     pub(crate) principal_id: String,
+    /// First those of the secrets, then those of the certificates.
+    pub(crate) key_ids: Vec<String>,
 }
 
 /// A directory object with what follows from it.
@@ -124,15 +127,7 @@ impl TenantIndex {
             applications: tenant
                 .applications
                 .iter()
-                .map(|spec| ApplicationIndex {
-                    principal_id: ids
-                        .named(
-                            "servicePrincipal",
-                            &format!("{}/{}", tenant.id, spec.client_id),
-                        )
-                        .to_string(),
-                    spec: spec.clone(),
-                })
+                .map(|spec| application(&tenant.id, spec, ids))
                 .collect(),
             mailboxes,
             by_id: HashMap::new(),
@@ -205,6 +200,22 @@ pub(crate) fn proxy_key(address: &str) -> String {
     match address.split_once(':') {
         Some((prefix, rest)) => format!("{prefix}:{}", rest.to_lowercase()),
         None => address.to_lowercase(),
+    }
+}
+
+fn application(tenant: &str, spec: &Application, ids: &Ids) -> ApplicationIndex {
+    let name = format!("{tenant}/{}", spec.client_id);
+    let named = |kind: &str, name: &str| ids.named(kind, name).to_string();
+    let secrets = spec.secrets.iter().map(|secret| secret.value.as_str());
+    let certificates = spec.certificates.iter().map(|one| one.pem.as_str());
+    let credentials = secrets.chain(certificates);
+    ApplicationIndex {
+        object_id: named("application", &name),
+        principal_id: named("servicePrincipal", &name),
+        key_ids: credentials
+            .map(|credential| named("credential", &format!("{name}/{credential}")))
+            .collect(),
+        spec: spec.clone(),
     }
 }
 
