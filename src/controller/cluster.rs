@@ -15,8 +15,9 @@ use crate::config::Scope;
 use crate::domain::records::{MailboxRecord, TenantRecord};
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
-/// Objects in one page of a list.
-const PAGE: u32 = 500;
+/// Objects in one page of a list. A page is parsed as a whole, which takes many times the memory of what is kept of it and
+/// makes the peak after a restart.
+pub(super) const PAGE: u32 = 100;
 
 /// Why the cluster could not be read.
 #[derive(Debug, Error)]

@@ -19,9 +19,6 @@ use super::world::Context;
 use crate::config::Scope;
 use crate::ids::{Kind, ObjectKey};
 
-/// Objects in one page of the first list.
-const PAGE: u32 = 500;
-
 /// Secrets that their owners offer to the operator.
 const OFFERED: &str = "hybridcalendar.dev/credential=true";
 
@@ -43,7 +40,7 @@ pub(super) fn start(
     synced: &mpsc::Sender<()>,
 ) -> usize {
     let client = &context.client;
-    let config = || watcher::Config::default().page_size(PAGE);
+    let config = || watcher::Config::default().page_size(cluster::PAGE);
     let scopes: Vec<Option<Arc<str>>> = match &context.settings.scope {
         Scope::All => vec![None],
         Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
