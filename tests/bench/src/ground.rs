@@ -121,7 +121,7 @@ impl Ground {
             namespaces: vec![place.namespace.clone()],
             rehearsal_pace: options.pace,
             arguments: vec![format!("--concurrency={}", options.concurrency)],
-            environment: vec![("POD_NAMESPACE".to_owned(), place.namespace.clone())],
+            environment: environment(&place.namespace),
             ..OperatorOptions::default()
         })
         .await
@@ -179,6 +179,13 @@ impl Ground {
     pub fn mailboxes(&self, place: &Place) -> Api<DynamicObject> {
         Kind::Mailbox.api(&self.client, &place.namespace)
     }
+}
+
+/// What the chart sets, as far as it matters here.
+fn environment(namespace: &str) -> Vec<(String, String)> {
+    let set = [("POD_NAMESPACE", namespace), ("MALLOC_ARENA_MAX", "2")];
+    set.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 async fn create(api: Api<DynamicObject>, object: Value) -> Result<(), Error> {
