@@ -196,9 +196,13 @@ fn summarize(
     }
     let (reason, message) = match subject.kind {
         Kind::CalendarTenant => (Reason::Operational, "All checks passed."),
-        Kind::WorkspaceMailbox => (
+        Kind::WorkspaceMailbox if is_watched(checks) => (
             Reason::Activated,
             "The mailbox works and its calendar is being watched.",
+        ),
+        Kind::WorkspaceMailbox => (
+            Reason::Activated,
+            "The mailbox works. Its calendar is not being watched: no subscription was asked for.",
         ),
     };
     let observed = blocking(subject.kind, checks).filter_map(|c| c.observed_generation);
@@ -209,6 +213,12 @@ fn summarize(
         stalled: None,
         settled: generation == subject.generation,
     }
+}
+
+/// Whether a subscription belongs to it at all: `subscription.enabled: false` asks for none, and neither does `check`.
+fn is_watched(checks: &[Condition]) -> bool {
+    find(checks, &ConditionType::SubscriptionInactive)
+        .is_some_and(|condition| condition.reason != Reason::NotApplicable)
 }
 
 fn summarize_problem(subject: &Subject<'_>, problem: &Condition) -> Summary {

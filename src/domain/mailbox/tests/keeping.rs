@@ -159,6 +159,10 @@ fn what_was_not_wanted_for_a_while_is_no_gap() {
     world.record.spec.subscription.enabled = false;
     world.record.generation = 2;
     run_for(&mut world, 24 * HOUR);
+    assert_eq!(
+        world.condition(&C::Ready).message,
+        "The mailbox works. Its calendar is not being watched: no subscription was asked for."
+    );
     world.graph.creates = None;
     world.record.spec.subscription.enabled = true;
     world.record.generation = 3;
