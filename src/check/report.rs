@@ -74,7 +74,7 @@ impl TenantReport {
 }
 
 impl Report {
-    /// The worst of all objects.
+    /// The worst of all objects. What is not finished may hide a problem.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let tenants = self.tenants.iter().map(|t| &t.record.status.conditions);
@@ -82,7 +82,13 @@ impl Report {
         let all = tenants
             .chain(mailboxes)
             .map(|conditions| outcome(conditions));
-        all.max().unwrap_or(Outcome::Undetermined)
+        let rest = if self.unfinished {
+            Outcome::Undetermined
+        } else {
+            Outcome::Ready
+        };
+        all.max()
+            .map_or(Outcome::Undetermined, |worst| worst.max(rest))
     }
 
     /// Whether somebody at Microsoft gave no answer.

@@ -42,7 +42,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0    every object is ready, or suspended
   1    a problem was found
   2    the flags or the files are wrong: every problem is listed on standard error, and nothing was checked
-  3    no problem was found, but not everything could be found out, such as when Microsoft does not answer
+  3    no problem was found, but not everything could be found out: Microsoft does not answer, or --timeout is over
   130  interrupted
 
 Secrets are read from the files, from --client-secret-file, --certificate with --key, --federated-token-file,

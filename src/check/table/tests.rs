@@ -240,3 +240,25 @@ fn the_worst_object_decides_and_a_silent_microsoft_is_no_problem() {
     assert_eq!(outcome(&[]), Outcome::Undetermined);
     assert_eq!(report().outcome(), Outcome::Problem);
 }
+
+#[test]
+fn a_run_that_was_not_finished_does_not_say_that_all_is_well() {
+    let ready = condition("Ready", "True", "Activated", "The mailbox works.");
+    let whole = Report {
+        tenants: Vec::new(),
+        mailboxes: vec![mailbox("room-a", &[ready])],
+        unfinished: false,
+        ..report()
+    };
+    assert_eq!(whole.outcome(), Outcome::Ready);
+    let part = Report {
+        unfinished: true,
+        ..whole
+    };
+    assert_eq!(part.outcome(), Outcome::Undetermined);
+    let text = render(&part, &style(false, None));
+    assert!(
+        text.contains("Not everything could be found out."),
+        "{text}"
+    );
+}
