@@ -1,5 +1,7 @@
 //! The statuses of a run: the controllers' verdicts, but for what a run does not try.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::api::v1alpha1::tenant::{AllowedNamespaces, CalendarTenantStatus, FromNamespaces};
 use crate::api::vocabulary::{ConditionType, Reason};
@@ -54,11 +56,15 @@ pub fn mailbox(s: &Snapshot<'_>, hidden: bool) -> WorkspaceMailboxStatus {
     })
 }
 
-/// Whether labels decide.
+/// The selector by which a tenant in `home` admits `namespace`, if labels decide about it.
 #[must_use]
-pub fn selects_by_label(allowed: &AllowedNamespaces) -> bool {
+pub fn selector_for<'a>(
+    allowed: &'a AllowedNamespaces,
+    home: &str,
+    namespace: &str,
+) -> Option<&'a LabelSelector> {
     match allowed.from {
-        FromNamespaces::Selector => true,
-        FromNamespaces::Same | FromNamespaces::All => false,
+        FromNamespaces::Selector if home != namespace => allowed.selector.as_ref(),
+        FromNamespaces::Selector | FromNamespaces::Same | FromNamespaces::All => None,
     }
 }

@@ -22,6 +22,7 @@ use crate::api::v1alpha1::tenant::CalendarTenantStatus;
 use crate::api::v1alpha1::{GROUP, REQUESTED_AT_ANNOTATION, crd};
 use crate::config::check::Source;
 use crate::config::validate::{is_label, is_subdomain};
+use crate::domain::permission::NAME_LABEL;
 use crate::domain::records::Record;
 use crate::ids::{Kind, ObjectKey, Uid};
 
@@ -367,7 +368,7 @@ impl Reader<'_> {
         {
             let mut labels = metadata.labels.unwrap_or_default();
             // As the API server does.
-            labels.insert("kubernetes.io/metadata.name".to_owned(), name.clone());
+            labels.insert(NAME_LABEL.to_owned(), name.clone());
             self.objects.namespaces.insert(name.into(), labels);
         }
     }

@@ -89,7 +89,8 @@ struct Run<'a> {
     endpoint: Endpoint,
     /// In the order of the files.
     order: (Vec<ObjectKey>, Vec<ObjectKey>),
-    namespaces: BTreeSet<Arc<str>>,
+    /// Namespaces whose labels are known.
+    labelled: BTreeSet<Arc<str>>,
     left_aside: Vec<String>,
     now: Timestamp,
     unfinished: bool,
@@ -147,7 +148,7 @@ impl<'a> Run<'a> {
                 replace_within: Duration::ZERO,
             },
             order: (Vec::new(), Vec::new()),
-            namespaces: objects.namespaces.keys().cloned().collect(),
+            labelled: objects.namespaces.keys().cloned().collect(),
             left_aside: objects.left_aside,
             now,
             unfinished: false,
@@ -162,6 +163,7 @@ impl<'a> Run<'a> {
             run.order.1.push(record.key.clone());
             run.store.put_mailbox(record, run.memory_of_mailbox());
         }
+        run.label_by_name();
         run.count();
         run
     }

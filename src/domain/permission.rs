@@ -9,6 +9,9 @@ use crate::api::v1alpha1::tenant::{AllowedNamespaces, FromNamespaces};
 /// Labels of a namespace.
 pub type Labels = BTreeMap<String, String>;
 
+/// The label with its own name that the API server gives every namespace.
+pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
 /// Whether objects in `namespace` with these labels may refer to a tenant in namespace `home`.
 ///
 /// Labels that are not known yet count as none, so that nothing is allowed by ignorance.
@@ -29,6 +32,34 @@ pub fn permits(
             (Some(selector), Some(labels)) => selects(selector, labels),
             (Some(_) | None, _) => false,
         },
+    }
+}
+
+/// What a selector says of a namespace of which only the name is known; none when other labels decide.
+#[must_use]
+pub fn selects_by_name(selector: &LabelSelector, namespace: &str) -> Option<bool> {
+    let labels = Labels::from([(NAME_LABEL.to_owned(), namespace.to_owned())]);
+    let (mut by_name, mut others) = (LabelSelector::default(), false);
+    for (name, value) in selector.match_labels.iter().flatten() {
+        if name == NAME_LABEL {
+            let known = by_name.match_labels.get_or_insert_default();
+            known.insert(name.clone(), value.clone());
+        } else {
+            others = true;
+        }
+    }
+    for requirement in selector.match_expressions.iter().flatten() {
+        if requirement.key == NAME_LABEL {
+            let known = by_name.match_expressions.get_or_insert_default();
+            known.push(requirement.clone());
+        } else {
+            others = true;
+        }
+    }
+    match (selects(&by_name, &labels), others) {
+        (false, _) => Some(false),
+        (true, false) => Some(true),
+        (true, true) => None,
     }
 }
 
@@ -129,6 +160,41 @@ mod tests {
                 without,
                 "{expression}"
             );
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_namespace_decides_alone_where_nothing_else_is_asked() {
+        for (text, decided) in [
+            (
+                r#"{"matchLabels": {"kubernetes.io/metadata.name": "rooms"}}"#,
+                Some(true),
+            ),
+            (
+                r#"{"matchLabels": {"kubernetes.io/metadata.name": "others"}}"#,
+                Some(false),
+            ),
+            (
+                r#"{"matchLabels": {"kubernetes.io/metadata.name": "others", "team": "rooms"}}"#,
+                Some(false),
+            ),
+            (
+                r#"{"matchLabels": {"kubernetes.io/metadata.name": "rooms", "team": "rooms"}}"#,
+                None,
+            ),
+            (
+                r#"{"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In",
+                    "values": ["rooms", "desks"]}]}"#,
+                Some(true),
+            ),
+            (
+                r#"{"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}"#,
+                None,
+            ),
+            ("{}", Some(true)),
+        ] {
+            let selector = serde_json::from_str(text).unwrap();
+            assert_eq!(selects_by_name(&selector, "rooms"), decided, "{text}");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The mailboxes of a run, and what they show of their tenants' permissions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{LONG, Run, long_failing, next_version, no_patience};
 use crate::check::judge;
@@ -13,6 +15,7 @@ use crate::domain::mailbox::snapshot::Snapshot;
 use crate::domain::mailbox::subscription::Progress;
 use crate::domain::mailbox::tenant_view::TenantView;
 use crate::domain::mailbox::work::Work;
+use crate::domain::permission::{Labels, NAME_LABEL, selects_by_name};
 use crate::domain::records::{MailboxRecord, Memory};
 use crate::domain::schedule::earlier;
 use crate::domain::store::MailboxEntry;
@@ -122,13 +125,37 @@ impl Run<'_> {
         revoked.into_iter().collect()
     }
 
+    /// The labels that decide about a mailbox, if it is by labels.
+    fn selector<'s>(&'s self, entry: &'s MailboxEntry) -> Option<&'s LabelSelector> {
+        let desired = entry.desired.as_ref().as_ref().ok()?;
+        let tenant = &self.store.tenant(&desired.tenant)?.record;
+        let allowed = &tenant.spec.allowed_namespaces;
+        let namespace = &entry.record.key.namespace;
+        judge::selector_for(allowed, &tenant.key.namespace, namespace)
+    }
+
+    /// Gives the namespaces that are in no file the label that each of them has, where it is enough.
+    pub(super) fn label_by_name(&mut self) {
+        let mut enough: BTreeMap<Arc<str>, bool> = BTreeMap::new();
+        for entry in self.store.mailboxes() {
+            let namespace = &entry.record.key.namespace;
+            if let Some(selector) = self.selector(entry)
+                && !self.labelled.contains(namespace)
+            {
+                let decided = selects_by_name(selector, namespace).is_some();
+                *enough.entry(Arc::clone(namespace)).or_insert(true) &= decided;
+            }
+        }
+        for (namespace, _) in enough.into_iter().filter(|(_, enough)| *enough) {
+            let labels = Labels::from([(NAME_LABEL.to_owned(), namespace.to_string())]);
+            self.store.put_namespace(Arc::clone(&namespace), labels);
+            self.labelled.insert(namespace);
+        }
+    }
+
     /// Whether a mailbox's tenant decides by labels of its namespace that nobody has told.
     fn is_hidden(&self, entry: &MailboxEntry) -> bool {
-        let desired = entry.desired.as_ref().as_ref().ok();
-        let tenant = desired.and_then(|desired| self.store.tenant(&desired.tenant));
-        let allowed = tenant.map(|tenant| &tenant.record.spec.allowed_namespaces);
-        !self.namespaces.contains(&entry.record.key.namespace)
-            && allowed.is_some_and(judge::selects_by_label)
+        !self.labelled.contains(&entry.record.key.namespace) && self.selector(entry).is_some()
     }
 
     /// What its status is to say, for the store.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use graph_emulator::{Emulator, FaultRule, Faults, Operation};
 use serde_json::{Value, json};
+use testbed::objects::condition;
 
 use super::program::{
     Files, assert_understood, check, organization, start, user, writes, writing_organization,
@@ -304,6 +305,13 @@ async fn a_right_that_exchange_gives_is_seen_by_a_mailbox_that_works() {
     let checked = check(&emulator, &good(), &["-o", "json"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert_eq!(checked.state("contoso", "Unauthorized"), "False/Authorized");
+    // What the operator would add is not claimed.
+    let room = checked.object("room-a");
+    let says = &condition(&room, "Ready").unwrap()["message"];
+    assert!(
+        says.as_str().unwrap().contains("not being watched"),
+        "{says}"
+    );
 }
 
 #[tokio::test]
@@ -342,6 +350,19 @@ async fn labels_decide_only_where_somebody_tells_them(emulator: &Emulator) {
         objects.extend(labels.map(namespace));
         let checked = check(emulator, &objects, &["-o", "json"]).await;
         assert_eq!(checked.code, Some(code), "{labels:?}: {checked:?}");
+        assert_eq!(checked.state("room-a", "TenantNotReady"), state);
+    }
+    // Every namespace carries its name as a label: that decides without a manifest.
+    objects.truncate(3);
+    for (name, code, state) in [
+        ("rooms", 0, "False/TenantReady"),
+        ("others", 1, "True/ReferenceNotPermitted"),
+    ] {
+        let labels = json!({"kubernetes.io/metadata.name": name, "team": null});
+        let change = json!({"spec": {"allowedNamespaces": {"selector": {"matchLabels": labels}}}});
+        objects[1] = with(objects[1].clone(), change);
+        let checked = check(emulator, &objects, &["-o", "json"]).await;
+        assert_eq!(checked.code, Some(code), "{name}: {checked:?}");
         assert_eq!(checked.state("room-a", "TenantNotReady"), state);
     }
 }
