@@ -16,6 +16,7 @@ pub mod leader;
 pub mod listen;
 pub mod metrics;
 pub mod notification;
+pub mod plain;
 pub mod reference;
 pub mod secret;
 pub mod telemetry;

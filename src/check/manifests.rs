@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::objects::{Declared, Objects, Place, Problem, Problems, harmless};
+use super::objects::{Declared, Objects, Place, Problem, Problems};
 use super::schema;
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
@@ -25,6 +25,7 @@ use crate::config::validate::{is_label, is_subdomain};
 use crate::domain::permission::NAME_LABEL;
 use crate::domain::records::Record;
 use crate::ids::{Kind, ObjectKey, Uid};
+use crate::plain::harmless;
 
 /// The version of our API that is known here.
 const VERSION: &str = "hybridcalendar.dev/v1alpha1";

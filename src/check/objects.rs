@@ -13,6 +13,7 @@ use crate::domain::permission::Labels;
 use crate::domain::records::{MailboxRecord, TenantRecord};
 use crate::domain::tenant::desired::TenantDesired;
 use crate::ids::ObjectKey;
+use crate::plain::harmless;
 
 /// Where an object is declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +43,6 @@ impl fmt::Display for Place {
             write!(f, ", {object})")
         }
     }
-}
-
-/// The text without anything that could steer a terminal: files may be somebody else's.
-#[must_use]
-pub fn harmless(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
 }
 
 /// Something that is wrong with the files.

@@ -1,12 +1,11 @@
 //! What a run found, for people. Pure text out: what is where, and in which colour.
 //!
-//! Nothing from outside can steer a terminal: control characters of names and messages are shown as a replacement.
+//! Nothing from outside can steer a terminal or turn the direction of writing: what would is shown as a replacement.
 
 use std::fmt::Write as _;
 
 use url::Url;
 
-use super::objects::harmless;
 use super::report::{MailboxReport, Outcome, Report, TenantReport, outcome, remedy};
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
@@ -15,6 +14,7 @@ use crate::config::Writes;
 use crate::domain::conditions::find;
 use crate::domain::mailbox::checks::listed;
 use crate::ids::{Kind, ObjectKey};
+use crate::plain::harmless;
 
 /// How to write it.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use crate::graph::error::{
     self, ErrorClass, Forbidden, GraphError, NotFound, TokenRefusal, Withheld,
 };
 use crate::graph::model::{Domain, Organization, TokenFacts, User};
+use crate::plain::harmless;
 
 /// What a read brought.
 #[must_use]
@@ -155,7 +156,7 @@ pub fn domain_seen(domain: Domain) -> DomainSeen {
         verified,
     } = domain;
     DomainSeen {
-        name,
+        name: harmless(&name),
         default,
         verified,
     }
@@ -171,7 +172,7 @@ pub fn organization_seen(organization: Organization) -> OrganizationSeen {
     } = organization;
     OrganizationSeen {
         id,
-        display_name,
+        display_name: harmless(&display_name),
         domains: domains.into_iter().map(domain_seen).collect(),
     }
 }
@@ -192,7 +193,7 @@ pub fn person(user: User) -> Person {
         .find_map(|entry| entry.strip_prefix("SMTP:"));
     Person {
         id,
-        display_name,
+        display_name: harmless(&display_name),
         primary: primary.map(str::to_owned).or(mail),
         guest,
     }
@@ -207,7 +208,7 @@ mod tests {
     fn the_primary_address_has_the_prefix_in_capitals() {
         let user = User {
             id: MailboxId::new("1"),
-            display_name: "Room A".to_owned(),
+            display_name: "Room\u{202e} A\u{9b}".to_owned(),
             mail: Some("other@contoso.example".to_owned()),
             user_principal_name: "room-a@contoso.onmicrosoft.com".to_owned(),
             proxy_addresses: vec![
@@ -218,6 +219,7 @@ mod tests {
         };
         let person = person(user);
         assert_eq!(person.primary.as_deref(), Some("room-a@contoso.example"));
+        assert_eq!(person.display_name, "Room\u{fffd} A\u{fffd}");
     }
 
     #[test]

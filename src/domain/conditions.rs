@@ -8,6 +8,7 @@ use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason, conditions_of};
 use crate::domain::schedule::{Pace, later};
 use crate::ids::Kind;
+use crate::plain::harmless;
 
 /// Longest message, in bytes.
 pub const MESSAGE_LIMIT: usize = 1024;
@@ -363,7 +364,8 @@ fn said(subject: &Subject<'_>, type_: &ConditionType, saying: Saying) -> Conditi
         reason,
         message,
     } = saying;
-    let message = capped(&message);
+    // Parts of it come from files, from Microsoft and from other objects, and it goes into Events and histories.
+    let message = capped(&harmless(&message));
     let previous = find(subject.previous, type_);
     let since = previous
         .filter(|p| p.status == status)

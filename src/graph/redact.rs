@@ -4,6 +4,8 @@
 
 use uuid::Uuid;
 
+use crate::plain::harmless;
+
 /// Longest text that is passed on, in characters.
 const MAX_CHARS: usize = 300;
 
@@ -13,7 +15,10 @@ const LONGEST_WORD: usize = 48;
 /// The first line of `text`, shortened, without addresses, GUIDs, tokens and URL paths.
 pub(super) fn redact(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let words: Vec<String> = line.split_whitespace().map(word).collect();
+    let words: Vec<String> = line
+        .split_whitespace()
+        .map(|part| word(&harmless(part)))
+        .collect();
     let joined = words.join(" ");
     match joined.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &joined[..end]),
@@ -109,6 +114,10 @@ mod tests {
             (
                 "audience 'api://AzureADTokenExchange' of system:serviceaccount:calendars:operator",
                 "audience 'api://AzureADTokenExchange' of system:serviceaccount:calendars:operator",
+            ),
+            (
+                "turned \u{202e}and \u{1b}[2J",
+                "turned \u{fffd}and \u{fffd}[2J",
             ),
             ("", ""),
         ] {

@@ -9,14 +9,15 @@ use crate::repository::{files, read, root};
 /// Which module of the operator may name which others. `main` and `lib` only put them together.
 const LAYERS: &[(&str, &[&str])] = &[
     ("ids", &[]),
+    ("plain", &[]),
     ("secret", &[]),
     ("clock", &[]),
     ("api_server", &[]),
     ("listen", &[]),
     ("metrics", &["ids"]),
     ("api", &["ids"]),
-    ("domain", &["api", "ids", "secret"]),
-    ("graph", &["ids", "secret", "clock", "metrics"]),
+    ("domain", &["api", "ids", "plain", "secret"]),
+    ("graph", &["ids", "plain", "secret", "clock", "metrics"]),
     (
         "notification",
         &["domain", "ids", "secret", "metrics", "clock", "listen"],
@@ -29,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "api_server",
             "graph",
             "ids",
+            "plain",
             "secret",
             "clock",
             "metrics",
@@ -48,6 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "domain",
             "graph",
             "ids",
+            "plain",
             "secret",
         ],
     ),
