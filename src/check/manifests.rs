@@ -10,13 +10,13 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use kube::api::ObjectMeta;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::objects::{Declared, Objects, Place, Problem, Problems};
 use super::schema;
+use super::yaml::parse;
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
 use crate::api::v1alpha1::{GROUP, REQUESTED_AT_ANNOTATION, crd};
@@ -29,6 +29,9 @@ use crate::plain::harmless;
 
 /// The version of our API that is known here.
 const VERSION: &str = "hybridcalendar.dev/v1alpha1";
+
+/// More of what was left aside than helps anybody.
+const MOST_NAMED: usize = 3;
 
 /// More documents than anybody checks at once.
 const MOST_DOCUMENTS: usize = 20_000;
@@ -124,10 +127,8 @@ impl Reader<'_> {
                 Err(_) => {
                     // Once more with the lines before it, so that the numbers are those of the file.
                     let padded = format!("{}{text}", "\n".repeat(line - 1));
-                    let says = parse(&padded)
-                        .err()
-                        .map_or_else(String::new, |e| e.to_string());
-                    self.problem(&place, format!("is no YAML: {says}"));
+                    let says = parse(&padded).err().unwrap_or_default();
+                    self.problem(&place, says);
                 }
             }
         }
@@ -145,10 +146,11 @@ impl Reader<'_> {
                 document: 1,
                 object: String::new(),
             };
-            self.problem(
-                &place,
-                "there is no CalendarTenant and no WorkspaceMailbox in the files",
-            );
+            let mut says = vec![
+                "there is no CalendarTenant and no WorkspaceMailbox in the files: name those that hold them with -f".to_owned(),
+            ];
+            says.extend(found.left_aside.iter().take(MOST_NAMED).cloned());
+            self.problem(&place, says.join("; "));
         }
     }
 
@@ -414,10 +416,6 @@ fn judge_metadata(metadata: &Map<String, Value>, wrong: &mut Vec<String>) {
                 .to_owned(),
         );
     }
-}
-
-fn parse(text: &str) -> Result<Value, serde_yaml_ng::Error> {
-    Value::deserialize(serde_yaml_ng::Deserializer::from_str(text))
 }
 
 /// The documents of a YAML stream, each with the line in which its content begins.

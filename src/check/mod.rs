@@ -2,7 +2,7 @@
 //! anything.
 //!
 //! The questions, the rules and the looks are the controllers'; only where objects and credentials lie is different.
-//! Read in the order of a run: `manifests` (with `schema` and `rules`) → `objects` → `offers` → `run` (with `judge`) → `report`
+//! Read in the order of a run: `manifests` (with `yaml`, `schema` and `rules`) → `objects` → `offers` → `run` (with `judge`) → `report`
 //! → `table`. Nothing here touches the command line or decides what a condition says.
 
 pub mod consent;
@@ -15,3 +15,4 @@ pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod table;
+pub mod yaml;

@@ -141,6 +141,22 @@ stringData: {number: 7}
 }
 
 #[test]
+fn a_key_that_is_set_twice_is_told_at_its_line_in_the_file() {
+    let told = problems(&[&GOOD
+        .replace(
+            "spec: {tenantRef: {name: contoso, namespace: default}, address",
+            "spec:\n  tenantRef: {name: contoso, namespace: default}\n  address: x\n  address",
+        )
+        .replace("example}", "example")]);
+    assert!(
+        told.contains(
+            "one.yaml:16 (document 3): spec: the key \"address\" is set a second time, take one of the two out, at line 22 column 3"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_secret_that_cannot_be_read_is_told_without_its_value() {
     let secret = "
 apiVersion: v1
@@ -188,6 +204,11 @@ fn other_kinds_are_named_and_left_aside() {
     assert_eq!(
         objects.left_aside,
         ["one.yaml:21 (document 4, Deployment x) is left aside: Deployment is not checked"]
+    );
+    let told = problems(&["{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}}"]);
+    assert!(
+        told.contains("with -f; one.yaml:1 (document 1, Deployment x) is left aside"),
+        "{told}"
     );
     let told = problems(&["# nothing\n---\n"]);
     assert!(
