@@ -8,6 +8,7 @@ mod behaviour_docs;
 mod generated;
 mod graph;
 mod leader;
+mod markdown;
 mod merge_patch;
 mod packaging;
 mod repository;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::markdown::prose;
 use crate::repository::{files, read, root};
 
 /// Which module of the operator may name which others. `main` and `lib` only put them together.
@@ -348,41 +349,27 @@ fn the_changelog_has_a_place_for_what_comes_next() {
 
 /// Targets of `](…)` in Markdown, outside of fenced code.
 fn links(text: &str) -> Vec<String> {
-    let mut fenced = false;
-    let mut found = Vec::new();
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        }
-        if !fenced {
-            let targets = line
-                .split("](")
-                .skip(1)
-                .filter_map(|rest| rest.split(')').next());
-            found.extend(targets.map(str::to_owned));
-        }
-    }
-    found
+    prose(text)
+        .flat_map(|line| line.split("](").skip(1))
+        .filter_map(|rest| rest.split(')').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Anchors of a page's headings, as the usual renderers name them.
 fn anchors(text: &str) -> BTreeSet<String> {
-    let mut fenced = false;
-    let mut found = BTreeSet::new();
-    for line in text.lines() {
-        if line.starts_with("```") {
-            fenced = !fenced;
-        }
-        if line.starts_with('#') && !fenced {
-            let title = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = title
-                .chars()
-                .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c))
-                .map(|c| if c == ' ' { '-' } else { c });
-            found.insert(kept.collect());
-        }
-    }
-    found
+    let anchor = |heading: &str| {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    };
+    prose(text)
+        .filter(|line| line.starts_with('#'))
+        .map(anchor)
+        .collect()
 }
 
 #[test]

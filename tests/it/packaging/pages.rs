@@ -8,39 +8,8 @@ use hybrid_calendar_operator::api::v1alpha1::tenant::CalendarTenant;
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use crate::markdown::blocks;
 use crate::repository::{files, read};
-
-/// A fenced block: its language and what is in it, without the indentation of a list.
-pub(super) struct Block {
-    pub(super) language: String,
-    pub(super) text: String,
-}
-
-pub(super) fn blocks(page: &str) -> Vec<Block> {
-    let mut found: Vec<Block> = Vec::new();
-    let mut open: Option<usize> = None;
-    for line in page.lines() {
-        let trimmed = line.trim_start();
-        match (trimmed.strip_prefix("```"), open) {
-            (Some(language), None) => {
-                open = Some(line.len() - trimmed.len());
-                found.push(Block {
-                    language: language.trim().to_owned(),
-                    text: String::new(),
-                });
-            }
-            (Some(_), Some(_)) => open = None,
-            (None, Some(indent)) => {
-                if let Some(block) = found.last_mut() {
-                    block.text.push_str(line.get(indent..).unwrap_or_default());
-                    block.text.push('\n');
-                }
-            }
-            (None, None) => {}
-        }
-    }
-    found
-}
 
 fn all_blocks(language: &str) -> Vec<(String, String)> {
     files("docs", &[".md"])

@@ -8,7 +8,7 @@ use graph_emulator::{Emulator, Options, World};
 use hybrid_calendar_operator::reference::runbooks::{MARK, Runbook, runbooks};
 
 use super::installation::{Ground, NAME};
-use super::pages::blocks;
+use crate::markdown::{Line, Place, blocks, lines};
 use crate::repository::{assert_generated, files, read, root};
 
 const WORLD: &str = include_str!("../../testbed/demo/world.yaml");
@@ -29,11 +29,9 @@ fn handwritten(page: &str) -> String {
 /// Headings of one depth with the text under each, in order.
 fn sections<'a>(text: &'a str, depth: &str) -> Vec<(&'a str, String)> {
     let mut found: Vec<(&str, String)> = Vec::new();
-    let mut fenced = false;
-    for line in text.lines() {
-        fenced ^= line.trim_start().starts_with("```");
+    for Line { text: line, place } in lines(text) {
         match line.strip_prefix(depth) {
-            Some(title) if !fenced => found.push((title.trim(), String::new())),
+            Some(title) if place == Place::Prose => found.push((title.trim(), String::new())),
             Some(_) | None => {
                 if let Some((_, under)) = found.last_mut() {
                     under.push_str(line);
@@ -164,11 +162,10 @@ fn every_metric_that_a_page_names_exists() {
 /// Method and URL of every call on a page: in a block of its own, or as `GET /v1.0/…` in a sentence.
 fn calls(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut in_block = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_block = line.trim() == "```http";
-        } else if in_block && let Some((method, url)) = line.trim().split_once(' ') {
+    for Line { text: line, place } in lines(text) {
+        if place == Place::Block("http")
+            && let Some((method, url)) = line.trim().split_once(' ')
+        {
             found.push((method.to_owned(), url.to_owned()));
         }
         for part in line.split("`GET /").skip(1) {

@@ -17,7 +17,7 @@ use testbed::network::Network;
 use testbed::service::ServicePort;
 use testbed::{packages, ports, sensitive, tools};
 
-use super::pages::{Block, blocks};
+use crate::markdown::{Block, blocks};
 use crate::repository::{read, root};
 
 const PAGE: &str = "docs/guides/walkthrough.md";

@@ -4,17 +4,18 @@ use serde_json::{Value, json};
 
 use super::program::{Checked, check, start};
 use crate::behaviour::scene::with;
+use crate::markdown::blocks;
 use crate::repository::read;
 
 /// The address of the emulator in the sample.
 const SAMPLE: &str = "http://127.0.0.1:8600";
 
 /// The blocks of output on the page.
-fn blocks() -> Vec<String> {
-    let page = read("docs/check.md");
-    let blocks = page.split("```text\n").skip(1);
-    blocks
-        .filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()))
+fn outputs() -> Vec<String> {
+    blocks(&read("docs/check.md"))
+        .into_iter()
+        .filter(|block| block.language == "text")
+        .map(|block| block.text)
         .collect()
 }
 
@@ -42,7 +43,7 @@ async fn sample(organization: Value) -> Checked {
 async fn the_page_shows_what_the_program_prints() {
     let text = read("tests/graph-emulator/examples/world.yaml");
     let mut organization: Value = serde_yaml_ng::from_str(&text).unwrap();
-    let [whole, part] = blocks().try_into().expect("two blocks");
+    let [whole, part] = outputs().try_into().expect("two blocks");
     let checked = sample(organization.clone()).await;
     assert_eq!(
         (checked.out.as_str(), checked.code),
