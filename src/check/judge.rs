@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::api::v1alpha1::tenant::{AllowedNamespaces, CalendarTenantStatus, FromNamespaces};
 use crate::api::vocabulary::{ConditionType, Reason};
+use crate::config::Writes;
 use crate::domain::conditions::Verdict;
 use crate::domain::mailbox::checks as mailbox_checks;
 use crate::domain::mailbox::snapshot::Snapshot;
@@ -16,9 +17,10 @@ use crate::domain::tenant::status::judged as judged_tenant;
 
 /// What the status of a tenant says.
 #[must_use]
-pub fn tenant(s: &TenantSnapshot<'_>) -> CalendarTenantStatus {
+pub fn tenant(s: &TenantSnapshot<'_>, writes: Writes) -> CalendarTenantStatus {
     let created = s.observed.test.created.outage();
-    let withheld = created.is_some_and(|outage| outage.kind == OutageKind::Withheld);
+    let withheld = created.is_some_and(|outage| outage.kind == OutageKind::Withheld)
+        && writes == Writes::Refused;
     judged_tenant(s, |type_| match (type_, tenant_checks::verdict(s, type_)) {
         (ConditionType::TestMailboxFailed, Verdict::Keep) if withheld => Verdict::Pass(
             Reason::NotApplicable,

@@ -4,6 +4,7 @@
 //! who runs this wants to know what is wrong now. Nothing is subscribed to, and nothing is written unless the
 //! provisioning check was asked for.
 
+pub mod ending;
 mod mailboxes;
 mod tenants;
 
@@ -11,10 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
-
+use self::ending::Ending;
 use super::consent;
 use super::objects::{Declared, Objects};
 use super::offers::FileOffers;
@@ -37,15 +35,13 @@ use crate::domain::tenant::snapshot::Mailboxes;
 use crate::domain::tenant::work::Work;
 use crate::graph::gateway::Gateway;
 use crate::ids::ObjectKey;
+use jiff::Timestamp;
 
 /// Longer than any grace or patience of ours.
 const LONG: Duration = Duration::from_hours(1);
 
 /// More tries than make an outage.
 const MANY: u32 = 9;
-
-/// How much longer than agreed may be worked, so that the event of the provisioning check is removed.
-const CLEANING_UP: Duration = Duration::from_secs(15);
 
 /// What a run works with.
 #[derive(Debug)]
@@ -63,9 +59,7 @@ pub struct Around {
     /// Redirect URI for admin-consent URLs.
     pub redirect: Option<url::Url>,
     /// When to have finished.
-    pub until: Instant,
-    /// Somebody wants no more.
-    pub stop: CancellationToken,
+    pub ending: Ending,
 }
 
 /// Looks at everything, and decides.
@@ -166,18 +160,6 @@ impl<'a> Run<'a> {
         run.label_by_name();
         run.count();
         run
-    }
-
-    fn is_over(&self) -> bool {
-        self.around.stop.is_cancelled() || Instant::now() >= self.around.until
-    }
-
-    /// What a future brings, unless the time is over or somebody wants no more.
-    async fn in_time<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            found = timeout_at(self.around.until, future) => found.ok(),
-            () = self.around.stop.cancelled() => None,
-        }
     }
 
     /// Statuses of mailboxes, then those of tenants, which count them.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures::future::{Either, select};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::run::Signals;
 use super::{MISUSED, complain, misused, print};
@@ -15,11 +14,13 @@ use crate::check::manifests;
 use crate::check::objects::{Objects, Problems};
 use crate::check::offers::FileOffers;
 use crate::check::report::{Outcome, Report};
+use crate::check::run::ending::{CLEANING_UP, Ending};
 use crate::check::run::{Around, run};
 use crate::check::table::{Style, render};
 use crate::clock::Clock;
 use crate::config::check::{CLIENT_SECRET_VARIABLE, Color, Flags, Output, Settings};
 use crate::config::{self, Writes};
+use crate::controller::tenant::observe::TEST_SUBJECT;
 use crate::graph::gateway::{self, Gateway, GatewayOptions};
 use crate::metrics::Metrics;
 
@@ -86,17 +87,23 @@ async fn checked(settings: &Settings) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(MISUSED));
         }
     };
+    let ending = Ending::at(Instant::now() + settings.timeout);
     let around = Around {
-        gateway: gateway(settings, clock.clone())?,
+        gateway: gateway(settings, &ending, clock.clone())?,
         clock,
         offers,
         allowed: settings.allowed_endpoints.clone(),
         writes: settings.writes,
         redirect: settings.redirect.clone(),
-        until: Instant::now() + settings.timeout,
-        stop: CancellationToken::new(),
+        ending,
     };
-    match uninterrupted(objects, &around).await? {
+    let report = uninterrupted(objects, &around).await?;
+    for mailbox in around.ending.left_open() {
+        complain(&format!(
+            "the event \"{TEST_SUBJECT}\" may be left in the calendar of {mailbox}: delete it there"
+        ));
+    }
+    match report {
         Some(report) => show(&report, settings),
         None => Ok(ExitCode::from(INTERRUPTED)),
     }
@@ -116,21 +123,21 @@ fn prepare(objects: Objects, settings: &Settings) -> Result<(Objects, FileOffers
     }
 }
 
-fn gateway(settings: &Settings, clock: Clock) -> Result<Gateway, Failure> {
+fn gateway(settings: &Settings, ending: &Ending, clock: Clock) -> Result<Gateway, Failure> {
     let options = GatewayOptions {
         ca_pem: settings.trusted_roots.clone(),
         writes: match settings.writes {
             Writes::Allowed => gateway::Writes::Allowed,
             Writes::Refused => gateway::Writes::Refused,
         },
-        fence: Arc::new(|| true),
+        fence: Arc::new(ending.clone()),
         default_patience: PATIENCE.min(settings.timeout),
     };
     Ok(Gateway::new(options, clock, Metrics::new()?)?)
 }
 
-/// The report, or none when somebody interrupted the run. An event of the provisioning check is removed first, unless
-/// somebody interrupts again.
+/// The report, or none when somebody interrupted the run. Nothing is created any more then, and an event of the
+/// provisioning check is removed first, unless somebody interrupts again.
 async fn uninterrupted(objects: Objects, around: &Around) -> Result<Option<Report>, Failure> {
     let mut signals = Signals::new()?;
     let mut running = pin!(run(objects, around));
@@ -139,9 +146,12 @@ async fn uninterrupted(objects: Objects, around: &Around) -> Result<Option<Repor
     {
         return Ok(Some(report));
     }
-    around.stop.cancel();
+    around.ending.stop();
     if around.writes == config::Writes::Allowed {
-        complain(&"stopping after the test event is removed; interrupt again to stop at once");
+        complain(&format!(
+            "stopping: nothing more is created, and a test event that is there is removed first, which takes at most {} seconds; interrupt again to stop at once",
+            CLEANING_UP.as_secs()
+        ));
     }
     select(running, pin!(signals.stop_requested())).await;
     Ok(None)

@@ -34,9 +34,16 @@ impl Permission {
         if !call.operation.is_write() {
             return Ok(());
         }
+        let may = || {
+            if call.operation.creates() {
+                self.fence.may_create()
+            } else {
+                self.fence.may_write()
+            }
+        };
         match self.writes {
             Writes::Refused => Err(Failure::Withheld(Withheld::ObserveOnly)),
-            Writes::Allowed if self.fence.may_write() => Ok(()),
+            Writes::Allowed if may() => Ok(()),
             Writes::Allowed => Err(Failure::Withheld(Withheld::Fenced)),
         }
     }

@@ -48,6 +48,11 @@ pub enum Writes {
 pub trait Fence: Send + Sync {
     /// Whether a write that begins now ends before somebody else may write.
     fn may_write(&self) -> bool;
+
+    /// Whether something may begin to exist. Whoever stops takes away what is there, and makes nothing new.
+    fn may_create(&self) -> bool {
+        self.may_write()
+    }
 }
 
 impl<F: Fn() -> bool + Send + Sync> Fence for F {

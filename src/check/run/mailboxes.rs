@@ -54,7 +54,7 @@ impl Run<'_> {
         let around = self.surroundings(entry);
         let unseen = Observed::default();
         let snapshot = self.mailbox_snapshot(entry, &around, &unseen);
-        let observed = self.in_time(observe(gateway, &snapshot)).await;
+        let observed = self.around.ending.before(observe(gateway, &snapshot)).await;
         (key, observed)
     }
 

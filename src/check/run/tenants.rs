@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use tokio::time::timeout_at;
 
-use super::{CLEANING_UP, LONG, Run, Tenant, long_failing, long_outage, next_version, no_patience};
+use super::{LONG, Run, Tenant, long_failing, long_outage, next_version, no_patience};
 use crate::api::v1alpha1::tenant::CalendarTenantStatus;
 use crate::check::judge;
 use crate::config::Writes;
-use crate::controller::tenant::observe::{Edge, Link, observe};
+use crate::controller::tenant::observe::{Edge, Link, look_once};
 use crate::domain::notification_url::EndpointVerdict;
+use crate::domain::reading::{Outage, OutageKind, Reading};
 use crate::domain::records::TenantRecord;
 use crate::domain::schedule::earlier;
 use crate::domain::tenant::desired::TenantDesired;
 use crate::domain::tenant::facts::TenantFacts;
+use crate::domain::tenant::looks::{self, TenantLook};
 use crate::domain::tenant::memory::TenantMemory;
 use crate::domain::tenant::observed::TenantObserved;
 use crate::domain::tenant::permissions::CALENDARS_READ;
@@ -88,7 +89,10 @@ impl Run<'_> {
         let seen: Vec<_> = looks.collect().await;
         for (key, seen) in seen {
             match seen {
-                Some((observed, link)) => self.learn(&key, observed, link),
+                Some((observed, link)) => {
+                    self.unfinished |= self.is_cut_short(&observed);
+                    self.learn(&key, observed, link);
+                }
                 None => self.unfinished = true,
             }
         }
@@ -107,16 +111,69 @@ impl Run<'_> {
                 link: &mut link,
             };
             let snapshot = self.tenant_snapshot(&entry.record, tenant);
-            let observed = observe(&mut edge, &snapshot).await;
-            (observed, link)
+            let observed = self.observe(&mut edge, &snapshot).await?;
+            Some((observed, link))
         };
-        let seen = match self.around.writes {
-            Writes::Refused => self.in_time(look).await,
-            // Nothing begins any more that would create something; what was created is removed.
-            Writes::Allowed if self.is_over() => None,
-            Writes::Allowed => timeout_at(self.around.until + CLEANING_UP, look).await.ok(),
-        };
+        let seen = self.around.ending.cleaned_up(look).await.flatten();
         (key.clone(), seen)
+    }
+
+    /// Whether the provisioning check was asked for and could not come to its end.
+    fn is_cut_short(&self, observed: &TenantObserved) -> bool {
+        let test = [observed.test.created.outage(), observed.test.read.outage()];
+        let mut withheld = test
+            .into_iter()
+            .flatten()
+            .filter(|outage| outage.kind == OutageKind::Withheld);
+        self.around.writes == Writes::Allowed && withheld.next().is_some()
+    }
+
+    /// As the controller asks, but only until it is time to end: from then on nothing but what removes the event of
+    /// the provisioning check.
+    async fn observe(
+        &self,
+        edge: &mut Edge<'_>,
+        start: &TenantSnapshot<'_>,
+    ) -> Option<TenantObserved> {
+        let ending = &self.around.ending;
+        let mut observed = start.observed.clone();
+        while let Some(look) = looks::next(&start.with(&observed)) {
+            match look.clone() {
+                TenantLook::CreateTestEvent { mailbox } => {
+                    ending.opens(&mailbox);
+                    look_once(edge, start, look, &mut observed).await;
+                    if !may_exist(&observed.test.created) {
+                        ending.closes(&mailbox);
+                    }
+                }
+                TenantLook::ReadTestEvent(_) => {
+                    let read = look_once(edge, start, look, &mut observed);
+                    if ending.before(read).await.is_none() {
+                        let withheld = Outage::of(OutageKind::Withheld);
+                        observed.test.read = Reading::Unavailable(withheld);
+                    }
+                }
+                TenantLook::DeleteTestEvent(event) => {
+                    look_once(edge, start, look, &mut observed).await;
+                    if is_gone(&observed.test.deleted) {
+                        ending.closes(&event.mailbox);
+                    }
+                }
+                TenantLook::Credential
+                | TenantLook::Token(_)
+                | TenantLook::Domains
+                | TenantLook::Organization
+                | TenantLook::Places
+                | TenantLook::Directory { .. }
+                | TenantLook::Calendar { .. }
+                | TenantLook::DeleteLeftover(_)
+                | TenantLook::IsolationProbe { .. } => {
+                    let looked = look_once(edge, start, look, &mut observed);
+                    ending.before(looked).await?;
+                }
+            }
+        }
+        Some(observed)
     }
 
     /// Takes in what a look at a tenant brought, for its status and its mailboxes.
@@ -161,7 +218,7 @@ impl Run<'_> {
     pub(super) fn tenant_status(&self, key: &ObjectKey) -> Option<CalendarTenantStatus> {
         let (entry, tenant) = (self.store.tenant(key)?, self.tenants.get(key)?);
         let snapshot = self.tenant_snapshot(&entry.record, tenant);
-        Some(judge::tenant(&snapshot))
+        Some(judge::tenant(&snapshot, self.around.writes))
     }
 
     /// Ends the pass over tenants that are looked at again.
@@ -196,5 +253,29 @@ impl Run<'_> {
             let known = entry.known.clone();
             self.store.put_tenant(record, known);
         }
+    }
+}
+
+/// Whether there may be an event after somebody asked for one: who was kept from asking, or refused, has none.
+fn may_exist(created: &Reading<String>) -> bool {
+    match created {
+        Reading::Present(_) => true,
+        Reading::NotLooked | Reading::Absent(_) | Reading::Forbidden(_) => false,
+        Reading::Unavailable(outage) => match outage.kind {
+            OutageKind::GraphUnreachable | OutageKind::ServerErrors => true,
+            OutageKind::LoginUnreachable
+            | OutageKind::Refused
+            | OutageKind::Throttled
+            | OutageKind::NoToken
+            | OutageKind::Withheld
+            | OutageKind::ClusterUnreachable => false,
+        },
+    }
+}
+
+fn is_gone(deleted: &Reading<()>) -> bool {
+    match deleted {
+        Reading::Present(()) | Reading::Absent(_) => true,
+        Reading::NotLooked | Reading::Forbidden(_) | Reading::Unavailable(_) => false,
     }
 }

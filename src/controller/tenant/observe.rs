@@ -22,7 +22,7 @@ use crate::graph::model::{EventId, TestEvent};
 use crate::ids::{MailboxId, ObjectKey};
 
 /// What people see in the test mailbox, should the event ever stay there.
-const TEST_SUBJECT: &str = "Provisioning check of hybrid-calendar-operator, may be deleted";
+pub const TEST_SUBJECT: &str = "Provisioning check of hybrid-calendar-operator, may be deleted";
 
 /// How far ahead the test event lies: nobody looks there.
 const TEST_AHEAD: Duration = Duration::from_hours(24);
@@ -97,19 +97,26 @@ impl fmt::Debug for Edge<'_> {
 /// Asks until `domain::tenant::looks` has no more questions.
 pub async fn observe(edge: &mut Edge<'_>, start: &TenantSnapshot<'_>) -> TenantObserved {
     let mut observed = start.observed.clone();
-    let Ok(desired) = start.desired else {
-        return observed;
-    };
     while let Some(look) = looks::next(&start.with(&observed)) {
-        match (look, edge.link.gateway().cloned()) {
-            (TenantLook::Credential, _) => {
-                observed.credential = connect(edge, desired, start.now).await;
-            }
-            (look, Some(gateway)) => ask(&gateway, look, start.now, &mut observed).await,
-            (_, None) => observed.token = unconnected(),
-        }
+        look_once(edge, start, look, &mut observed).await;
     }
     observed
+}
+
+/// Asks one question of `domain::tenant::looks`. It always leaves an answer in `observed`.
+pub async fn look_once(
+    edge: &mut Edge<'_>,
+    start: &TenantSnapshot<'_>,
+    look: TenantLook,
+    observed: &mut TenantObserved,
+) {
+    match (look, start.desired, edge.link.gateway().cloned()) {
+        (TenantLook::Credential, Ok(desired), _) => {
+            observed.credential = connect(edge, desired, start.now).await;
+        }
+        (look, _, Some(gateway)) => ask(&gateway, look, start.now, observed).await,
+        (_, _, None) => observed.token = unconnected(),
+    }
 }
 
 /// Reads the credential, and replaces the connection when it is another one.
@@ -151,7 +158,7 @@ fn unconnected() -> TokenReading {
     TokenReading::Unavailable(Outage::of(OutageKind::NoToken))
 }
 
-/// One look at Microsoft, which always leaves an answer in `observed`.
+/// One look at Microsoft.
 async fn ask(
     gateway: &TenantGateway,
     look: TenantLook,
