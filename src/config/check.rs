@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
+use super::flags::Reach;
 use super::validate::{Check, is_label, set};
 use super::{Problems, Writes};
 use crate::domain::endpoints::{AllowedEndpoints, Microsoft};
@@ -67,19 +68,9 @@ pub struct Flags {
     #[arg(long)]
     pub write_test: bool,
 
-    /// Endpoint that spec.endpoints may name besides Microsoft's own, repeated or separated by commas;
-    /// compared by scheme, host and port (http only for loopback)
-    #[arg(
-        long,
-        env = "HYBRID_CALENDAR_ALLOWED_ENDPOINT",
-        value_name = "URL",
-        value_delimiter = ','
-    )]
-    pub allowed_endpoint: Vec<String>,
-
-    /// File with certificates in PEM to trust for Graph and login, besides the usual ones
-    #[arg(long, env = "HYBRID_CALENDAR_CA_FILE", value_name = "FILE")]
-    pub ca_file: Option<String>,
+    /// Which hosts may be called, and whom to trust.
+    #[command(flatten)]
+    pub reach: Reach,
 
     /// How long everything may take, such as 30s or 5m
     #[arg(long, value_name = "DURATION", default_value = "1m")]
@@ -210,8 +201,8 @@ impl Settings {
         let sources = sources(&mut check, &flags.filename);
         let namespace = namespace(&mut check, &flags.namespace);
         let local = local(&mut check, flags, secret);
-        let endpoints = check.endpoints(&flags.allowed_endpoint);
-        let trusted_roots = check.ca_file(set(flags.ca_file.as_ref()));
+        let endpoints = check.endpoints(&flags.reach);
+        let trusted_roots = check.ca_file(&flags.reach);
         let timeout = timeout(&mut check, &flags.timeout);
         let output = output(&mut check, &flags.output);
         let color = color(&mut check, &flags.color);
@@ -377,7 +368,10 @@ mod tests {
         let told = problems(&Flags {
             namespace: "No_Label".to_owned(),
             certificate: Some("/nowhere.pem".to_owned()),
-            allowed_endpoint: vec!["http://graph.example".to_owned()],
+            reach: Reach {
+                allowed_endpoint: vec!["http://graph.example".to_owned()],
+                ca_file: None,
+            },
             timeout: "soon".to_owned(),
             output: "wide".to_owned(),
             color: "blue".to_owned(),

@@ -8,6 +8,24 @@ use clap::Args;
 /// The Kubernetes client reports each failed call as an error of its own; what matters of them is logged by us.
 pub(crate) const DEFAULT_LOG_FILTER: &str = "info,kube_client=off";
 
+/// Flags that every command has that calls Microsoft: which hosts it may call, and whom it trusts.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Endpoint that spec.endpoints may name besides Microsoft's own, repeated or separated by commas;
+    /// compared by scheme, host and port (http only for loopback)
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_ALLOWED_ENDPOINT",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub allowed_endpoint: Vec<String>,
+
+    /// File with certificates in PEM to trust for Graph and login, besides the usual ones
+    #[arg(long, env = "HYBRID_CALENDAR_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+}
+
 /// Flags of `run`. Each can also be set as `HYBRID_CALENDAR_<FLAG>`; an empty value means not set.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -47,15 +65,9 @@ pub struct Flags {
     )]
     pub namespace: Vec<String>,
 
-    /// Endpoint that spec.endpoints may name besides Microsoft's own, repeated or separated by commas;
-    /// compared by scheme, host and port (http only for loopback)
-    #[arg(
-        long,
-        env = "HYBRID_CALENDAR_ALLOWED_ENDPOINT",
-        value_name = "URL",
-        value_delimiter = ','
-    )]
-    pub allowed_endpoint: Vec<String>,
+    /// Which hosts may be called, and whom to trust.
+    #[command(flatten)]
+    pub reach: Reach,
 
     /// Elect a leader, so that several copies can run: true or false
     #[arg(
@@ -115,10 +127,6 @@ pub struct Flags {
     )]
     #[arg(default_value = "object")]
     pub metrics_detail: String,
-
-    /// File with certificates in PEM to trust for Graph and login, besides the usual ones
-    #[arg(long, env = "HYBRID_CALENDAR_CA_FILE", value_name = "FILE")]
-    pub ca_file: Option<String>,
 
     /// Shape of log lines
     #[arg(

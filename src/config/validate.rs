@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::flags::Flags;
+use super::flags::{Flags, Reach};
 use super::{
     Config, DEFAULT_KEY_SECRET, DEFAULT_NAME, Election, LogFormat, Logs, MetricsDetail, Problems,
     Scope, Writes,
@@ -45,7 +45,7 @@ impl Config {
         check.different_ports(receiver_listen, admin_listen);
         let receiver_tls_dir = check.tls_dir(set(flags.receiver_tls_dir.as_ref()));
         let scope = check.scope(&flags.namespace);
-        let endpoints = check.endpoints(&flags.allowed_endpoint);
+        let endpoints = check.endpoints(&flags.reach);
         let pace = check.pace(set(flags.rehearsal_pace.as_ref()), &endpoints);
         let election = check.election(flags, own_namespace);
         let key_secret = check.key_secret(set(flags.key_secret.as_ref()), own_namespace);
@@ -53,7 +53,7 @@ impl Config {
         let take_over_from = check.instance(set(flags.take_over_from.as_ref()));
         let concurrency = check.concurrency(&flags.concurrency);
         let metrics_detail = check.metrics_detail(&flags.metrics_detail);
-        let trusted_roots = check.ca_file(set(flags.ca_file.as_ref()));
+        let trusted_roots = check.ca_file(&flags.reach);
         let logs = check.logs(&flags.log_format, &flags.log_filter);
         let microsoft = match set(flags.rehearsal_pace.as_ref()) {
             None => Microsoft::Allowed,
@@ -202,8 +202,9 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn endpoints(&mut self, texts: &[String]) -> Vec<Url> {
-        texts
+    pub(super) fn endpoints(&mut self, reach: &Reach) -> Vec<Url> {
+        reach
+            .allowed_endpoint
             .iter()
             .map(|text| text.trim())
             .filter(|text| !text.is_empty())
@@ -305,8 +306,8 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn ca_file(&mut self, text: Option<&str>) -> Option<Vec<u8>> {
-        let path = Path::new(text?);
+    pub(super) fn ca_file(&mut self, reach: &Reach) -> Option<Vec<u8>> {
+        let path = Path::new(set(reach.ca_file.as_ref())?);
         let pem = match std::fs::read(path) {
             Ok(pem) => pem,
             Err(error) => {
