@@ -46,8 +46,8 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   3    no problem was found, but not everything could be found out: Microsoft does not answer, or --timeout is over
   130  interrupted
 
-Secrets are read from the files, from --client-secret-file, --certificate with --key, --federated-token-file,
-or from the variable HYBRID_CALENDAR_CLIENT_SECRET; never from a flag's value. None is ever printed.";
+Secrets are read from the files, from --client-secret-file, --certificate with --key, --federated-token-file
+or --federated-token, or from the variable HYBRID_CALENDAR_CLIENT_SECRET; never from a flag's value. None is ever printed.";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -114,7 +114,12 @@ fn prepare(objects: Objects, settings: &Settings) -> Result<(Objects, FileOffers
     let allowed = &settings.allowed_endpoints;
     let mut problems = objects.problems(allowed);
     match FileOffers::new(&objects, allowed, &settings.local) {
-        Ok(offers) if problems.is_empty() => Ok((objects, offers)),
+        Ok(offers) if problems.is_empty() => {
+            for unused in offers.unused() {
+                complain(unused);
+            }
+            Ok((objects, offers))
+        }
         Ok(_) => Err(Problems(problems)),
         Err(more) => {
             problems.extend(more);

@@ -2,6 +2,7 @@
 //!
 //! Files that flags name are read here. No secret is a flag's value: only files and one environment variable hold any.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -12,10 +13,11 @@ use clap::Args;
 use url::Url;
 
 use super::flags::Reach;
-use super::validate::{Check, is_label, set};
+use super::validate::{Check, is_label, is_subdomain, set};
 use super::{Problems, Writes};
 use crate::domain::endpoints::{AllowedEndpoints, Microsoft};
 use crate::domain::schedule::go_duration;
+use crate::ids::ObjectKey;
 use crate::secret::Secret;
 
 /// The environment variable that may hold the value of a client secret.
@@ -54,7 +56,7 @@ pub struct Flags {
     #[arg(long, env = "HYBRID_CALENDAR_KEY_FILE", value_name = "FILE")]
     pub key: Option<String>,
 
-    /// File with a token of the ServiceAccount, for workloadIdentity: kubectl create token NAME
+    /// File with a token of the ServiceAccount, for the one tenant with workloadIdentity: kubectl create token NAME
     /// --audience api://AzureADTokenExchange
     #[arg(
         long,
@@ -62,6 +64,10 @@ pub struct Flags {
         value_name = "FILE"
     )]
     pub federated_token_file: Option<String>,
+
+    /// The same for one of several tenants, by its name or namespace/name, repeated; a token is shown to no other
+    #[arg(long, value_name = "TENANT=FILE")]
+    pub federated_token: Vec<String>,
 
     /// Try spec.testMailbox too: create a marked event there, read it back and delete it. Without this flag nothing
     /// at all is written at Microsoft
@@ -156,8 +162,10 @@ pub struct Local {
     pub ambient_secret: Option<Secret>,
     /// Certificate and private key, both in PEM.
     pub certificate: Option<(Secret, Secret)>,
-    /// Token of a ServiceAccount.
+    /// Token of a ServiceAccount, for the one tenant that needs one.
     pub federated_token: Option<Secret>,
+    /// Tokens of ServiceAccounts, each for one tenant.
+    pub federated_tokens: BTreeMap<ObjectKey, Secret>,
 }
 
 /// What is printed.
@@ -200,7 +208,11 @@ impl Settings {
         let mut check = Check { problems };
         let sources = sources(&mut check, &flags.filename);
         let namespace = namespace(&mut check, &flags.namespace);
-        let local = local(&mut check, flags, secret);
+        let federated_tokens = tokens(&mut check, flags);
+        let local = Local {
+            federated_tokens,
+            ..local(&mut check, flags, secret)
+        };
         let endpoints = check.endpoints(&flags.reach);
         let trusted_roots = check.ca_file(&flags.reach);
         let timeout = timeout(&mut check, &flags.timeout);
@@ -254,6 +266,11 @@ fn sources(check: &mut Check<'_>, names: &[String]) -> Vec<Source> {
 }
 
 fn file(check: &mut Check<'_>, flag: &str, name: &str) -> Option<String> {
+    if name.starts_with("https://") || name.starts_with("http://") {
+        return check.problem(format!(
+            "{flag} {name} is a URL: fetch it first, and name the file"
+        ));
+    }
     let path = Path::new(name);
     if path.is_dir() {
         return check.problem(format!(
@@ -262,7 +279,12 @@ fn file(check: &mut Check<'_>, flag: &str, name: &str) -> Option<String> {
     }
     match std::fs::File::open(path) {
         Ok(opened) => text_of(check, &format!("{flag} {name}"), opened),
-        Err(error) => check.problem(format!("{flag} {name} cannot be read ({error})")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => check.problem(format!(
+            "{flag} {name} is not there: correct the name, which counts from the folder that you are in"
+        )),
+        Err(error) => check.problem(format!(
+            "{flag} {name} cannot be read ({error}): give whoever runs this the right to read it"
+        )),
     }
 }
 
@@ -274,10 +296,23 @@ fn text_of(check: &mut Check<'_>, what: &str, reader: impl Read) -> Option<Strin
     if bytes.len() as u64 > LONGEST_FILE {
         return check.problem(format!("{what} is longer than 16 MiB: split it"));
     }
+    let is_wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if is_wide || bytes.contains(&0) {
+        return check.problem(format!(
+            "{what} looks like UTF-16, as Windows PowerShell writes it with >: save it as UTF-8, such as with Out-File -Encoding utf8"
+        ));
+    }
     // What is in it is not told: it may be a secret.
-    String::from_utf8(bytes)
-        .ok()
-        .or_else(|| check.problem(format!("{what} is no text in UTF-8")))
+    match String::from_utf8(bytes) {
+        // The mark that some editors put before UTF-8 is no part of the text.
+        Ok(text) => Some(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        }),
+        Err(_) => check.problem(format!(
+            "{what} is no text in UTF-8: save it as UTF-8, or name another file"
+        )),
+    }
 }
 
 fn namespace(check: &mut Check<'_>, text: &str) -> Option<Arc<str>> {
@@ -309,8 +344,39 @@ fn local(check: &mut Check<'_>, flags: &Flags, variable: Option<String>) -> Loca
         client_secret: from_file,
         ambient_secret: ambient.map(Secret::new),
         certificate: certificate.zip(key),
-        federated_token: federated_token.map(|token| Secret::new(token.expose().trim().to_owned())),
+        federated_token: federated_token.as_ref().map(trimmed),
+        federated_tokens: BTreeMap::new(),
     }
+}
+
+/// Each `[NAMESPACE/]TENANT=FILE`.
+fn tokens(check: &mut Check<'_>, flags: &Flags) -> BTreeMap<ObjectKey, Secret> {
+    let mut found = BTreeMap::new();
+    for text in &flags.federated_token {
+        let named = text.split_once('=').and_then(|(tenant, name)| {
+            let (namespace, tenant) = tenant.split_once('/').unwrap_or((&flags.namespace, tenant));
+            let sound = is_label(namespace) && is_subdomain(tenant) && !name.is_empty();
+            sound.then(|| (ObjectKey::new(namespace, tenant), name))
+        });
+        let Some((tenant, name)) = named else {
+            // What it is instead is not told: it may be a token.
+            check.note(
+                "--federated-token is not TENANT=FILE: name a CalendarTenant and a file, such as calendars/contoso=token",
+            );
+            continue;
+        };
+        let flag = format!("--federated-token {tenant}:");
+        if let Some(token) = file(check, &flag, name)
+            && found.insert(tenant, trimmed(&Secret::new(token))).is_some()
+        {
+            check.note(&format!("{flag} is given twice: take one of the two out"));
+        }
+    }
+    found
+}
+
+fn trimmed(token: &Secret) -> Secret {
+    Secret::new(token.expose().trim().to_owned())
 }
 
 fn timeout(check: &mut Check<'_>, text: &str) -> Option<Duration> {
@@ -345,80 +411,4 @@ fn color(check: &mut Check<'_>, text: &str) -> Option<Color> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flags() -> Flags {
-        Flags {
-            namespace: "default".to_owned(),
-            timeout: "1m".to_owned(),
-            output: "table".to_owned(),
-            color: "auto".to_owned(),
-            runbook_url: RUNBOOKS.to_owned(),
-            ..Flags::default()
-        }
-    }
-
-    fn problems(flags: &Flags) -> String {
-        Settings::new(flags, None).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn every_mistake_is_named_at_once() {
-        let told = problems(&Flags {
-            namespace: "No_Label".to_owned(),
-            certificate: Some("/nowhere.pem".to_owned()),
-            reach: Reach {
-                allowed_endpoint: vec!["http://graph.example".to_owned()],
-                ca_file: None,
-            },
-            timeout: "soon".to_owned(),
-            output: "wide".to_owned(),
-            color: "blue".to_owned(),
-            consent_redirect_uri: Some("nowhere".to_owned()),
-            ..flags()
-        });
-        for part in [
-            "--filename is missing",
-            "--namespace \"No_Label\"",
-            "--certificate /nowhere.pem cannot be read",
-            "--certificate and --key go together",
-            "--allowed-endpoint http://graph.example",
-            "--timeout \"soon\"",
-            "--output \"wide\"",
-            "--color \"blue\"",
-            "--consent-redirect-uri is not a URL",
-        ] {
-            assert!(told.contains(part), "no `{part}` in {told}");
-        }
-    }
-
-    #[test]
-    fn secrets_come_from_files_or_the_variable_and_are_not_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
-        let given = Flags {
-            filename: vec![at("tenant.yaml", "stringData: hunter2")],
-            federated_token_file: Some(at("token", "hunter3\n")),
-            ..flags()
-        };
-        let settings = Settings::new(&given, Some("hunter1".to_owned())).unwrap();
-        let secret = settings.local.ambient_secret.as_ref().unwrap();
-        assert_eq!(secret.expose(), "hunter1");
-        assert!(settings.local.client_secret.is_none());
-        let token = settings.local.federated_token.as_ref().unwrap();
-        assert_eq!(token.expose(), "hunter3");
-        assert!(!format!("{settings:?}").contains("hunter"));
-        let by_file = Flags {
-            client_secret_file: Some(at("secret", "hunter4")),
-            ..given
-        };
-        let settings = Settings::new(&by_file, None).unwrap();
-        let secret = settings.local.client_secret.unwrap();
-        assert_eq!(secret.expose(), "hunter4");
-    }
-}
+mod tests;

@@ -104,8 +104,9 @@ impl Run<'_> {
         };
         let look = async {
             let mut link = tenant.link.clone();
+            let offers = self.around.offers.of(key);
             let mut edge = Edge {
-                offers: &self.around.offers,
+                offers: &offers,
                 gateway: &self.around.gateway,
                 key,
                 link: &mut link,

@@ -132,7 +132,7 @@ async fn flags_that_are_wrong_are_told_at_once() {
     assert_eq!(checked.code, Some(2), "{checked:?}");
     for part in [
         "3 problems",
-        "nowhere.yaml cannot be read",
+        "nowhere.yaml is not there",
         "--output \"wide\"",
         "--timeout",
     ] {
@@ -194,8 +194,15 @@ async fn with_credential(
     }
 }
 
-#[tokio::test]
-async fn every_kind_of_credential_can_be_at_hand() {
+/// An organization that trusts a certificate and a ServiceAccount's token.
+struct Federation {
+    organization: Value,
+    certificate: String,
+    key: String,
+    token: String,
+}
+
+fn federation() -> Federation {
     let key = rsa();
     let certificate = CertificateParams::new(Vec::new()).unwrap();
     let certificate = certificate.self_signed(&key).unwrap();
@@ -211,11 +218,27 @@ async fn every_kind_of_credential_can_be_at_hand() {
     let mut organization = organization();
     let application = &mut organization["tenants"][0]["applications"][0];
     *application = with(application.take(), known);
+    Federation {
+        organization,
+        certificate: cert,
+        key: pem,
+        token,
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_credential_can_be_at_hand() {
+    let Federation {
+        organization,
+        certificate,
+        key,
+        token,
+    } = federation();
     let emulator = start(&organization).await;
     with_credential(
         &emulator,
         json!({"certificate": {"secretRef": {"name": "nowhere"}}}),
-        &[("tls.crt", &cert), ("tls.key", &pem)],
+        &[("tls.crt", &certificate), ("tls.key", &key)],
         &["--certificate", "tls.crt", "--key", "tls.key"],
     )
     .await;
@@ -249,10 +272,9 @@ async fn a_credential_that_is_missing_or_could_mean_several_tenants_is_told() {
         checked.err
     );
 
-    let files = Files::of(
-        &[tenant("contoso"), tenant("fabrikam")],
-        &emulator.base_url(),
-    );
+    let other = json!({"spec": {"credential": {"clientSecret": {"secretRef": {"name": "other"}}}}});
+    let others = [tenant("contoso"), with(tenant("fabrikam"), other)];
+    let files = Files::of(&others, &emulator.base_url());
     files.add("value", SECRET);
     let allowed = emulator.base_url();
     let arguments = [
@@ -264,11 +286,103 @@ async fn a_credential_that_is_missing_or_could_mean_several_tenants_is_told() {
     let checked = files.check(&arguments).await;
     assert_eq!(checked.code, Some(2), "{checked:?}");
     assert!(
-        checked.err.contains("could be for 2 CalendarTenants"),
+        checked
+            .err
+            .contains("could be for 2 Secrets: default/credential, default/other"),
         "{}",
         checked.err
     );
     assert!(!checked.err.contains(SECRET));
+
+    // Two tenants that name one Secret mean one value.
+    let files = Files::of(
+        &[tenant("contoso"), tenant("fabrikam")],
+        &emulator.base_url(),
+    );
+    files.add("value", SECRET);
+    let checked = files.check(&arguments).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_shown_only_to_the_tenant_that_it_is_for() {
+    let Federation {
+        organization,
+        token,
+        ..
+    } = federation();
+    let emulator = start(&organization).await;
+    let address = emulator.base_url();
+    let federated = |name: &str| {
+        let mut tenant = tenant(name);
+        tenant["spec"]["credential"] =
+            json!({"workloadIdentity": {"serviceAccountName": "calendars"}});
+        tenant
+    };
+    let files = Files::of(&[federated("contoso"), federated("fabrikam")], &address);
+    files.add("token", &token);
+    files.add("other", "another");
+    let allowed = ["--allowed-endpoint", &address, "-o", "json"];
+    for (arguments, told) in [
+        (
+            &["--federated-token-file", "token"][..],
+            "could be for 2 CalendarTenants, and each gets its own only: name every tenant with its file, such as --federated-token default/contoso=FILE",
+        ),
+        (
+            &["--federated-token", "contoso=token"],
+            "CalendarTenant fabrikam): spec.credential.workloadIdentity needs a token",
+        ),
+        (
+            &["--federated-token", &token],
+            "--federated-token is not TENANT=FILE",
+        ),
+    ] {
+        let checked = files.check(&[&allowed, arguments].concat()).await;
+        assert_eq!(checked.code, Some(2), "{checked:?}");
+        assert!(checked.err.contains(told), "{checked:?}");
+        assert!(!checked.err.contains(&token), "{checked:?}");
+    }
+    assert!(emulator.journal(0).is_empty());
+    let each = [
+        "--federated-token",
+        "default/contoso=token",
+        "--federated-token",
+        "fabrikam=other",
+    ];
+    let checked = files.check(&[&allowed, &each[..]].concat()).await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert_eq!(checked.state("contoso", "Unauthorized"), "False/Authorized");
+    assert_eq!(checked.state("fabrikam", "Unauthorized"), "True/Rejected");
+}
+
+#[tokio::test]
+async fn what_is_at_hand_for_nobody_is_told() {
+    let emulator = start(&organization()).await;
+    let address = emulator.base_url();
+    let files = Files::of(&good()[..2], &address);
+    files.add("value", "another");
+    let checked = files
+        .check(&[
+            "--federated-token-file",
+            "value",
+            "--federated-token",
+            "fabrikam=value",
+            "--certificate",
+            "value",
+            "--key",
+            "value",
+            "--allowed-endpoint",
+            &address,
+        ])
+        .await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for told in [
+        "--federated-token-file is not used",
+        "--federated-token default/fabrikam is not used",
+        "--certificate is not used",
+    ] {
+        assert!(checked.err.contains(told), "{checked:?}");
+    }
 }
 
 #[tokio::test]
