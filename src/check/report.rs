@@ -101,6 +101,18 @@ impl Report {
         })
     }
 
+    /// Whether a Secret is missing, which somebody may have at hand.
+    #[must_use]
+    pub fn lacks_secret(&self) -> bool {
+        self.tenants.iter().any(|tenant| {
+            find(
+                &tenant.record.status.conditions,
+                &ConditionType::Unauthorized,
+            )
+            .is_some_and(|condition| condition.reason == Reason::SecretNotFound)
+        })
+    }
+
     /// The objects with the status that the operator would write, as a `List`.
     ///
     /// # Errors

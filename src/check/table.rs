@@ -296,6 +296,12 @@ impl Page<'_> {
                 "Microsoft was asked from this machine: what counts is its way to the internet, its proxy variables and --ca-file, not the cluster's.",
             );
         }
+        if report.lacks_secret() {
+            self.line(
+                0,
+                "A Secret that is in none of the files may be at hand: --client-secret-file FILE, or --certificate FILE --key FILE.",
+            );
+        }
         let untried = match report.writes {
             Writes::Refused => {
                 "Nothing was written at Microsoft. Not tried: the notification URL, subscriptions, and spec.testMailbox (--write-test tries it)."

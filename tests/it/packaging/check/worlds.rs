@@ -187,7 +187,7 @@ fn troubled_tenants() -> Vec<Case> {
             organization(),
             json!({"spec": {"credential": {"clientSecret": {"secretRef": {"name": "missing"}}}}}),
             unauthorized("SecretNotFound"),
-            &[OWNER],
+            &[OWNER, "may be at hand: --client-secret-file FILE"],
         ),
     ]
 }
