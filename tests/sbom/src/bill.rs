@@ -1,5 +1,7 @@
 //! The bill itself: CycloneDX 1.5, JSON. The same input always gives the same bytes.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::inputs::{Error, Program, System};
@@ -24,6 +26,7 @@ pub(crate) fn bill(
         .map(|package| component(package, "library"))
         .collect::<Result<Vec<_>, _>>()?;
     components.extend(systems.iter().map(system));
+    components.extend(distributions(systems).into_iter().map(operating_system));
     let bill = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
         "bomFormat": "CycloneDX",
@@ -58,25 +61,56 @@ fn component(package: &Package, kind: &str) -> Result<Value, Error> {
 }
 
 fn system(system: &System) -> Value {
-    json!({
+    let mut component = json!({
         "type": "library",
         "bom-ref": system.purl,
         "name": system.name,
         "version": system.version,
         "purl": system.purl,
         "licenses": [{"expression": system.licence}],
+    });
+    // A distribution's advisories name source packages. Grype reads the package URL, Trivy these.
+    if let Some((name, version)) = &system.upstream {
+        component["properties"] = json!([
+            {"name": "aquasecurity:trivy:SrcName", "value": name},
+            {"name": "aquasecurity:trivy:SrcVersion", "value": version},
+        ]);
+    }
+    component
+}
+
+/// Without one, scanners do not know whose advisories are about the packages. No package URL: there is none for systems.
+fn operating_system((name, version): &(String, String)) -> Value {
+    json!({
+        "type": "operating-system",
+        "bom-ref": format!("{name}-{version}"),
+        "name": name,
+        "version": version,
     })
 }
 
-/// What is no crate is used by the program as a whole.
+fn distributions(systems: &[System]) -> BTreeSet<&(String, String)> {
+    let named = systems.iter().map(|system| system.distribution.as_ref());
+    named.flatten().collect()
+}
+
+/// What is no crate is used by the program as a whole; what is a distribution's belongs to that, besides.
 fn dependencies(itself: &Package, made_of: &[Package], systems: &[System]) -> Vec<Value> {
     let crates = made_of.iter().map(|package| {
         let mut uses = package.uses.clone();
         if package.purl() == itself.purl() {
             uses.extend(systems.iter().map(|system| system.purl.clone()));
+            let distributions = distributions(systems).into_iter();
+            uses.extend(distributions.map(|(name, version)| format!("{name}-{version}")));
         }
         json!({"ref": package.purl(), "dependsOn": uses})
     });
-    let systems = systems.iter().map(|system| json!({"ref": system.purl}));
-    crates.chain(systems).collect()
+    let of_systems = systems.iter().map(|system| json!({"ref": system.purl}));
+    let of_distributions = distributions(systems).into_iter().map(|distribution| {
+        let its = |system: &&System| system.distribution.as_ref() == Some(distribution);
+        let packages: Vec<&str> = systems.iter().filter(its).map(|s| &*s.purl).collect();
+        let (name, version) = distribution;
+        json!({"ref": format!("{name}-{version}"), "dependsOn": packages})
+    });
+    crates.chain(of_systems).chain(of_distributions).collect()
 }

@@ -31,14 +31,18 @@ pub(crate) struct Program {
     pub(crate) sha256: String,
 }
 
-/// Something that is no crate and yet in the image: `purl|licence|file with the licence text`.
+/// Something that is no crate and yet in the image: `purl|licence|files with licence texts, divided by commas`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct System {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) purl: String,
     pub(crate) licence: String,
-    pub(crate) notice: PathBuf,
+    pub(crate) notices: Vec<PathBuf>,
+    /// The source package that it was built from, by which a distribution tells of weaknesses: its name and version.
+    pub(crate) upstream: Option<(String, String)>,
+    /// The distribution that it comes from: its name and version.
+    pub(crate) distribution: Option<(String, String)>,
 }
 
 /// Arguments by name; one may come several times.
@@ -95,7 +99,7 @@ impl Inputs {
 impl System {
     fn parse(text: &str) -> Result<Self, Error> {
         let parts: Vec<&str> = text.split('|').collect();
-        let [purl, licence, notice] = parts[..] else {
+        let [purl, licence, notices] = parts[..] else {
             return Err(Error::Usage(format!("--system {text}")));
         };
         let path = purl.split('?').next().unwrap_or(purl);
@@ -107,12 +111,33 @@ impl System {
         }
         Ok(Self {
             name: name.to_owned(),
-            version: version.replace("%2B", "+"),
+            version: decoded(version),
             purl: purl.to_owned(),
             licence: licence.to_owned(),
-            notice: notice.into(),
+            notices: notices.split(',').map(PathBuf::from).collect(),
+            upstream: qualifier(purl, "upstream", '@'),
+            distribution: qualifier(purl, "distro", '-'),
         })
     }
+}
+
+/// The two parts of a qualifier of a package URL.
+fn qualifier(purl: &str, name: &str, divider: char) -> Option<(String, String)> {
+    let (_, qualifiers) = purl.split_once('?')?;
+    let mut pairs = qualifiers
+        .split('&')
+        .filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    let value = decoded(value);
+    let (first, second) = value.split_once(divider)?;
+    Some((first.to_owned(), second.to_owned()))
+}
+
+/// Letters that the build script writes as numbers.
+fn decoded(text: &str) -> String {
+    let letters = [("%2B", "+"), ("%3A", ":"), ("%7E", "~"), ("%40", "@")];
+    let replaced = |text: String, (number, letter): (&str, &str)| text.replace(number, letter);
+    letters.into_iter().fold(text.to_owned(), replaced)
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
@@ -132,12 +157,16 @@ mod tests {
 
     #[test]
     fn what_is_no_crate_is_named_by_its_package_url() {
-        let text = "pkg:deb/debian/libc6-dev@2.36-9%2Bdeb12u14?arch=amd64|LGPL-2.1-or-later|/c";
-        let system = System::parse(text).unwrap();
+        let purl = "pkg:deb/debian/libc6-dev@2.36-9%2Bdeb12u14?arch=amd64&upstream=glibc%402.36-9%2Bdeb12u14&distro=debian-12";
+        let system = System::parse(&format!("{purl}|LGPL-2.1-or-later|/c,/d")).unwrap();
+        let pair = |name: &str, version: &str| Some((name.to_owned(), version.to_owned()));
         assert_eq!(
             (&*system.name, &*system.version),
             ("libc6-dev", "2.36-9+deb12u14")
         );
+        assert_eq!(system.upstream, pair("glibc", "2.36-9+deb12u14"));
+        assert_eq!(system.distribution, pair("debian", "12"));
+        assert_eq!(system.notices, [Path::new("/c"), Path::new("/d")]);
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub(crate) fn notices(made_of: &[Package], systems: &[System]) -> Result<String,
     for system in systems {
         let name = format!("{} {}", system.name, system.version);
         let _ = writeln!(list, "{name}: {}", system.licence);
-        texts.entry(text(&system.notice)?).or_default().push(name);
+        for file in &system.notices {
+            texts.entry(text(file)?).or_default().push(name.clone());
+        }
     }
     let mut all = format!("This program contains:\n\n{list}");
     let mut texts: Vec<_> = texts.into_iter().collect();

@@ -6,6 +6,7 @@
 mod contained;
 mod contents;
 mod layout;
+mod machine;
 mod materials;
 mod nameserver;
 mod recipe;

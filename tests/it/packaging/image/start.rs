@@ -1,7 +1,7 @@
 //! The images started: each in a file system of its own, as its own user, read-only.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -104,8 +104,13 @@ fn give_names(contained: &Contained) {
     if let Some(address) = nameserver::start() {
         contained.append("etc/resolv.conf", &format!("nameserver {address}\n"));
     } else {
-        eprintln!("DNS in the image is not tried: only root may listen on port 53");
         let name = nameserver::NAME;
+        // Straight to standard error: the test harness would hold back what eprintln! writes.
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT TRIED: DNS from the operator's image. Resolvers ask port 53, where only root may listen. Run the tests \
+             as root, or allow it: sysctl net.ipv4.ip_unprivileged_port_start=53. {name} is in /etc/hosts instead."
+        );
         contained.append("etc/hosts", &format!("127.0.0.1 {name}\n"));
     }
 }
