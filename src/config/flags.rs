@@ -33,7 +33,7 @@ pub struct Flags {
     #[arg(long, env = "HYBRID_CALENDAR_NOTIFICATION_URL", value_name = "URL")]
     pub notification_url: Option<String>,
 
-    /// Address on which the receiver listens; [::] is every address, of IPv4 too
+    /// Address on which the receiver listens; the default is every address, of IPv4 too
     #[arg(
         long,
         env = "HYBRID_CALENDAR_RECEIVER_LISTEN",
