@@ -1,7 +1,7 @@
 //! From files to objects: documents, their kinds, and what an API server would say against them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,7 +64,6 @@ pub fn read(sources: &[Source], namespace: &Arc<str>, now: Timestamp) -> Result<
     let mut reader = Reader {
         namespace,
         now,
-        schemas: schemas(),
         objects: Objects::default(),
         problems: Vec::new(),
         seen: BTreeMap::new(),
@@ -80,20 +79,19 @@ pub fn read(sources: &[Source], namespace: &Arc<str>, now: Timestamp) -> Result<
     }
 }
 
-/// What the API server judges our kinds by.
-fn schemas() -> BTreeMap<String, JSONSchemaProps> {
+/// What the API server judges our kinds by: made once, since that takes longer than to judge many of them.
+static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
     let of = |crd: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition| {
         let version = crd.spec.versions.first()?;
         let schema = version.schema.as_ref()?.open_api_v3_schema.clone()?;
         Some((crd.spec.names.kind.clone(), schema))
     };
     crd::all().iter().filter_map(of).collect()
-}
+});
 
 struct Reader<'a> {
     namespace: &'a Arc<str>,
     now: Timestamp,
-    schemas: BTreeMap<String, JSONSchemaProps>,
     objects: Objects,
     problems: Vec<Problem>,
     seen: BTreeMap<(String, ObjectKey), Place>,
@@ -245,7 +243,7 @@ impl Reader<'_> {
             fields.remove(apart);
         }
         let mut value = Value::Object(fields);
-        if let Some(schema) = self.schemas.get(kind) {
+        if let Some(schema) = SCHEMAS.get(kind) {
             schema::fill_in(schema, &mut value);
             value.as_object_mut().map(|fields| fields.remove("status"));
             for says in schema::problems(schema, &value, "") {

@@ -23,7 +23,7 @@ pub(super) enum Malformed {
         field: &'static str,
     },
     /// A field has a form that no version of the API has.
-    #[error("{part} cannot be read: {source}")]
+    #[error("{part} cannot be read: {}", without_values(source))]
     Content {
         /// `spec` or `status`.
         part: &'static str,
@@ -31,6 +31,16 @@ pub(super) enum Malformed {
         #[source]
         source: serde_json::Error,
     },
+}
+
+/// What is wrong with a field, without what is in it: it is logged, and may be an address.
+fn without_values(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    if said.starts_with("missing field") {
+        return said;
+    }
+    let cause = said.split([':', '`', '"']).next().unwrap_or_default();
+    cause.trim().to_owned()
 }
 
 pub(super) fn tenant(object: DynamicObject) -> Result<TenantRecord, Malformed> {

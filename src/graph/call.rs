@@ -136,6 +136,9 @@ pub(super) type Outcome = Result<Answer, Failure>;
 /// The longest `Retry-After` that is believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
+/// Longest id of a request, in bytes; Microsoft's are GUIDs.
+const LONGEST_ID: usize = 48;
+
 impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -152,15 +155,16 @@ impl Answer {
         parse_retry_after(self.header("retry-after")?, now)
     }
 
-    /// Microsoft's id of the request, or ours when it names none.
+    /// Microsoft's id of the request, or ours when it names none, or something that looks like no id: it is shown.
     pub(super) fn request_id(&self) -> String {
+        let is_plain = |id: &&str| {
+            let mut bytes = id.bytes();
+            id.len() <= LONGEST_ID && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
         ["request-id", "x-ms-request-id"]
             .into_iter()
-            .find_map(|name| self.header(name))
-            .map_or_else(
-                || self.attempt_id.to_string(),
-                |id| id.chars().take(64).collect(),
-            )
+            .find_map(|name| self.header(name).filter(is_plain))
+            .map_or_else(|| self.attempt_id.to_string(), str::to_owned)
     }
 
     /// Whether Graph's own id of the request is there: a sign that no proxy answered in its place.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::graph::call::{Answer, Failure, NoAnswer};
 use crate::graph::error::{EndpointProblem, ErrorClass, Forbidden, GraphError, NotFound, Outage};
@@ -115,17 +115,6 @@ fn outage(operation: Operation, cause: NoAnswer) -> (Outage, &'static str) {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Envelope {
-    error: Option<ErrorBody>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct ErrorBody {
-    code: Option<String>,
-    message: Option<String>,
-}
-
 /// `error.code` and `error.message`, empty when absent.
 #[derive(Debug, Default)]
 struct Said {
@@ -137,15 +126,14 @@ struct Said {
 
 impl Said {
     fn of(answer: &Answer) -> Self {
-        let body = serde_json::from_slice::<Envelope>(&answer.body)
-            .ok()
-            .and_then(|envelope| envelope.error);
-        let by_graph = body.is_some() || answer.is_signed();
-        let body = body.unwrap_or_default();
+        let body = serde_json::from_slice::<Map<String, Value>>(&answer.body).unwrap_or_default();
+        let text = |name: &str| body.get("error")?.get(name)?.as_str();
+        let (code, message) = (text("code"), text("message"));
         Self {
-            code: body.code.unwrap_or_default(),
-            message: body.message.unwrap_or_default(),
-            by_graph,
+            // Every error of Graph has one.
+            by_graph: code.is_some() || answer.is_signed(),
+            code: code.unwrap_or_default().to_owned(),
+            message: message.unwrap_or_default().to_owned(),
         }
     }
 

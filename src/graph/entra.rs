@@ -16,6 +16,9 @@ use std::time::Duration;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// Longer than any token of Entra's lives: 28 hours at most. Whoever believes more cannot calculate with it.
+const LONGEST_LIFE: Duration = Duration::from_hours(48);
+
 /// An assertion was outside its validity window: the clocks differ.
 pub(super) const CLOCK_SKEW: u32 = 700_024;
 
@@ -63,7 +66,7 @@ pub(super) fn issued(answer: &Answer) -> Option<Issued> {
     Some(Issued {
         roles: roles(&body.access_token),
         secret: Secret::new(body.access_token),
-        expires_in: Duration::from_secs(body.expires_in),
+        expires_in: Duration::from_secs(body.expires_in).min(LONGEST_LIFE),
         refresh_in: body.refresh_in.map(Duration::from_secs),
     })
 }

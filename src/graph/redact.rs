@@ -31,16 +31,18 @@ fn word(word: &str) -> String {
     if word.contains('@') || lower.contains("%40") || lower.contains("smtp:") {
         return "[address]".to_owned();
     }
-    if let Some(start) = lower.find("https://").or_else(|| lower.find("http://")) {
-        return url(&word[start..]);
-    }
-    if contains_guid(word) {
+    // What is left of a URL may be no host at all.
+    let shown = match lower.find("https://").or_else(|| lower.find("http://")) {
+        Some(start) => url(&word[start..]),
+        None => word.to_owned(),
+    };
+    if contains_guid(&shown) {
         return "[id]".to_owned();
     }
-    if has_long_run(word) || word.contains("eyJ") {
+    if has_long_run(&shown) || shown.contains("eyJ") {
         return "[token]".to_owned();
     }
-    word.to_owned()
+    shown
 }
 
 /// Scheme and host only: paths and queries carry ids and tokens.
@@ -99,6 +101,11 @@ mod tests {
                 "call https://hook.example now",
             ),
             ("see https://user:pw@hook.example/", "see [address]"),
+            ("see https://eyJ0eXAi.eyJhdWQi/ now", "see [token] now"),
+            (
+                "see https://5f1d7a9c-1111-4000-8000-000000000001.hook.example/",
+                "see [id]",
+            ),
             (
                 "token eyJ0eXAi.eyJhdWQi.c2ln rejected",
                 "token [token] rejected",
