@@ -31,12 +31,16 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        let moved = self.instant.elapsed() + *self.advanced.borrow();
+        let moved = self
+            .instant
+            .elapsed()
+            .saturating_add(*self.advanced.borrow());
         after(self.wall, moved)
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        self.advanced.send_modify(|advanced| *advanced += by);
+        self.advanced
+            .send_modify(|advanced| *advanced = advanced.saturating_add(by));
     }
 
     /// Sleeps until the clock shows `instant`; an advance shortens the sleep.

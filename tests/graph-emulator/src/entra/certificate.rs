@@ -17,7 +17,7 @@ const TOLERANCE: i64 = 300;
 
 /// The claims of an assertion, unchecked.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     pub(super) iss: String,
     #[serde(default)]
     pub(super) sub: String,
@@ -32,7 +32,7 @@ pub(super) struct Claims {
 /// One audience or several.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Audience {
+pub(crate) enum Audience {
     One(String),
     Several(Vec<String>),
 }
@@ -64,14 +64,14 @@ impl Claims {
     }
 
     /// Refuses outside the validity period.
-    pub(super) fn check_time(&self, now: Timestamp) -> Result<(), EntraError> {
+    pub(crate) fn check_time(&self, now: Timestamp) -> Result<(), EntraError> {
         #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970 fit")]
         let seconds = |claim: f64| claim as i64;
         let from = self.nbf.map(seconds);
         let until = self.exp.map(seconds);
         let at = now.as_second();
-        let early = from.is_some_and(|from| at < from - TOLERANCE);
-        let late = until.is_none_or(|until| at > until + TOLERANCE);
+        let early = from.is_some_and(|from| at < from.saturating_sub(TOLERANCE));
+        let late = until.is_none_or(|until| at > until.saturating_add(TOLERANCE));
         if !early && !late {
             return Ok(());
         }

@@ -39,6 +39,7 @@ impl Filter {
         let mut reader = Reader {
             tokens: tokens(text)?,
             position: 0,
+            depth: 0,
             queries,
         };
         let filter = reader.alternatives()?;
@@ -202,8 +203,13 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
 struct Reader {
     tokens: Vec<Token>,
     position: usize,
+    /// Parentheses that are open.
+    depth: usize,
     queries: Queries,
 }
+
+/// More parentheses within each other than anybody writes, and fewer than the stack has room for.
+const DEEPEST: usize = 100;
 
 impl Reader {
     fn peek(&self) -> Option<&Token> {
@@ -289,8 +295,13 @@ impl Reader {
         }
         if self.peek() == Some(&Token::Sign('(')) {
             self.position += 1;
+            self.depth += 1;
+            if self.depth > DEEPEST {
+                return Err(malformed());
+            }
             let inner = self.alternatives()?;
             self.sign(')')?;
+            self.depth -= 1;
             return Ok(inner);
         }
         let name = self.word()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Application, FederatedCredential, Mailbox, Tenant, World};
+use super::{Application, FederatedCredential, Generate, Mailbox, Tenant, World};
 use crate::entra::certificate::KnownCertificate;
 use crate::entra::federation;
 
@@ -178,7 +178,7 @@ fn denied(at: &str, tenant: &Tenant, application: &Application, problems: &mut V
     let generated: HashSet<String> = if application.denied.is_empty() {
         HashSet::new()
     } else {
-        let rooms = tenant.generate.iter().flat_map(super::Generate::mailboxes);
+        let rooms = tenant.generate.iter().flat_map(Generate::mailboxes);
         rooms
             .map(|room| room.address.to_ascii_lowercase())
             .collect()
@@ -210,7 +210,16 @@ fn mailboxes(at: &str, tenant: &Tenant, problems: &mut Vec<String>) {
         let at = format!("{at}.mailboxes[{number}]");
         mailbox_problems(&at, mailbox, &mut owners, problems);
     }
-    for room in tenant.generate.iter().flat_map(super::Generate::mailboxes) {
+    if let Some(generate) = tenant.generate.as_ref()
+        && generate.rooms > Generate::MOST
+    {
+        problems.push(format!(
+            "{at}.generate.rooms: {} are too many; make at most {}",
+            generate.rooms,
+            Generate::MOST
+        ));
+    }
+    for room in tenant.generate.iter().flat_map(Generate::mailboxes) {
         if let Some(owner) = owners.addresses.get(&room.address.to_ascii_lowercase()) {
             problems.push(format!(
                 "{at}.generate.prefix: it makes {}, which belongs to {owner}; use another prefix",
