@@ -5,6 +5,8 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 # More arguments for the benchmark: --mailboxes N, --tenants N, --repeat N, --scenario cold|restart|apply.
 BENCH_ARGS ?=
+# How long `make fuzz` tries each parser.
+SECONDS ?= 60
 # Most tests wait for a cluster or for Graph, so that more of them than there are cores go side by side.
 export RUST_TEST_THREADS ?= 6
 
@@ -13,7 +15,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench image image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane
+.PHONY: help demo test fuzz bench image image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,10 @@ test: packages format lint docs site audit image-files clients ## Everything tha
 test-chart: ## Try every behaviour on operators that the chart installed; some minutes
 	$(PROGRAMS)
 	HYBRID_CALENDAR_TESTS_INSTALL=chart $(CARGO) test --locked --test it behaviour::
+
+fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS=60 each; finds stay in tests/fuzz/corpus
+	HYBRID_CALENDAR_FUZZ_SECONDS=$(SECONDS) RUST_TEST_THREADS=$$(nproc) \
+	    $(CARGO) test --locked --workspace --lib --no-fail-fast -- --nocapture fuzz::
 
 bench: ## Measure what the operator costs, next to a floor (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
 	$(CARGO) build --locked --release --package bench

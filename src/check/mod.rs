@@ -16,3 +16,6 @@ pub mod run;
 pub mod schema;
 pub mod table;
 pub mod yaml;
+
+#[cfg(test)]
+mod fuzz;

@@ -9,6 +9,8 @@ pub mod collector;
 pub mod credential;
 mod dispatch;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod item;
 pub mod lead;
 pub mod mailbox;

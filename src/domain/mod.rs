@@ -18,3 +18,6 @@ pub mod schedule;
 pub mod store;
 pub mod sweep;
 pub mod tenant;
+
+#[cfg(test)]
+mod fuzz;

@@ -1,5 +1,6 @@
 //! What answers mean, and how calls behave in time: with a stand-in for the network and tokio's clock held.
 
+mod fuzz;
 mod meanings;
 mod network;
 mod patience;

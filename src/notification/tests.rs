@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod fuzz;
 mod socket;
 
 const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";

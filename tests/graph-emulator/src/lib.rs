@@ -24,6 +24,8 @@ mod core;
 mod emulator;
 mod entra;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 mod graph;
 mod ids;
 mod journal;

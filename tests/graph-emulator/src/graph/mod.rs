@@ -6,7 +6,7 @@ pub(crate) mod batch;
 mod directory;
 pub(crate) mod error;
 pub(crate) mod events;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod payload;
 mod places;
 pub(crate) mod query;
