@@ -15,6 +15,8 @@ use crate::repository::root;
 pub(super) struct Contained {
     folder: PathBuf,
     config: Value,
+    /// The program that runs the image's.
+    through: Option<String>,
 }
 
 impl Contained {
@@ -23,6 +25,17 @@ impl Contained {
         Self {
             folder: image.unpack(name),
             config: image.config["config"].clone(),
+            through: None,
+        }
+    }
+
+    /// For a program of another architecture: `processor` is a static program that runs it.
+    pub(super) fn emulated(image: &Image, name: &str, processor: &Path) -> Self {
+        let contained = Self::new(image, name);
+        fs::copy(processor, contained.folder.join("processor")).unwrap();
+        Self {
+            through: Some("/processor".to_owned()),
+            ..contained
         }
     }
 
@@ -38,6 +51,7 @@ impl Contained {
         let script = root().join("tests/it/packaging/image/contained.sh");
         let user = self.config["User"].as_str().unwrap().to_owned();
         let mut words = vec![utf8(&script), utf8(&self.folder), user];
+        words.extend(self.through.clone());
         let entrypoint = self.config["Entrypoint"].as_array().unwrap();
         words.extend(
             entrypoint

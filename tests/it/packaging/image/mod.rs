@@ -3,6 +3,7 @@
 //! No registry is reached. The last stages of the Dockerfile are carried out as they are; of the stages before, which
 //! need a base image, the tests hold the lines and run the same script on this machine.
 
+mod arm64;
 mod contained;
 mod contents;
 mod layout;
@@ -17,8 +18,9 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::repository::root;
 use layout::Image;
+
+const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/image/pack");
 
 /// What the images are said to be built from; any commit would do.
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -36,10 +38,16 @@ fn emulator() -> &'static Image {
 }
 
 fn pack(target: &str) -> Image {
+    pack_with(Command::new(PACK), target, &[])
+}
+
+/// `more` are arguments that follow target and folder.
+fn pack_with(mut packing: Command, target: &str, more: &[&str]) -> Image {
     let folder = TempDir::new().unwrap();
-    let output = Command::new(root().join("config/image/pack"))
+    let output = packing
         .arg(target)
         .arg(folder.path().join("layout"))
+        .args(more)
         .env("REVISION", REVISION)
         .output()
         .unwrap();

@@ -55,18 +55,30 @@ fn each_image_tells_its_version() {
         (operator(), "hybrid-calendar-operator"),
         (emulator(), "graph-emulator"),
     ] {
-        let mut command = Contained::new(image, "version").command();
-        let output = command.arg("--version").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let expected = format!("{program} {}\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(said, expected, "{output:?}");
+        tells_its_version(&Contained::new(image, "version"), program);
     }
 }
 
-/// What the image itself has to bring: certificates that the program finds, and names that it can resolve without a
-/// library to load. The API server is known by DNS, Microsoft by `/etc/hosts` and by a certificate in the image's bundle.
+pub(super) fn tells_its_version(contained: &Contained, program: &str) {
+    let output = contained.command().arg("--version").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let expected = format!("{program} {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(said, expected, "{output:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_works_from_its_image_with_a_root_that_is_read_only() {
+    let contained = Contained::new(operator(), "running");
+    let mut bed = serving_a_mailbox(&contained).await;
+    runs_alone_and_without_rights(bed.operator.id());
+    let ended = bed.operator.terminate().await.unwrap();
+    assert!(ended.success(), "{ended}");
+}
+
+/// An operator that has come to serve a mailbox. What the image itself has to bring for that: certificates that the program
+/// finds, and names that it can resolve without a library to load. The API server is known by DNS, Microsoft by
+/// `/etc/hosts` and by a certificate in the image's bundle.
+pub(super) async fn serving_a_mailbox(contained: &Contained) -> Testbed {
     let certificates = TempDir::new().unwrap();
     let options = Options {
         tls_dir: Some(certificates.path().to_owned()),
@@ -76,12 +88,11 @@ async fn the_operator_works_from_its_image_with_a_root_that_is_read_only() {
     let port = microsoft.base_url().rsplit(':').next().unwrap().to_owned();
     let endpoint = format!("https://localhost:{}", port.trim_end_matches('/'));
 
-    let contained = Contained::new(operator(), "running");
     let authority = fs::read_to_string(certificates.path().join("ca.crt")).unwrap();
     contained.append("etc/ssl/certs/ca-certificates.crt", &authority);
-    give_names(&contained);
+    give_names(contained);
 
-    let mut bed = Testbed::start_against(microsoft, |options| {
+    let bed = Testbed::start_against(microsoft, |options| {
         options.program = contained.entrypoint();
         options.allowed_endpoints = vec![endpoint.clone()];
         let name = ("API_SERVER_NAME".to_owned(), nameserver::NAME.to_owned());
@@ -92,10 +103,7 @@ async fn the_operator_works_from_its_image_with_a_root_that_is_read_only() {
     bed.apply(&manifests(&endpoint)).await.unwrap();
     let ready = bed.wait_condition(Kind::Mailbox, "room-a", "Ready=True/Activated", DEADLINE);
     ready.await.unwrap();
-
-    runs_alone_and_without_rights(bed.operator.id());
-    let ended = bed.operator.terminate().await.unwrap();
-    assert!(ended.success(), "{ended}");
+    bed
 }
 
 /// What a pod gets from its node: a hosts file and the address of a name server.
@@ -147,7 +155,11 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn the_emulator_serves_the_example_world_of_its_image() {
-    let mut command = Contained::new(emulator(), "running").command();
+    serves_its_world(&Contained::new(emulator(), "running")).await;
+}
+
+pub(super) async fn serves_its_world(contained: &Contained) {
+    let mut command = contained.command();
     command
         .env("GRAPH_EMULATOR_LISTEN", "127.0.0.1:0")
         .env("GRAPH_EMULATOR_ADMIN", "127.0.0.1:0")
