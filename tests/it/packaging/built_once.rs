@@ -1,26 +1,12 @@
 //! What a cold run compiles: nothing twice because somebody asked for it with other features.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
-use crate::repository::root;
+use crate::repository::cargo_tree;
 
 /// Features of every crate, by `name version`, of a build for this machine.
 fn features(arguments: &[&str]) -> BTreeMap<String, String> {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--prefix=none",
-            "--no-dedupe",
-            "--format={p}|{f}",
-        ])
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines = cargo_tree(&[&["--format={p}|{f}"], arguments].concat());
     let crates = lines.lines().filter_map(|line| line.split_once('|'));
     crates
         .map(|(name, features)| (name.to_owned(), features.to_owned()))

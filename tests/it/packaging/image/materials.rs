@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::layout::Image;
 use super::{emulator, operator};
-use crate::repository::{read, root};
+use crate::repository::{cargo_tree, read};
 
 fn bill(image: &Image, program: &str) -> Value {
     let text = image.text(&format!("usr/share/doc/{program}/sbom.cdx.json"));
@@ -26,22 +26,12 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 /// Crates as `name version`, by what cargo shows of the dependency graph without what runs only while building. As in the
 /// build both programs are named, since each gets the features that the other asks for; cargo shows one after the other.
 fn tree(package: &str) -> BTreeSet<String> {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--locked",
-            "--prefix=none",
-            "--no-dedupe",
-            "--format={p}",
-        ])
-        .args(["--edges=normal,no-proc-macro"])
-        .args(["--package=hybrid-calendar-operator"])
-        .args(["--package=graph-emulator"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let trees = String::from_utf8(output.stdout).unwrap();
+    let trees = cargo_tree(&[
+        "--format={p}",
+        "--edges=normal,no-proc-macro",
+        "--package=hybrid-calendar-operator",
+        "--package=graph-emulator",
+    ]);
     let root = format!("{package} v");
     let tree = trees.split("\n\n").find(|tree| tree.starts_with(&root));
     let crates = tree.unwrap().lines().map(|line| {
