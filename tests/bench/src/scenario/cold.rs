@@ -115,15 +115,28 @@ fn requested(section: &mut Section, tally: &Tally, options: &Options) {
     let each = count(tally.mailbox_statuses()) / f64::from(options.mailboxes);
     section.operator(&STATUSES, each);
     section.operator(&EVENTS, count(tally.events()));
-    for (verb, resource, number) in tally.writes().chain(tally.reads()) {
-        let what = format!("API server: {verb} {resource}");
-        section.operator(&found(what, Unit::Count), count(number));
-    }
+    each_request(section, tally.writes().chain(tally.reads()));
 }
 
 fn called(section: &mut Section, calls: &Calls, options: &Options) {
     section.operator(&CALLS, count(calls.total()) / f64::from(options.mailboxes));
     section.operator(&THROTTLED, count(calls.with_status("429")));
+    each_call(section, calls);
+}
+
+/// How often the API server was asked for what.
+pub(super) fn each_request<'a>(
+    section: &mut Section,
+    requests: impl Iterator<Item = (&'a str, &'a str, u64)>,
+) {
+    for (verb, resource, number) in requests {
+        let what = format!("API server: {verb} {resource}");
+        section.operator(&found(what, Unit::Count), count(number));
+    }
+}
+
+/// How often Graph was asked for what.
+pub(super) fn each_call(section: &mut Section, calls: &Calls) {
     for operation in calls.operations() {
         let what = format!("Graph: {operation}");
         section.operator(&found(what, Unit::Count), count(calls.of(operation)));

@@ -7,12 +7,12 @@ use testbed::operator::OperatorProcess;
 use testbed::wait;
 use tokio::time::Instant;
 
-use super::cold::{AT_REST, bytes, count};
+use super::cold::{AT_REST, bytes, count, each_call, each_request};
 use crate::ground::{Ground, Place};
 use crate::microsoft::{Calls, Microsoft};
 use crate::options::Options;
 use crate::process::{self, Usage};
-use crate::report::{Measure, Section, Unit, found, measure};
+use crate::report::{Measure, Section, Unit, measure};
 use crate::tally::Tally;
 
 /// From the start of the process until the receiver may get notifications.
@@ -72,13 +72,7 @@ pub(super) async fn turn(
 fn told(section: &mut Section, tally: &Tally, calls: &Calls, options: &Options) {
     let writes = tally.writes().map(|(_, _, number)| number).sum();
     section.operator(&WRITES, count(writes));
-    for (verb, resource, number) in tally.writes() {
-        let what = format!("API server: {verb} {resource}");
-        section.operator(&found(what, Unit::Count), count(number));
-    }
+    each_request(section, tally.writes());
     section.operator(&CALLS, count(calls.total()) / f64::from(options.tenants));
-    for operation in calls.operations() {
-        let what = format!("Graph: {operation}");
-        section.operator(&found(what, Unit::Count), count(calls.of(operation)));
-    }
+    each_call(section, calls);
 }
