@@ -31,8 +31,12 @@ const KEYS_INTERVAL: Duration = Duration::from_mins(15);
 /// Of what is in flight, the share that one tenant may have at most.
 const TENANT_SHARE: usize = 4;
 
-/// More of one tenant's mailboxes at once would only wait for each other (design: 16 calls per tenant).
-const TENANT_LIMIT: usize = 16;
+/// More of one tenant's mailboxes at once would only wait for each other: two rows, so that one asks while the other
+/// writes.
+const TENANT_LIMIT: usize = 2 * ROW;
+
+/// So many mailboxes of a tenant are looked at together: as many as one batch of reads holds.
+const ROW: usize = 20;
 
 /// How this process works while it leads.
 #[derive(Clone, Debug)]
@@ -62,9 +66,11 @@ pub struct Settings {
 impl Settings {
     pub(super) fn limits(&self) -> Limits {
         let share = self.concurrency.div_ceil(TENANT_SHARE);
+        let per_tenant = share.clamp(1, TENANT_LIMIT);
         Limits {
             total: self.concurrency,
-            per_tenant: share.clamp(1, TENANT_LIMIT),
+            per_tenant,
+            row: per_tenant.div_ceil(2).min(ROW),
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! It holds each object at most once, with the instant at which it is due and the class of its work. Of what
 //! is due it hands out the most urgent class first; within a class the tenants take turns, and no tenant
-//! has more than its share in flight. A tenant that hangs is taken out of the indexes, so that its waiting
-//! objects, however many, cost the others nothing. Work that waits rises a class per [`AGEING`], so that
-//! none starves.
+//! has more than its share in flight. A turn is one object where somebody waits for it, and a row of objects
+//! where nobody does, so that what they ask of Microsoft can travel together. A tenant that hangs is taken out
+//! of the indexes, so that its waiting objects, however many, cost the others nothing. Work that waits rises a
+//! class per [`AGEING`], so that none starves.
 //!
 //! It does not wait, wake tasks or read a clock: the caller passes `now` and sleeps until [`Queue::next_due`].
 //! It does not know what an object or a tenant is either; it orders by their `Ord`, and equal sequences of
@@ -41,6 +42,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// Classes whose work comes in quantity and is handed out in rows.
+    const IN_ROWS: [bool; 4] = [false, false, true, true];
+
     /// All classes, most urgent first; the order of [`Queue::backlogs`].
     pub const ALL: [Self; 4] = [Self::User, Self::Renewal, Self::First, Self::Routine];
 
@@ -72,8 +76,10 @@ impl Class {
 pub struct Limits {
     /// Objects in flight in all.
     pub total: usize,
-    /// Objects in flight of one tenant.
+    /// Objects in flight of one tenant. Once so many are, none of it follows before there is room for a row.
     pub per_tenant: usize,
+    /// Objects of one tenant that are handed out in a row: at most `per_tenant`.
+    pub row: usize,
 }
 
 /// An object that was handed out, and why.
@@ -132,6 +138,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
             limits: Limits {
                 total: limits.total.max(1),
                 per_tenant: limits.per_tenant.max(1),
+                row: limits.row.clamp(1, limits.per_tenant.max(1)),
             },
             objects: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -173,7 +180,10 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         let (level, tenant) = self.next_turn()?;
         self.turn += 1;
         let turn = self.turn;
-        let (key, wish) = self.lanes.get_mut(&tenant)?.take(level, turn)?;
+        let (key, wish) = self
+            .lanes
+            .get_mut(&tenant)?
+            .take(level, turn, self.limits)?;
         self.in_flight += 1;
         self.reindex(&tenant);
         let flight = Flight {
@@ -200,7 +210,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         };
         self.in_flight -= 1;
         if let Some(lane) = self.lanes.get_mut(&flight.charged) {
-            lane.land();
+            lane.land(self.limits);
         }
         self.reindex(&flight.charged);
 
@@ -347,7 +357,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         let Some(lane) = self.lanes.get_mut(tenant) else {
             return;
         };
-        let fresh = lane.listing(self.limits.per_tenant);
+        let fresh = lane.listing();
         let stale = lane.relist(fresh);
         if lane.is_idle() {
             self.lanes.remove(tenant);

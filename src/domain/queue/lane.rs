@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{AGEING, Class};
+use super::{AGEING, Class, Limits};
 use crate::domain::schedule::later;
 
 /// What an object waits for. `sequence` numbers the wakes, so no two objects have the same.
@@ -18,17 +18,13 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// The earlier instant and the more urgent class of both. The newest of first validations goes first, so
-    /// there a later wake counts; elsewhere an object keeps its place.
+    /// The earlier instant and the more urgent class of both. An object keeps its place: whatever its tenant learns wakes
+    /// all that wait for their first validation, and must not put them before the one that was just made.
     pub(super) fn merged(self, later: Self) -> Self {
-        let class = self.class.min(later.class);
         Self {
             due: self.due.min(later.due),
-            class,
-            sequence: match class {
-                Class::First => self.sequence.max(later.sequence),
-                Class::User | Class::Renewal | Class::Routine => self.sequence.min(later.sequence),
-            },
+            class: self.class.min(later.class),
+            sequence: self.sequence.min(later.sequence),
         }
     }
 }
@@ -118,6 +114,14 @@ struct Bay<K> {
     favour_risen: bool,
     /// The queue's turn at which this tenant was last served in this class.
     turn: u64,
+    /// How many it was handed out in the row that it is in.
+    row: usize,
+}
+
+impl<K> Bay<K> {
+    fn is_empty(&self) -> bool {
+        self.native.is_empty() && self.risen.is_empty()
+    }
 }
 
 /// What the queue lists a lane under.
@@ -136,6 +140,8 @@ pub(super) struct Lane<K> {
     changes: BTreeMap<Rank, K>,
     bays: [Bay<K>; 4],
     in_flight: usize,
+    /// It had as many in flight as it may, and there is no room for a row yet.
+    full: bool,
     listed: Listing,
 }
 
@@ -151,8 +157,10 @@ impl<K: Clone + Ord> Lane<K> {
                 risen: BTreeMap::new(),
                 favour_risen: false,
                 turn,
+                row: 0,
             }),
             in_flight: 0,
+            full: false,
             listed: Listing::default(),
         }
     }
@@ -189,7 +197,7 @@ impl<K: Clone + Ord> Lane<K> {
     }
 
     /// Takes the next of those ready in the class `level`, into flight.
-    pub(super) fn take(&mut self, level: usize, turn: u64) -> Option<(K, Wish)> {
+    pub(super) fn take(&mut self, level: usize, turn: u64, limits: Limits) -> Option<(K, Wish)> {
         let bay = &mut self.bays[level];
         let native = bay.native.values().next();
         let risen = bay.risen.values().next();
@@ -199,15 +207,23 @@ impl<K: Clone + Ord> Lane<K> {
             (None, risen) => risen?.clone(),
         };
         bay.favour_risen = !bay.favour_risen;
-        bay.turn = turn;
         let entry = self.withdraw(&key)?;
+        let bay = &mut self.bays[level];
+        bay.row += 1;
+        if !Class::IN_ROWS[level] || bay.row >= limits.row || bay.is_empty() {
+            // Others have their turn now; until then it stays this tenant's.
+            bay.turn = turn;
+            bay.row = 0;
+        }
         self.in_flight += 1;
+        self.full |= self.in_flight >= limits.per_tenant;
         Some((key, entry.wish))
     }
 
     /// One of those in flight has ended.
-    pub(super) fn land(&mut self) {
+    pub(super) fn land(&mut self, limits: Limits) {
         self.in_flight -= 1;
+        self.full &= self.in_flight + limits.row > limits.per_tenant;
     }
 
     /// Lets everything become ready or rise whose time has come.
@@ -224,8 +240,8 @@ impl<K: Clone + Ord> Lane<K> {
     }
 
     /// What to be listed under; nothing when it has no room.
-    pub(super) fn listing(&self, limit: usize) -> Listing {
-        if self.in_flight >= limit {
+    pub(super) fn listing(&self) -> Listing {
+        if self.full {
             return Listing::default();
         }
         Listing {
@@ -233,8 +249,7 @@ impl<K: Clone + Ord> Lane<K> {
             change: self.changes.first_key_value().map(|((at, _), _)| *at),
             turns: std::array::from_fn(|level| {
                 let bay = &self.bays[level];
-                let ready = !(bay.native.is_empty() && bay.risen.is_empty());
-                ready.then_some(bay.turn)
+                (!bay.is_empty()).then_some(bay.turn)
             }),
         }
     }

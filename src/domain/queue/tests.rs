@@ -9,6 +9,7 @@ use super::*;
 const WIDE: Limits = Limits {
     total: 1_000,
     per_tenant: 1_000,
+    row: 1,
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -67,7 +68,7 @@ fn the_newest_first_validation_of_a_tenant_goes_first_and_others_in_order() {
     }
     queue.wake(1, "a", at(0), Class::First);
     queue.wake(10, "a", at(0), Class::Routine);
-    assert_eq!(keys(&mut queue, at(0)), [1, 2, 0, 10, 11, 12]);
+    assert_eq!(keys(&mut queue, at(0)), [2, 1, 0, 10, 11, 12]);
 }
 
 #[test]
@@ -86,11 +87,68 @@ fn tenants_take_turns_however_much_one_of_them_has() {
     assert_eq!(places, [1, 3]);
 }
 
+const ROWS: Limits = Limits {
+    total: 1_000,
+    per_tenant: 6,
+    row: 3,
+};
+
+#[test]
+fn what_nobody_waits_for_is_handed_out_in_rows_of_one_tenant() {
+    let mut queue = Queue::new(ROWS);
+    for key in 0..4 {
+        queue.wake(key, "a", at(0), Class::Routine);
+        queue.wake(10 + key, "b", at(0), Class::Routine);
+    }
+    assert_eq!(keys(&mut queue, at(0)), [0, 1, 2, 10, 11, 12, 3, 13]);
+}
+
+#[test]
+fn what_somebody_waits_for_is_not() {
+    let mut queue = Queue::new(ROWS);
+    for key in 0..2 {
+        queue.wake(key, "a", at(0), Class::User);
+        queue.wake(10 + key, "b", at(0), Class::User);
+    }
+    assert_eq!(keys(&mut queue, at(0)), [0, 10, 1, 11]);
+}
+
+#[test]
+fn a_row_that_ends_early_keeps_no_turn() {
+    let mut queue = Queue::new(ROWS);
+    queue.wake(0, "a", at(0), Class::Routine);
+    for key in [10, 11] {
+        queue.wake(key, "b", at(0), Class::Routine);
+    }
+    assert_eq!(queue.take(at(0)).unwrap().key, 0);
+    assert_eq!(queue.take(at(0)).unwrap().key, 10);
+    queue.wake(1, "a", at(0), Class::Routine);
+    assert_eq!(keys(&mut queue, at(0)), [11, 1]);
+}
+
+#[test]
+fn a_tenant_that_was_full_goes_on_when_there_is_room_for_a_row() {
+    let mut queue = Queue::new(ROWS);
+    for key in 0..20 {
+        queue.wake(key, "a", at(0), Class::Routine);
+    }
+    assert_eq!(keys(&mut queue, at(0)), [0, 1, 2, 3, 4, 5]);
+    for key in 0..2 {
+        queue.done(&key, None);
+        assert_eq!(queue.next_due(), None);
+        assert_eq!(queue.take(at(0)), None);
+    }
+    queue.done(&2, None);
+    assert_eq!(queue.next_due(), Some(at(0)));
+    assert_eq!(keys(&mut queue, at(0)), [6, 7, 8]);
+}
+
 #[test]
 fn a_tenant_that_comes_and_goes_does_not_jump_the_turn() {
     let one = Limits {
         total: 1,
         per_tenant: 1,
+        row: 1,
     };
     let mut queue = Queue::new(one);
     queue.wake(1, "steady", at(0), Class::User);
@@ -110,6 +168,7 @@ fn a_tenant_at_its_limit_is_passed_over_and_next_due_knows() {
     let limits = Limits {
         total: 3,
         per_tenant: 2,
+        row: 1,
     };
     let mut queue = Queue::new(limits);
     for key in 0..5 {
@@ -174,6 +233,7 @@ fn an_object_that_came_back_with_another_tenant_counts_for_that_one() {
     let one = Limits {
         total: 10,
         per_tenant: 1,
+        row: 1,
     };
     let mut queue = Queue::new(one);
     queue.wake(1, "a", at(0), Class::User);
@@ -223,6 +283,7 @@ fn a_steady_stream_of_user_changes_starves_nothing() {
     let narrow = Limits {
         total: 1,
         per_tenant: 1,
+        row: 1,
     };
     let mut queue = Queue::new(narrow);
     for key in 0..20 {
@@ -257,6 +318,7 @@ fn ten_thousand_objects_of_a_hanging_tenant_are_not_even_looked_at() {
     let limits = Limits {
         total: 64,
         per_tenant: 4,
+        row: 1,
     };
     let mut queue = Queue::new(limits);
     for key in 0..10_000 {
@@ -276,6 +338,7 @@ fn limits_of_zero_count_as_one() {
     let mut queue = Queue::new(Limits {
         total: 0,
         per_tenant: 0,
+        row: 1,
     });
     queue.wake(1, "a", at(0), Class::User);
     assert!(queue.take(at(0)).is_some());

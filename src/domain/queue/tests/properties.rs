@@ -1,6 +1,6 @@
 //! Random sequences of calls, compared with a model that keeps one flat table and scans it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -33,7 +33,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1..8_usize, 1..4_usize).prop_map(|(total, per_tenant)| Limits { total, per_tenant })
+    (1..8_usize, 1..6_usize, 1..4_usize).prop_map(|(total, per_tenant, row)| Limits {
+        total,
+        per_tenant,
+        row: row.min(per_tenant),
+    })
 }
 
 type Wish = (i64, Class);
@@ -57,6 +61,8 @@ struct Row {
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<u8, Row>,
+    /// Tenants that had as many in flight as they may, and have no room for a row yet.
+    full: BTreeSet<u8>,
 }
 
 impl Model {
@@ -66,13 +72,27 @@ impl Model {
         row.wish = merged(row.wish, Some(wish));
     }
 
-    fn done(&mut self, key: u8, next: Option<Wish>) {
+    fn done(&mut self, key: u8, next: Option<Wish>, limits: Limits) {
         let row = self.rows.get_mut(&key).unwrap();
+        let charged = row.charged.unwrap();
         let next = next.filter(|_| !row.removed);
         row.wish = merged(row.wish, next);
         row.charged = None;
         row.removed = false;
         self.drop_empty();
+        if self.flying_of(charged) + limits.row <= limits.per_tenant {
+            self.full.remove(&charged);
+        }
+    }
+
+    fn taken(&mut self, key: u8, limits: Limits) {
+        let row = self.rows.get_mut(&key).unwrap();
+        let tenant = row.tenant;
+        row.charged = Some(tenant);
+        row.wish = None;
+        if self.flying_of(tenant) >= limits.per_tenant {
+            self.full.insert(tenant);
+        }
     }
 
     fn remove(&mut self, key: u8) {
@@ -110,7 +130,7 @@ impl Model {
         }
         let free = self
             .waiting()
-            .filter(|(_, tenant, _)| self.flying_of(*tenant) < limits.per_tenant);
+            .filter(|(_, tenant, _)| !self.full.contains(tenant));
         free.map(|(key, _, wish)| (key, wish)).collect()
     }
 }
@@ -148,7 +168,7 @@ impl Run {
                     let next = next.map(|(after, class)| (self.now + after, class));
                     self.queue
                         .done(key, next.map(|(due, class)| (at(due), class)));
-                    self.model.done(*key, next);
+                    self.model.done(*key, next, self.limits);
                 }
             }
             Step::Remove(key) => {
@@ -171,9 +191,7 @@ impl Run {
         prop_assert!(expected.is_some(), "{taken:?} is not among {due:?}");
         let (_, (when, class)) = expected.unwrap();
         prop_assert_eq!((taken.due, taken.class), (at(*when), *class));
-        let row = self.model.rows.get_mut(&taken.key).unwrap();
-        row.charged = Some(row.tenant);
-        row.wish = None;
+        self.model.taken(taken.key, self.limits);
         self.taken.push(taken);
         Ok(())
     }
@@ -215,7 +233,7 @@ proptest! {
             let flying = run.model.flying();
             for key in flying {
                 run.queue.done(&key, None);
-                run.model.done(key, None);
+                run.model.done(key, None, limits);
             }
             run.step(&Step::Take)?;
         }
@@ -251,7 +269,7 @@ proptest! {
         tenant in 0..3_u8,
         class in class(),
     ) {
-        let one = Limits { total: 1, per_tenant: 1 };
+        let one = Limits { total: 1, per_tenant: 1, row: 1 };
         let mut queue = Queue::new(one);
         queue.wake(0_u64, tenant, at(0), class);
         // Each second one object leaves and several others arrive, all of them more urgent or as urgent.
