@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::item::{Item, Lane};
-use super::tenant::observe::Link;
 use super::ways::Closed;
 use super::world::{Inner, TenantState, World};
 use crate::api::v1alpha1::condition::ConditionStatus;
@@ -20,7 +19,6 @@ use crate::domain::queue::Class;
 use crate::domain::records::{Failures, MailboxRecord, Memory, TenantRecord};
 use crate::domain::schedule::{Pace, ladder, later, smear};
 use crate::domain::store::Put;
-use crate::domain::sweep::Strays;
 use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
 use crate::domain::tenant::facts::TenantFacts;
 use crate::domain::tenant::memory::TenantMemory;
@@ -279,14 +277,9 @@ impl World {
         }
         if fresh {
             shared.metrics.expect_tenant(&key.to_string());
-            let state = TenantState {
-                desired: Arc::new(desired),
-                facts: TenantFacts::remembered(&record.status),
-                memory: TenantMemory::new(self.served_until, now),
-                link: Link::default(),
-                listing: Arc::default(),
-                strays: Strays::new(),
-            };
+            let facts = TenantFacts::remembered(&record.status);
+            let memory = TenantMemory::new(self.served_until, now);
+            let state = TenantState::new(desired, facts, memory);
             self.tenants.insert(key.clone(), state);
         } else if let Some(state) = self.tenants.get_mut(&key) {
             state.desire(desired);

@@ -15,6 +15,7 @@ mod item;
 pub mod lead;
 pub mod mailbox;
 mod objects;
+mod places;
 mod removal;
 mod set_clock;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::events::Publisher;
 use super::item::{Item, Lane};
 use super::lead::Settings;
+use super::places::Rooms;
 use super::removal::Removal;
 use super::status::StatusWriter;
 use super::tenant::observe::Link;
@@ -114,10 +115,29 @@ pub(super) struct TenantState {
     pub(super) link: Link,
     /// The last list of its subscriptions.
     pub(super) listing: Arc<tokio::sync::Mutex<Listings>>,
+    /// The last list of its rooms.
+    pub(super) rooms: Arc<tokio::sync::Mutex<Rooms>>,
     pub(super) strays: Strays,
 }
 
 impl TenantState {
+    /// A tenant that nothing was read of yet.
+    pub(super) fn new(
+        desired: Result<TenantDesired, SpecProblem>,
+        facts: TenantFacts,
+        memory: TenantMemory,
+    ) -> Self {
+        Self {
+            desired: Arc::new(desired),
+            facts,
+            memory,
+            link: Link::default(),
+            listing: Arc::default(),
+            rooms: Arc::default(),
+            strays: Strays::new(),
+        }
+    }
+
     /// The spec of the same object changed, or came again.
     pub(super) fn desire(&mut self, desired: Result<TenantDesired, SpecProblem>) {
         let app = |desired: &Result<TenantDesired, SpecProblem>| {
@@ -126,6 +146,7 @@ impl TenantState {
         if app(&self.desired) != app(&desired) {
             // An application lists its own subscriptions only.
             self.listing = Arc::default();
+            self.rooms = Arc::default();
             self.strays.clear();
         }
         self.desired = Arc::new(desired);

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::graph::classify;
-use crate::graph::error::GraphError;
+use crate::graph::error::{ErrorClass, GraphError, Outage};
 use crate::graph::gateway::{Request, TenantGateway, parse};
 use crate::graph::model::{Domain, Organization, User};
 use crate::graph::operation::Operation;
@@ -58,12 +58,28 @@ impl TenantGateway {
         parse::<WireUser>(operation, &answer).map(User::from)
     }
 
-    /// Follows `@odata.nextLink` to the end, on Graph's own host only.
+    /// Follows `@odata.nextLink` to the end.
     pub(super) async fn all_pages<T: serde::de::DeserializeOwned>(
         &self,
         operation: Operation,
         first: Url,
     ) -> Result<Vec<T>, GraphError> {
+        let all = self.pages(operation, first, MAX_PAGES).await?;
+        all.ok_or_else(|| GraphError {
+            operation,
+            class: ErrorClass::Unavailable(Outage::ServerErrors),
+            detail: "the list has too many pages".to_owned(),
+            request_id: None,
+        })
+    }
+
+    /// Follows `@odata.nextLink`, on Graph's own host only; `None` when there are more than `most` pages.
+    pub(super) async fn pages<T: serde::de::DeserializeOwned>(
+        &self,
+        operation: Operation,
+        first: Url,
+        most: usize,
+    ) -> Result<Option<Vec<T>>, GraphError> {
         let mut all = Vec::new();
         let mut url = first;
         for number in 1.. {
@@ -71,12 +87,8 @@ impl TenantGateway {
             let page: Page<T> = parse(operation, &answer)?;
             all.extend(page.value);
             let Some(next) = page.next else { break };
-            if number >= MAX_PAGES {
-                return Err(classify::nonsense(
-                    operation,
-                    &answer,
-                    "the list has too many pages",
-                ));
+            if number >= most {
+                return Ok(None);
             }
             url = Url::parse(&next)
                 .ok()
@@ -85,7 +97,7 @@ impl TenantGateway {
                     classify::nonsense(operation, &answer, "the next page is on another host")
                 })?;
         }
-        Ok(all)
+        Ok(Some(all))
     }
 }
 

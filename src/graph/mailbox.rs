@@ -44,6 +44,13 @@ impl TenantGateway {
         Ok(page.value.into_iter().map(Place::from).collect())
     }
 
+    /// `GET /places/microsoft.graph.room`: all rooms that Places knows; `None` when they are on more than `most` pages.
+    pub async fn rooms(&self, most: usize) -> Result<Option<Vec<Place>>, GraphError> {
+        let url = self.url(&["places", "microsoft.graph.room"]);
+        let rooms: Option<Vec<WirePlace>> = self.pages(Operation::ListPlaces, url, most).await?;
+        Ok(rooms.map(|rooms| rooms.into_iter().map(Place::from).collect()))
+    }
+
     /// `POST /users/{id}/events`. Never repeated once Graph may have received it.
     pub async fn create_event(
         &self,

@@ -2,7 +2,7 @@
 
 use super::Pass;
 use super::observe::answer;
-use crate::controller::removal;
+use crate::controller::{places, removal};
 use crate::domain::mailbox::look::Look;
 use crate::domain::mailbox::memory;
 use crate::domain::reading::Reading;
@@ -11,11 +11,32 @@ use crate::domain::tenant::facts::MailboxProof;
 impl Pass<'_> {
     /// Looks where the plan says, and nowhere else.
     pub(super) async fn look(&mut self, look: Look) {
+        self.read(look).await;
+        self.note_evidence();
+    }
+
+    /// One look: at what was read for all mailboxes of the tenant, where that answers it, else at Microsoft.
+    pub(super) async fn read(&mut self, look: Look) {
         match (look, self.start.gateway.clone()) {
             (Look::Listing, Some(_)) => self.observed.listing = self.ours_for_this_object().await,
+            (Look::Place { address }, Some(_)) if self.is_listed_room(&address).await => {
+                self.observed.place = Reading::Present(());
+            }
             (look, gateway) => answer(gateway.as_ref(), look, &mut self.observed).await,
         }
-        self.note_evidence();
+    }
+
+    /// Whether a list says so that is recent enough for a routine check; who asked for a check gets an answer of now.
+    async fn is_listed_room(&self, address: &str) -> bool {
+        let record = &self.start.entry.record;
+        let asked = record.requested_at != record.status.last_handled_reconcile_at;
+        let (Ok(desired), Some(tenant)) =
+            (self.start.entry.desired.as_ref(), self.start.tenant.known())
+        else {
+            return false;
+        };
+        let of_tenant = (&desired.tenant, tenant.mailboxes);
+        !asked && places::lists(self.context, of_tenant, address, desired.interval / 2).await
     }
 
     async fn ours_for_this_object(&self) -> Reading<Vec<crate::ids::SubscriptionId>> {

@@ -13,7 +13,7 @@ use super::status::{WriteError, Written};
 use super::world::{Context, Start};
 use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
 use crate::domain::announce::announcements;
-use crate::domain::mailbox::look::Observed;
+use crate::domain::mailbox::look::{self as looks, Observed};
 use crate::domain::mailbox::memory;
 use crate::domain::mailbox::snapshot::Snapshot;
 use crate::domain::mailbox::status::{interim, status as decide};
@@ -100,8 +100,9 @@ impl<'a> Pass<'a> {
     }
 
     async fn observe(&mut self) {
-        let observed = observe::observe(self.start.gateway.as_ref(), &self.snapshot()).await;
-        self.observed = observed;
+        while let Some(next) = looks::next(&self.snapshot()) {
+            self.read(next).await;
+        }
         self.note_evidence();
         let noticed = subscription::outcome::noticed(&self.snapshot());
         if noticed.current.is_none() && self.progress.current.is_some() {
