@@ -13,6 +13,9 @@ use prometheus::{
 };
 
 pub mod described;
+pub mod graph;
+
+use graph::GraphMetrics;
 
 /// Prefix of every metric.
 pub const NAMESPACE: &str = "hybridcalendar";
@@ -22,12 +25,8 @@ pub const NAMESPACE: &str = "hybridcalendar";
 pub struct Metrics {
     /// Where they are registered; the collector of the store joins here.
     pub registry: Registry,
-    /// Calls to Graph and Entra. Labels: `operation`, `code` (status, or `timeout`, `connect`, `cut`), `tenant`.
-    pub graph_requests: IntCounterVec,
-    /// Duration of calls. Labels: `operation`, `outcome` (`ok`, `error`).
-    pub graph_request_seconds: HistogramVec,
-    /// Seconds for which Graph asked calls to wait. Label: `tenant`.
-    pub graph_throttled_seconds: prometheus::CounterVec,
+    /// What is said to Microsoft.
+    pub graph: GraphMetrics,
     /// Subscription operations that succeeded or failed. Labels: `operation`, `tenant`.
     pub subscription_operations: IntCounterVec,
     /// Lifecycle events received. Labels: `event`, `tenant`.
@@ -66,25 +65,7 @@ impl Metrics {
         let registry = Registry::new();
         let on = &registry;
         Ok(Self {
-            graph_requests: counters(
-                on,
-                "graph_requests_total",
-                "Calls to Graph and Entra.",
-                &["operation", "code", "tenant"],
-            )?,
-            graph_request_seconds: histograms(
-                on,
-                "graph_request_seconds",
-                "Duration of calls to Graph and Entra.",
-                &["operation", "outcome"],
-                GRAPH_BUCKETS,
-            )?,
-            graph_throttled_seconds: float_counters(
-                on,
-                "graph_throttled_seconds_total",
-                "Seconds for which Graph asked calls to wait, each once however many calls it concerned.",
-                &["tenant"],
-            )?,
+            graph: GraphMetrics::new(on)?,
             subscription_operations: counters(
                 on,
                 "subscription_operations_total",
@@ -144,6 +125,7 @@ impl Metrics {
 
     /// A tenant is there. A counter that appears with its first event hides that event from whoever asks for an increase.
     pub fn expect_tenant(&self, tenant: &str) {
+        self.graph.expect_tenant(tenant);
         self.subscription_operations
             .with_label_values(&[VANISHED, tenant]);
         self.lifecycle_events.with_label_values(&[MISSED, tenant]);
@@ -151,8 +133,7 @@ impl Metrics {
 
     /// A tenant is gone: what was counted of it is not shown for ever.
     pub fn forget_tenant(&self, tenant: &str) {
-        forget(&self.graph_requests, tenant);
-        forget(&self.graph_throttled_seconds, tenant);
+        self.graph.forget_tenant(tenant);
         forget(&self.subscription_operations, tenant);
         forget(&self.lifecycle_events, tenant);
         forget(&self.notifications, tenant);

@@ -12,11 +12,12 @@ use crate::clock::sleep;
 use crate::graph::budget;
 use crate::graph::call::{Answer, Call, Failure, Outcome, layer};
 use crate::graph::classify;
+use crate::graph::coalesced::Coalesced;
+use crate::graph::envelope;
 use crate::graph::error::Withheld;
 use crate::graph::gateway::{Fence, Writes};
 use crate::graph::holds::{Group, Throttler};
 use crate::graph::lanes::Place;
-use crate::graph::measured::Measured;
 use crate::metrics::Metrics;
 
 /// What to advise when all places are taken: about the time that calls take.
@@ -52,13 +53,13 @@ impl Permission {
 /// Lets attempts through when their time has come.
 #[derive(Clone)]
 pub(super) struct Admission {
-    inner: Measured,
+    inner: Coalesced,
     permission: Permission,
     metrics: Metrics,
 }
 
 impl Admission {
-    pub(super) const fn new(inner: Measured, permission: Permission, metrics: Metrics) -> Self {
+    pub(super) const fn new(inner: Coalesced, permission: Permission, metrics: Metrics) -> Self {
         Self {
             inner,
             permission,
@@ -68,38 +69,67 @@ impl Admission {
 
     async fn send(self, call: Call) -> Outcome {
         self.permission.check(&call)?;
-        let place = self.admit(&call).await?;
-        // Once more: the wait may have been long.
-        self.permission.check(&call)?;
-        let outcome = self.inner.oneshot(call.clone()).await;
-        drop(place);
+        self.reserve(&call).await?;
+        let outcome = loop {
+            let place = self.enter(&call).await?;
+            // Once more: the wait may have been long.
+            self.permission.check(&call)?;
+            let outcome = self.inner.clone().oneshot(call.clone()).await;
+            drop(place);
+            // While this stood in line for a batch, somebody was asked to wait.
+            let come_back = match &outcome {
+                Err(Failure::Withheld(Withheld::RetryLater { after })) => Some(*after),
+                _ => None,
+            };
+            if come_back.is_none_or(|after| after > call.patience_left()) {
+                break outcome;
+            }
+        };
         if let Ok(answer) = &outcome
             && let Some((throttler, wait)) = hold(answer)
         {
             let grown = call.shared.holds.put(&call, throttler, wait);
             self.metrics
-                .graph_throttled_seconds
+                .graph
+                .throttled_seconds
                 .with_label_values(&[&*call.label])
                 .inc_by(grown.as_secs_f64());
         }
         outcome
     }
 
-    async fn admit(&self, call: &Call) -> Result<Option<Place>, Failure> {
+    /// Waits until the budgets allow this call.
+    async fn reserve(&self, call: &Call) -> Result<(), Failure> {
         self.sit_out_holds(call).await?;
         let group = Group::of(call.operation);
         let shared = &call.shared;
         let left = call.patience_left();
         match budget::reserve(&shared.application, &shared.tenant, group, left) {
-            Ok(Duration::ZERO) => {}
-            Ok(wait) => sleep(wait).await,
-            Err(wait) => return Err(later(wait)),
+            Ok(wait) if wait.is_zero() => Ok(()),
+            Ok(wait) => {
+                sleep(wait).await;
+                Ok(())
+            }
+            Err(wait) => Err(later(wait)),
         }
-        if group == Group::Login {
+    }
+
+    /// Waits for a place, and until nobody asks to wait.
+    async fn enter(&self, call: &Call) -> Result<Option<Place>, Failure> {
+        if Group::of(call.operation) == Group::Login {
             return Ok(None);
         }
+        let shared = &call.shared;
         loop {
-            let entering = shared.lanes.enter(call.mailbox.as_ref());
+            self.sit_out_holds(call).await?;
+            let mailbox = call.mailbox.as_ref();
+            let entering = async {
+                if envelope::accepts(call) {
+                    shared.lanes.enter_mailbox(mailbox).await
+                } else {
+                    shared.lanes.enter(mailbox).await
+                }
+            };
             let place = timeout_at(call.until, entering)
                 .await
                 .map_err(|_| later(PLACES_TAKEN))?;
@@ -108,7 +138,6 @@ impl Admission {
             }
             // Somebody was told to wait while we stood in line.
             drop(place);
-            self.sit_out_holds(call).await?;
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tower::ServiceExt;
 
+use crate::graph::breaker::Breaker;
 use crate::graph::call::{Call, Failure, Outcome};
 use crate::graph::classify::{self, Remedy};
-use crate::graph::retry::Retry;
 use crate::graph::token::{Token, TokenSource};
 
 /// Younger tokens know every right that was granted before.
@@ -17,12 +17,12 @@ const OLD: Duration = Duration::from_mins(1);
 /// Sends calls with a token.
 #[derive(Clone)]
 pub(super) struct Authorized {
-    inner: Retry,
+    inner: Breaker,
     tokens: Arc<TokenSource>,
 }
 
 impl Authorized {
-    pub(super) const fn new(inner: Retry, tokens: Arc<TokenSource>) -> Self {
+    pub(super) const fn new(inner: Breaker, tokens: Arc<TokenSource>) -> Self {
         Self { inner, tokens }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Call {
     pub(super) mailbox: Option<Arc<str>>,
     /// No waiting beyond this instant.
     pub(super) until: Instant,
+    /// One attempt, whatever comes of it.
+    pub(super) once: bool,
     /// `client-request-id` of the attempt.
     pub(super) attempt_id: Uuid,
     /// Budgets, holds and limits of the application in the tenant.

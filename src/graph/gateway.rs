@@ -18,10 +18,12 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::graph::admission::{Admission, Permission};
 use crate::graph::authorized::Authorized;
+use crate::graph::breaker::Breaker;
 use crate::graph::budget::Budget;
 use crate::graph::call::{Answer, Body, Call};
 use crate::graph::classify;
 use crate::graph::cloud::Endpoints;
+use crate::graph::coalesced::Coalesced;
 use crate::graph::credential::Credential;
 use crate::graph::error::GraphError;
 use crate::graph::measured::Measured;
@@ -101,7 +103,7 @@ const MAX_TENANTS: usize = 1_000;
 /// Everything that all tenants share. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
-    stack: Retry,
+    stack: Breaker,
     clock: Clock,
     default_patience: Duration,
     registry: Arc<Mutex<Registry>>,
@@ -162,8 +164,10 @@ impl Gateway {
             fence: options.fence,
         };
         let measured = Measured::new(Timed::new(leaf), metrics.clone());
+        let coalesced = Coalesced::new(measured, metrics.clone());
+        let admission = Admission::new(coalesced, permission, metrics.clone());
         Self {
-            stack: Retry::new(Admission::new(measured, permission, metrics)),
+            stack: Breaker::new(Retry::new(admission), metrics),
             clock,
             default_patience: options.default_patience,
             registry: Arc::default(),
@@ -313,6 +317,7 @@ impl TenantGateway {
             bearer: None,
             mailbox,
             until: self.until(),
+            once: false,
             attempt_id: Uuid::new_v4(),
             shared: Arc::clone(&self.inner.shared),
             label: Arc::clone(&self.inner.label),

@@ -32,7 +32,9 @@ impl Group {
             | Operation::ListDomains
             | Operation::GetUser
             | Operation::FindUsers => Self::Identity,
-            Operation::GetCalendar
+            // Of an envelope, each part is counted by itself.
+            Operation::Batch
+            | Operation::GetCalendar
             | Operation::GetPlace
             | Operation::ListPlaces
             | Operation::CreateEvent

@@ -20,7 +20,13 @@ pub(super) struct Lanes {
 #[derive(Debug)]
 pub(super) struct Place {
     _mailbox: Option<OwnedSemaphorePermit>,
-    _tenant: Option<OwnedSemaphorePermit>,
+    _tenant: Option<TenantPlace>,
+}
+
+/// A place for one request of the tenant; given back when dropped.
+#[derive(Debug)]
+pub(super) struct TenantPlace {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lanes {
@@ -33,16 +39,30 @@ impl Lanes {
 
     /// Waits for a place: the mailbox's first, so that a queue at one mailbox takes no place of others.
     pub(super) async fn enter(&self, mailbox: Option<&Arc<str>>) -> Place {
+        let place = self.enter_mailbox(mailbox).await;
+        Place {
+            _tenant: Some(self.enter_tenant().await),
+            ..place
+        }
+    }
+
+    /// Waits for the mailbox's place only: what travels with others shares one of the tenant's.
+    pub(super) async fn enter_mailbox(&self, mailbox: Option<&Arc<str>>) -> Place {
         let mailbox = match mailbox {
             Some(mailbox) => self.lane(mailbox).acquire_owned().await.ok(),
             None => None,
         };
-        // `Err` means a closed semaphore, and these are never closed.
-        let tenant = Arc::clone(&self.tenant).acquire_owned().await.ok();
         Place {
             _mailbox: mailbox,
-            _tenant: tenant,
+            _tenant: None,
         }
+    }
+
+    /// Waits for a place of the tenant.
+    pub(super) async fn enter_tenant(&self) -> TenantPlace {
+        // `Err` means a closed semaphore, and this one is never closed.
+        let permit = Arc::clone(&self.tenant).acquire_owned().await.ok();
+        TenantPlace { _permit: permit }
     }
 
     /// Lives as long as somebody holds or awaits a place in it.

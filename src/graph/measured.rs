@@ -34,11 +34,13 @@ impl Measured {
         };
         let operation_label = operation.as_str();
         self.metrics
-            .graph_requests
+            .graph
+            .requests
             .with_label_values(&[operation_label, code, &tenant])
             .inc();
         self.metrics
-            .graph_request_seconds
+            .graph
+            .request_seconds
             .with_label_values(&[operation_label, result])
             .observe(started.elapsed().as_secs_f64());
         if let Ok(answer) = &outcome

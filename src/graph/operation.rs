@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Operation {
     /// `POST /{tenant}/oauth2/v2.0/token`
     Token,
+    /// `POST /$batch`: the envelope of several calls
+    Batch,
     /// `GET /organization`
     GetOrganization,
     /// `GET /domains`
@@ -46,6 +48,7 @@ impl Operation {
         match self {
             Self::CreateEvent | Self::CreateSubscription => true,
             Self::Token
+            | Self::Batch
             | Self::GetOrganization
             | Self::ListDomains
             | Self::GetUser
@@ -67,6 +70,7 @@ impl Operation {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Batch => "batch",
             Self::GetOrganization => "getOrganization",
             Self::ListDomains => "listDomains",
             Self::GetUser => "getUser",
@@ -95,6 +99,7 @@ impl Operation {
             | Self::RenewSubscription
             | Self::DeleteSubscription => true,
             Self::Token
+            | Self::Batch
             | Self::GetOrganization
             | Self::ListDomains
             | Self::GetUser

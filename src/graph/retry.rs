@@ -38,7 +38,8 @@ impl Retry {
             let Some(wait) = wait_before_repeating(call.operation, &outcome, attempt) else {
                 return outcome;
             };
-            let affordable = attempt < MAX_ATTEMPTS && wait.length() <= call.patience_left();
+            let affordable =
+                !call.once && attempt < MAX_ATTEMPTS && wait.length() <= call.patience_left();
             if !affordable || !call.shared.retries.withdraw() {
                 return outcome;
             }

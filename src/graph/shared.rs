@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::SignedDuration;
 
+use crate::graph::breaker::Guarded;
 use crate::graph::budget::{Budget, RetryBudget};
 use crate::graph::call::Answer;
+use crate::graph::coalesced::Gathering;
 use crate::graph::holds::Holds;
 use crate::graph::lanes::Lanes;
 use crate::graph::model::ClockOffset;
@@ -19,6 +21,9 @@ pub(super) struct Shared {
     pub(super) holds: Holds,
     pub(super) lanes: Lanes,
     pub(super) retries: RetryBudget,
+    pub(super) gathering: Gathering,
+    pub(super) login_circuit: Guarded,
+    pub(super) graph_circuit: Guarded,
     clock_offset_ms: AtomicI64,
 }
 
@@ -30,6 +35,9 @@ impl Shared {
             holds: Holds::default(),
             lanes: Lanes::new(),
             retries: RetryBudget::new(),
+            gathering: Gathering::default(),
+            login_circuit: Guarded::default(),
+            graph_circuit: Guarded::default(),
             clock_offset_ms: AtomicI64::new(0),
         }
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::graph::assertion;
+use crate::graph::breaker::Breaker;
 use crate::graph::call::{Answer, Body, Call};
 use crate::graph::classify;
 use crate::graph::credential::{AssertionError, Credential};
@@ -25,7 +26,6 @@ use crate::graph::error::{ErrorClass, GraphError, TokenRefusal, Withheld};
 use crate::graph::model::TokenFacts;
 use crate::graph::operation::Operation;
 use crate::graph::redact::redact;
-use crate::graph::retry::Retry;
 use crate::graph::shared::Shared;
 use crate::secret::Secret;
 
@@ -65,7 +65,7 @@ pub(super) struct Identity {
 /// The source of tokens for one credential.
 pub(super) struct TokenSource {
     identity: Identity,
-    inner: Retry,
+    inner: Breaker,
     clock: Clock,
     known: Mutex<Known>,
     /// Whose turn it is to ask, and what askers have learned about the login host's clock.
@@ -103,7 +103,7 @@ impl Remembered {
 }
 
 impl TokenSource {
-    pub(super) fn new(identity: Identity, inner: Retry, clock: Clock) -> Self {
+    pub(super) fn new(identity: Identity, inner: Breaker, clock: Clock) -> Self {
         Self {
             identity,
             inner,
@@ -287,6 +287,7 @@ impl TokenSource {
             bearer: None,
             mailbox: None,
             until,
+            once: false,
             attempt_id: Uuid::new_v4(),
             shared: Arc::clone(shared),
             label: Arc::clone(label),

@@ -11,6 +11,9 @@ use crate::clock::Clock;
 use crate::graph::call::{Answer, Body, Call, Failure, NoAnswer, Outcome, layer};
 use crate::graph::holds::Group;
 
+/// Ids that stay the same when an event moves to another folder.
+pub(super) const IMMUTABLE_IDS: &str = r#"IdType="ImmutableId""#;
+
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -88,7 +91,7 @@ impl Transport {
             request = request.header(AUTHORIZATION, value);
         }
         if Group::of(call.operation) != Group::Login {
-            request = request.header("prefer", r#"IdType="ImmutableId""#);
+            request = request.header("prefer", IMMUTABLE_IDS);
         }
         match &call.body {
             Body::Empty => request,

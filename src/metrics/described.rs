@@ -160,10 +160,12 @@ impl Metrics {
                 help: gauge.help.to_owned(),
             })
             .collect();
-        let counted: [(&'static str, &dyn Collector); 12] = [
-            ("counter", &self.graph_requests),
-            ("histogram", &self.graph_request_seconds),
-            ("counter", &self.graph_throttled_seconds),
+        let counted: [(&'static str, &dyn Collector); 14] = [
+            ("counter", &self.graph.requests),
+            ("counter", &self.graph.batched_requests),
+            ("histogram", &self.graph.request_seconds),
+            ("counter", &self.graph.circuit_opened),
+            ("counter", &self.graph.throttled_seconds),
             ("counter", &self.subscription_operations),
             ("counter", &self.lifecycle_events),
             ("counter", &self.notifications),
@@ -211,6 +213,7 @@ mod tests {
             "code",
             "outcome",
             "event",
+            "host",
             "result",
             "version",
         ];

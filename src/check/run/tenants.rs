@@ -115,7 +115,9 @@ impl Run<'_> {
             let observed = self.observe(&mut edge, &snapshot).await?;
             Some((observed, link))
         };
-        let seen = self.around.ending.cleaned_up(look).await.flatten();
+        let seen = Box::pin(self.around.ending.cleaned_up(look))
+            .await
+            .flatten();
         (key.clone(), seen)
     }
 

@@ -161,6 +161,12 @@ impl StandIn {
         let (reply, latency) = self.note(&call);
         let entered = InFlight::enter(&self);
         sleep(latency).await;
+        let reply = match (reply, call.operation) {
+            (Reply::Answer(200, headers, _), Operation::Batch) => {
+                Reply::Answer(200, headers, self.parts(&call))
+            }
+            (reply, _) => reply,
+        };
         let outcome = match reply {
             Reply::Silence => std::future::pending().await,
             Reply::Lost(cause) => Err(Failure::NoAnswer {
@@ -171,6 +177,36 @@ impl StandIn {
         };
         drop(entered);
         outcome
+    }
+
+    /// Answers each part of a batch as if it had come alone.
+    fn parts(&self, envelope: &Call) -> String {
+        let Body::Json(body) = &envelope.body else {
+            panic!("a batch has a body")
+        };
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let responses: Vec<serde_json::Value> = body["requests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|part| {
+                let call = Call {
+                    operation: operation_of(part["url"].as_str().unwrap()),
+                    body: Body::Empty,
+                    ..envelope.clone()
+                };
+                let Reply::Answer(status, headers, body) = self.note(&call).0 else {
+                    panic!("a part of a batch is answered")
+                };
+                serde_json::json!({
+                    "id": part["id"],
+                    "status": status,
+                    "headers": headers.into_iter().collect::<HashMap<_, _>>(),
+                    "body": serde_json::from_str::<serde_json::Value>(&body).unwrap_or_default(),
+                })
+            })
+            .collect();
+        serde_json::json!({ "responses": responses }).to_string()
     }
 
     fn note(&self, call: &Call) -> (Reply, Duration) {
@@ -222,6 +258,19 @@ impl StandIn {
     }
 }
 
+/// What a part of a batch asks for.
+fn operation_of(url: &str) -> Operation {
+    let path = url.split('?').next().unwrap();
+    match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+        ["users"] => Operation::FindUsers,
+        ["users", _] => Operation::GetUser,
+        ["users", _, "calendar"] => Operation::GetCalendar,
+        ["places", _] => Operation::GetPlace,
+        ["subscriptions", _] => Operation::GetSubscription,
+        _ => panic!("{url} does not belong into a batch"),
+    }
+}
+
 /// Counts calls under way, also those that are given up.
 struct InFlight(StandIn);
 
@@ -256,7 +305,8 @@ fn success(state: &mut State, operation: Operation) -> Reply {
         }
         Operation::ListSubscriptions => serde_json::json!({"value": [subscription]}),
         Operation::CreateSubscription | Operation::RenewSubscription => subscription,
-        Operation::GetOrganization
+        Operation::Batch
+        | Operation::GetOrganization
         | Operation::ListDomains
         | Operation::GetUser
         | Operation::FindUsers

@@ -7,7 +7,15 @@ use futures::future::join_all;
 use super::stand_in::{Reply, StandIn, connection, room, secret};
 use crate::clock::sleep;
 use crate::graph::error::{ErrorClass, Withheld};
-use crate::graph::operation::Operation::{GetCalendar, GetUser, ListSubscriptions, Token};
+use crate::graph::model::EventId;
+use crate::graph::operation::Operation::{
+    GetCalendar, GetEvent, GetUser, ListSubscriptions, Token,
+};
+
+/// Reading it is never part of a batch.
+fn event() -> EventId {
+    EventId("event-1".to_owned())
+}
 
 fn throttled(seconds: u32) -> Reply {
     Reply::status(429).with("retry-after", &seconds.to_string())
@@ -27,7 +35,8 @@ async fn a_short_wait_is_sat_out_and_never_cut_short() {
     assert_eq!(times, [0, 7]);
     let waited = world
         .metrics
-        .graph_throttled_seconds
+        .graph
+        .throttled_seconds
         .with_label_values(&["calendars/contoso"]);
     assert!((waited.get() - 7.0).abs() < 0.1, "{}", waited.get());
 }
@@ -52,7 +61,8 @@ async fn a_long_wait_is_handed_to_the_caller_and_kept_for_the_next() {
     assert_eq!(told.class, ErrorClass::Throttled { retry_after });
     let throttled = world
         .metrics
-        .graph_throttled_seconds
+        .graph
+        .throttled_seconds
         .with_label_values(&["calendars/contoso"]);
     assert!((throttled.get() - 300.0).abs() < 0.1, "{throttled:?}");
 
@@ -162,7 +172,8 @@ async fn sixteen_calls_of_a_tenant_are_under_way_at_once() {
     tenant.token().await.unwrap();
     world.answer_after(Duration::from_millis(100));
     let rooms: Vec<_> = (0..100).map(room).collect();
-    let answers = join_all(rooms.iter().map(|room| tenant.calendar(room))).await;
+    let event = event();
+    let answers = join_all(rooms.iter().map(|room| tenant.get_event(room, &event))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(world.most_in_flight(), 16);
 }
@@ -174,7 +185,8 @@ async fn three_calls_on_a_mailbox_are_under_way_at_once() {
     tenant.token().await.unwrap();
     world.answer_after(Duration::from_millis(100));
     let room = room(1);
-    let answers = join_all((0..20).map(|_| tenant.calendar(&room))).await;
+    let event = event();
+    let answers = join_all((0..20).map(|_| tenant.get_event(&room, &event))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(world.most_in_flight(), 3);
 }
@@ -185,11 +197,9 @@ async fn a_call_that_is_given_up_frees_its_place() {
     let tenant = world.tenant();
     tenant.token().await.unwrap();
     let room = room(1);
-    world.script(
-        GetCalendar,
-        [Reply::Silence, Reply::Silence, Reply::Silence],
-    );
-    let hanging = join_all((0..3).map(|_| tenant.calendar(&room)));
+    world.script(GetEvent, [Reply::Silence, Reply::Silence, Reply::Silence]);
+    let event = event();
+    let hanging = join_all((0..3).map(|_| tenant.get_event(&room, &event)));
     assert!(
         tokio::time::timeout(Duration::from_secs(1), hanging)
             .await
