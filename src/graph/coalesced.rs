@@ -2,14 +2,14 @@
 //!
 //! Each part was admitted by itself, and its answer passes holds and retries alone: who asked does not notice. What is
 //! saved is requests: one place of the tenant and one round trip for up to twenty reads. Nobody owns a batch: whoever
-//! waits for it drives it, and when the last of them gives up it ends.
+//! waits for it drives it, and when the last of them gives up it ends. Of a batch that says nothing about its parts, or
+//! nothing in time, each part is asked by itself, so that none waits for another that hangs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
-use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -18,6 +18,7 @@ use tower::ServiceExt;
 use crate::graph::call::{Answer, Call, Failure, NoAnswer, Outcome, layer};
 use crate::graph::envelope;
 use crate::graph::error::Withheld;
+use crate::graph::lessons::Lessons;
 use crate::graph::measured::Measured;
 use crate::metrics::Metrics;
 
@@ -26,12 +27,6 @@ const LINGER: Duration = Duration::from_millis(5);
 
 /// Graph takes no more in one batch.
 const MOST_PARTS: usize = 20;
-
-/// How many parts go at a time when a batch has to be sent one by one.
-const SINGLES: usize = 4;
-
-/// How long a host that takes no batches is not offered one.
-const WITHOUT_BATCHES: Duration = Duration::from_mins(10);
 
 /// What to advise when all places are taken: about the time that calls take.
 const PLACES_TAKEN: Duration = Duration::from_secs(5);
@@ -52,8 +47,7 @@ pub(super) struct Gathering {
 #[derive(Debug, Default)]
 struct State {
     open: Option<Open>,
-    /// The host did not take a batch; until then nothing is put together.
-    without_batches_until: Option<Instant>,
+    lessons: Lessons,
 }
 
 /// A batch that others may still join.
@@ -63,8 +57,8 @@ struct Open {
     sent: WeakShared<BoxFuture<'static, Sent>>,
 }
 
-/// What became of each part.
-type Sent = Arc<[Outcome]>;
+/// What became of each part; `None` for one that is to be asked by itself.
+type Sent = Arc<[Option<Outcome>]>;
 
 #[derive(Debug, Default)]
 struct Batch {
@@ -99,9 +93,13 @@ impl Gathering {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn takes_batches(&self) -> bool {
-        let until = self.state().without_batches_until;
-        until.is_none_or(|until| until <= Instant::now())
+    /// How long a batch may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.state().lessons.limit()
+    }
+
+    fn may_travel(&self, call: &Call) -> bool {
+        self.state().lessons.may_travel(call, Instant::now())
     }
 
     /// Nobody joins `batch` any more.
@@ -128,9 +126,16 @@ impl Coalesced {
         if !envelope::accepts(&call) {
             return self.inner.oneshot(call).await;
         }
-        if !call.shared.gathering.takes_batches() {
-            return self.alone(call).await;
+        if call.shared.gathering.may_travel(&call)
+            && let Some(outcome) = self.with_others(call.clone()).await
+        {
+            return outcome;
         }
+        self.alone(call).await
+    }
+
+    /// In a batch; `None` when that brought no answer and the read is to be asked by itself.
+    async fn with_others(&self, call: Call) -> Option<Outcome> {
         let until = call.until;
         let (seat, answers) = self.join(call);
         let patience = sleep_until(until);
@@ -142,7 +147,7 @@ impl Coalesced {
                 outcomes = &mut answers => return outcomes[seat.number].clone(),
                 () = &mut patience, if patient => {
                     if !seat.batch.under_way.load(Ordering::Acquire) {
-                        return Err(later(PLACES_TAKEN));
+                        return Some(Err(later(PLACES_TAKEN)));
                     }
                     // What is under way is bounded by the layers below.
                     patient = false;
@@ -151,7 +156,7 @@ impl Coalesced {
         }
     }
 
-    /// A read that could travel with others if the host took batches.
+    /// A read that could travel with others.
     async fn alone(self, call: Call) -> Outcome {
         let place = timeout_at(call.until, call.shared.lanes.enter_tenant())
             .await
@@ -159,8 +164,19 @@ impl Coalesced {
         if let Some(wait) = call.shared.holds.wait(&call) {
             return Err(later(wait));
         }
-        let outcome = self.inner.oneshot(call).await;
+        let outcome = self.single(call).await;
         drop(place);
+        outcome
+    }
+
+    async fn single(self, call: Call) -> Outcome {
+        let started = Instant::now();
+        let outcome = self.inner.oneshot(call.clone()).await;
+        let mut state = call.shared.gathering.state();
+        state
+            .lessons
+            .alone(&call, &outcome, (started, Instant::now()));
+        drop(state);
         outcome
     }
 
@@ -212,12 +228,12 @@ impl Coalesced {
         }
         let tenant = Arc::clone(&first.shared);
         let place = tenant.lanes.enter_tenant().await;
-        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut outcomes: Vec<Option<Outcome>> = Vec::new();
         let mut numbers = Vec::new();
         let mut parts = Vec::new();
         for (number, part) in tenant.gathering.close(&batch).into_iter().enumerate() {
             let wait = part.as_ref().and_then(|part| tenant.holds.wait(part));
-            outcomes.push(Err(later(wait.unwrap_or_default())));
+            outcomes.push(Some(Err(later(wait.unwrap_or_default()))));
             if let Some(part) = part.filter(|_| wait.is_none()) {
                 numbers.push(number);
                 parts.push(part);
@@ -231,44 +247,30 @@ impl Coalesced {
     }
 
     /// What becomes of each part, in their order.
-    async fn send_all(self, mut parts: Vec<Call>) -> Vec<Outcome> {
+    async fn send_all(self, mut parts: Vec<Call>) -> Vec<Option<Outcome>> {
         if parts.len() < 2 {
             return match parts.pop() {
-                Some(part) => vec![self.inner.oneshot(part).await],
+                Some(part) => vec![Some(self.single(part).await)],
                 None => Vec::new(),
             };
         }
         let Some(whole) = envelope::wrap(&parts) else {
-            return self.one_by_one(parts).await;
+            return vec![None; parts.len()];
         };
+        let started = Instant::now();
         let outcome = self.inner.clone().oneshot(whole).await;
-        match meaning(outcome, &parts) {
+        let meaning = meaning(outcome, &parts);
+        learn(&meaning, &parts, started.elapsed());
+        match meaning {
             Meaning::Parts(outcomes) => {
                 for (part, outcome) in parts.iter().zip(&outcomes) {
                     self.count(part, outcome);
                 }
-                outcomes
+                outcomes.into_iter().map(Some).collect()
             }
-            Meaning::All(outcome) => vec![outcome; parts.len()],
-            Meaning::NotTaken => {
-                if let Some(part) = parts.first() {
-                    tracing::warn!(
-                        tenant = %part.label,
-                        "Graph did not take a batch; for ten minutes every question to this tenant is a request of its own"
-                    );
-                    part.shared.gathering.state().without_batches_until =
-                        Some(Instant::now() + WITHOUT_BATCHES);
-                }
-                self.one_by_one(parts).await
-            }
+            Meaning::All(outcome) => vec![Some(outcome); parts.len()],
+            Meaning::Late | Meaning::NotTaken => vec![None; parts.len()],
         }
-    }
-
-    async fn one_by_one(self, parts: Vec<Call>) -> Vec<Outcome> {
-        let calls = parts
-            .into_iter()
-            .map(|part| self.inner.clone().oneshot(part));
-        stream::iter(calls).buffered(SINGLES).collect().await
     }
 
     /// The envelope is counted where it is sent; this counts what was in it.
@@ -297,8 +299,36 @@ enum Meaning {
     Parts(Vec<Outcome>),
     /// Each is answered like the whole.
     All(Outcome),
+    /// It was not answered in time: nothing was learned of the parts, and one of them may hang.
+    Late,
     /// The host takes no batches: nothing was learned of the parts.
     NotTaken,
+}
+
+/// Remembers for the next batches what became of this one.
+fn learn(meaning: &Meaning, parts: &[Call], after: Duration) {
+    let Some(first) = parts.first() else { return };
+    let (tenant, now) = (&first.label, Instant::now());
+    let mut state = first.shared.gathering.state();
+    match meaning {
+        Meaning::Parts(_) => state.lessons.answered(after),
+        Meaning::All(_) => {}
+        Meaning::Late => {
+            if state.lessons.late(parts, now) {
+                tracing::warn!(
+                    %tenant,
+                    "Graph does not answer batches in time; for ten minutes every question to this tenant is a request of its own"
+                );
+            }
+        }
+        Meaning::NotTaken => {
+            state.lessons.not_taken(now);
+            tracing::warn!(
+                %tenant,
+                "Graph did not take a batch; for ten minutes every question to this tenant is a request of its own"
+            );
+        }
+    }
 }
 
 fn meaning(outcome: Outcome, parts: &[Call]) -> Meaning {
@@ -307,6 +337,7 @@ fn meaning(outcome: Outcome, parts: &[Call]) -> Meaning {
             Some(outcomes) => Meaning::Parts(outcomes),
             None => Meaning::NotTaken,
         },
+        Ok(answer) if answer.status == StatusCode::GATEWAY_TIMEOUT => Meaning::Late,
         Ok(answer) if concerns_the_caller(&answer) => Meaning::All(Ok(answer)),
         // "Not found" or "forbidden" about the envelope must never be taken for what was asked in it.
         Ok(_)
@@ -314,6 +345,10 @@ fn meaning(outcome: Outcome, parts: &[Call]) -> Meaning {
             cause: NoAnswer::Oversized,
             ..
         }) => Meaning::NotTaken,
+        Err(Failure::NoAnswer {
+            cause: NoAnswer::TimedOut,
+            ..
+        }) => Meaning::Late,
         Err(failure) => Meaning::All(Err(failure)),
     }
 }

@@ -43,6 +43,7 @@ mod entra;
 mod envelope;
 mod holds;
 mod lanes;
+mod lessons;
 mod mailbox;
 mod measured;
 mod redact;

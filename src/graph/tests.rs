@@ -2,6 +2,7 @@
 
 mod batches;
 mod fuzz;
+mod hanging;
 mod meanings;
 mod network;
 mod outages;

@@ -8,8 +8,6 @@ use crate::graph::call::{Call, Failure, NoAnswer, Outcome, layer};
 use crate::graph::operation::Operation;
 use crate::graph::transport::Leaf;
 
-/// Of the calls on mailboxes in a batch, Graph makes four at a time (docs/graph.md 9.3).
-const BATCH_LIMIT: Duration = Duration::from_secs(25);
 /// Graph validates both notification URLs before it answers, ten seconds each (docs/graph.md 8.2).
 const CREATE_LIMIT: Duration = Duration::from_secs(25);
 const LIMIT: Duration = Duration::from_secs(10);
@@ -31,7 +29,7 @@ impl Timed {
             attempt_id: call.attempt_id,
         };
         let limit = if call.operation == Operation::Batch {
-            BATCH_LIMIT
+            call.shared.gathering.limit()
         } else if call.operation.creates() {
             CREATE_LIMIT
         } else {

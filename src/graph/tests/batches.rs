@@ -195,17 +195,6 @@ async fn a_throttled_batch_is_repeated_after_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unanswered_batch_is_an_outage_for_every_part() {
-    let (world, tenant) = world().await;
-    world.script(Batch, [Reply::Silence, Reply::Silence, Reply::Silence]);
-    let answers = ask_for(0..4, &tenant).await;
-    for answer in answers {
-        let class = answer.unwrap_err().class;
-        assert_eq!(class, ErrorClass::Unavailable(Outage::GraphUnreachable));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_part_that_the_answer_leaves_out_got_lost() {
     let (world, tenant) = world().await;
     let hasty = tenant.with_patience(Duration::from_millis(200));

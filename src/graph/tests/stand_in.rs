@@ -1,6 +1,6 @@
 //! A leaf that answers from a script and remembers what it was asked.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -81,6 +81,9 @@ struct State {
     expires_in: u32,
     refresh_in: Option<u32>,
     latency: Duration,
+    /// Mailboxes about which nothing is ever answered.
+    hanging: HashSet<String>,
+    sent: usize,
     in_flight: usize,
     most_in_flight: usize,
 }
@@ -109,6 +112,16 @@ impl StandIn {
         self.state.lock().unwrap().latency = latency;
     }
 
+    /// Nothing about this mailbox is answered any more, nor a batch that asks for it.
+    pub(super) fn hang(&self, room: &MailboxId) {
+        let mut state = self.state.lock().unwrap();
+        state.hanging.insert(room.as_str().to_owned());
+    }
+
+    pub(super) fn answer_again(&self, room: &MailboxId) {
+        self.state.lock().unwrap().hanging.remove(room.as_str());
+    }
+
     pub(super) fn issue_tokens_for(&self, expires_in: u32, refresh_in: Option<u32>) {
         let mut state = self.state.lock().unwrap();
         state.expires_in = expires_in;
@@ -123,6 +136,11 @@ impl StandIn {
 
     pub(super) fn count(&self, operation: Operation) -> usize {
         self.seen(operation).len()
+    }
+
+    /// Requests that were sent; what is in a batch is not one.
+    pub(super) fn sent(&self) -> usize {
+        self.state.lock().unwrap().sent
     }
 
     pub(super) fn most_in_flight(&self) -> usize {
@@ -162,9 +180,10 @@ impl StandIn {
         let entered = InFlight::enter(&self);
         sleep(latency).await;
         let reply = match (reply, call.operation) {
-            (Reply::Answer(200, headers, _), Operation::Batch) => {
-                Reply::Answer(200, headers, self.parts(&call))
-            }
+            (Reply::Answer(200, headers, _), Operation::Batch) => match self.parts(&call) {
+                Some(parts) => Reply::Answer(200, headers, parts),
+                None => Reply::Silence,
+            },
             (reply, _) => reply,
         };
         let outcome = match reply {
@@ -179,34 +198,38 @@ impl StandIn {
         outcome
     }
 
-    /// Answers each part of a batch as if it had come alone.
-    fn parts(&self, envelope: &Call) -> String {
+    /// Answers each part of a batch as if it had come alone; `None` when one of them is never answered.
+    fn parts(&self, envelope: &Call) -> Option<String> {
         let Body::Json(body) = &envelope.body else {
             panic!("a batch has a body")
         };
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
-        let responses: Vec<serde_json::Value> = body["requests"]
+        let responses: Option<Vec<serde_json::Value>> = body["requests"]
             .as_array()
             .unwrap()
             .iter()
             .map(|part| {
+                let path = part["url"].as_str().unwrap();
+                let mut url = envelope.url.clone();
+                url.set_path(path.split('?').next().unwrap());
                 let call = Call {
-                    operation: operation_of(part["url"].as_str().unwrap()),
+                    operation: operation_of(path),
+                    url,
                     body: Body::Empty,
                     ..envelope.clone()
                 };
                 let Reply::Answer(status, headers, body) = self.note(&call).0 else {
-                    panic!("a part of a batch is answered")
+                    return None;
                 };
-                serde_json::json!({
+                Some(serde_json::json!({
                     "id": part["id"],
                     "status": status,
                     "headers": headers.into_iter().collect::<HashMap<_, _>>(),
                     "body": serde_json::from_str::<serde_json::Value>(&body).unwrap_or_default(),
-                })
+                }))
             })
             .collect();
-        serde_json::json!({ "responses": responses }).to_string()
+        Some(serde_json::json!({ "responses": responses? }).to_string())
     }
 
     fn note(&self, call: &Call) -> (Reply, Duration) {
@@ -224,6 +247,13 @@ impl StandIn {
                 Body::Form(form) => form.expose().to_owned(),
             },
         });
+        let segments = call.url.path_segments().into_iter().flatten();
+        if segments
+            .into_iter()
+            .any(|part| state.hanging.contains(part))
+        {
+            return (Reply::Silence, state.latency);
+        }
         let scripted = state
             .script
             .get_mut(&call.operation)
@@ -277,6 +307,7 @@ struct InFlight(StandIn);
 impl InFlight {
     fn enter(stand_in: &StandIn) -> Self {
         let mut state = stand_in.state.lock().unwrap();
+        state.sent += 1;
         state.in_flight += 1;
         state.most_in_flight = state.most_in_flight.max(state.in_flight);
         Self(stand_in.clone())

@@ -205,6 +205,16 @@ async fn delete_rooms(bed: &Testbed, labelled: &str) {
         .unwrap();
 }
 
+fn everything_fails(bed: &Testbed, status: u16) {
+    bed.emulator.set_faults(Faults {
+        rules: vec![FaultRule {
+            status: Some(status),
+            ..FaultRule::default()
+        }],
+        ..Faults::default()
+    });
+}
+
 async fn rooms_left(bed: &Testbed) -> usize {
     let left = objects::list(&bed.client, Kind::Mailbox, &bed.namespace).await;
     left.unwrap().len()
@@ -218,18 +228,22 @@ async fn what_200_deleted_objects_left_is_removed_when_graph_answers_again() {
     apply(&bed, &rooms(200)).await;
     all_ready(&bed, 200).await;
     assert_eq!(neighbour.others(&bed.emulator).len(), 200);
-    bed.emulator.set_faults(Faults {
-        rules: vec![FaultRule {
-            status: Some(503),
-            ..FaultRule::default()
-        }],
-        ..Faults::default()
-    });
+    // Each call is answered, so each removal is tried.
+    everything_fails(&bed, 500);
     delete_rooms(&bed, "").await;
     assert_eq!(rooms_left(&bed).await, 0);
     let removal = Operation::DeleteSubscription;
     bed.wait_until("every removal was tried", DEADLINE, async || {
-        bed.emulator.counts().with_status(removal, 503) >= 200
+        bed.emulator.counts().with_status(removal, 500) >= 200
+    })
+    .await
+    .unwrap();
+    // Nothing is there that answers, so most are not even tried.
+    everything_fails(&bed, 503);
+    bed.wait_until("Graph is spared", DEADLINE, async || {
+        let metrics = bed.operator.metrics().await.unwrap();
+        let opened = "hybridcalendar_graph_circuit_opened_total";
+        metrics.sum(opened, &[("host", "graph")]) >= Some(1.0)
     })
     .await
     .unwrap();

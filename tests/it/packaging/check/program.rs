@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use graph_emulator::{Emulator, Options};
+use graph_emulator::{Emulator, FaultRule, Faults, Operation, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testbed::objects::condition;
@@ -127,12 +127,14 @@ pub(super) async fn check(emulator: &Emulator, objects: &[Value], arguments: &[&
     files.check(&[&allowed, arguments].concat()).await
 }
 
-/// Calls that change something, by the journal.
+/// Calls that change something, by the journal. It holds every part of a batch by itself, unless the batch was refused:
+/// then nobody knows what was in it.
 pub(super) fn writes(emulator: &Emulator) -> Vec<String> {
     let journal = emulator.journal(0);
-    let writes = journal
-        .iter()
-        .filter(|entry| entry.method != "GET" && entry.operation != "token");
+    let writes = journal.iter().filter(|entry| {
+        let envelope = entry.operation == Operation::Batch.to_string() && entry.status == 200;
+        entry.method != "GET" && entry.operation != "token" && !envelope
+    });
     writes.map(|entry| entry.operation.clone()).collect()
 }
 
@@ -150,4 +152,49 @@ pub(super) fn assert_understood(emulator: &Emulator) {
 pub(in crate::packaging) fn user(name: &str, address: &str) -> Value {
     let type_ = json!({"spec": {"type": "User"}});
     scene::with(scene::room(name, address), type_)
+}
+
+#[tokio::test]
+async fn a_write_in_a_batch_is_a_write_and_a_read_in_one_is_none() {
+    let emulator = start(&organization()).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let base = emulator.base_url();
+    let base = base.trim_end_matches('/');
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", scene::CLIENT),
+        ("client_secret", scene::SECRET),
+        ("scope", "https://graph.microsoft.com/.default"),
+    ];
+    let url = format!("{base}/{}/oauth2/v2.0/token", scene::TENANT);
+    let answer = client.post(url).form(&form).send().await.unwrap();
+    let token: Value = answer.json().await.unwrap();
+    let batch = async |method: &str, path: &str| {
+        let parts = json!({"requests": [
+            {"id": "1", "method": "GET", "url": "/users/room-a@contoso.example/calendar"},
+            {"id": "2", "method": method, "url": path},
+        ]});
+        let request = client.post(format!("{base}/v1.0/$batch")).json(&parts);
+        let token = token["access_token"].as_str().unwrap();
+        request.bearer_auth(token).send().await.unwrap();
+    };
+    batch("GET", "/users/room-b@contoso.example/calendar").await;
+    assert_eq!(writes(&emulator), [""; 0]);
+    batch(
+        "DELETE",
+        "/subscriptions/5f1d7a9c-9999-4000-8000-000000000009",
+    )
+    .await;
+    assert_eq!(writes(&emulator), ["deleteSubscription"]);
+    // What is in one that is refused is not known.
+    emulator.set_faults(Faults {
+        rules: vec![FaultRule {
+            operation: Operation::Batch,
+            status: Some(503),
+            ..FaultRule::default()
+        }],
+        ..Faults::default()
+    });
+    batch("GET", "/users/room-b@contoso.example/calendar").await;
+    assert_eq!(writes(&emulator).last().unwrap(), "batch");
 }
