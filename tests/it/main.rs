@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod api;
+mod api_contract;
 mod behaviour;
 mod behaviour_docs;
 mod generated;

@@ -1,0 +1,178 @@
+//! A structural schema: what of an object is kept, what is filled in, and which fields are one.
+
+use serde_json::{Map, Value};
+
+/// How the items of a list belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListType {
+    /// One field.
+    Atomic,
+    /// Each item by itself.
+    Set,
+    /// Each item by its keys.
+    Map(Vec<String>),
+}
+
+/// A schema, or that of a part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schema<'a>(&'a Value);
+
+impl<'a> Schema<'a> {
+    pub(crate) fn new(schema: &'a Value) -> Self {
+        Self(schema)
+    }
+
+    fn flag(self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn properties(self) -> Option<&'a Map<String, Value>> {
+        self.0.get("properties").and_then(Value::as_object)
+    }
+
+    /// Whether this field is named by the schema, not a key that users choose.
+    pub(crate) fn names(self, field: &str) -> bool {
+        self.properties()
+            .is_some_and(|properties| properties.contains_key(field))
+    }
+
+    /// The schema of a field; `None` when it is not kept.
+    pub(crate) fn field(self, name: &str) -> Option<Self> {
+        let named = self.properties().and_then(|all| all.get(name));
+        let other = || self.0.get("additionalProperties");
+        named
+            .or_else(other)
+            .filter(|schema| schema.is_object())
+            .map(Self)
+    }
+
+    /// The schema of a list's items; of anything when it has none.
+    pub(crate) fn items(self) -> Self {
+        static ANYTHING: Value = Value::Null;
+        Self(self.0.get("items").unwrap_or(&ANYTHING))
+    }
+
+    /// Whether a whole object is one field.
+    pub(crate) fn is_atomic_map(self) -> bool {
+        let kind = self.0.get("x-kubernetes-map-type");
+        kind.and_then(Value::as_str) == Some("atomic")
+    }
+
+    pub(crate) fn list_type(self) -> ListType {
+        let kind = self.0.get("x-kubernetes-list-type").and_then(Value::as_str);
+        match kind {
+            Some("set") => ListType::Set,
+            Some("map") => {
+                let keys = self.0.get("x-kubernetes-list-map-keys");
+                let keys = keys.and_then(Value::as_array).into_iter().flatten();
+                ListType::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
+            }
+            Some(_) | None => ListType::Atomic,
+        }
+    }
+
+    /// The first part of a value that has no place in the schema, and why; `path` is where the value is.
+    pub(crate) fn flaw(self, value: &Value, path: &str) -> Option<String> {
+        let kind = self
+            .0
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let expected = match (kind, value) {
+            (_, Value::Null)
+            | ("string", Value::String(_))
+            | ("boolean", Value::Bool(_))
+            | ("integer" | "number", Value::Number(_))
+            | ("", _) => return None,
+            ("object", Value::Object(object)) => {
+                return object.iter().find_map(|(name, value)| {
+                    let path = format!("{path}.{name}");
+                    match self.field(name) {
+                        Some(field) => field.flaw(value, &path),
+                        None if self.flag("x-kubernetes-preserve-unknown-fields") => None,
+                        None => Some(format!("{path}: field not declared in schema")),
+                    }
+                });
+            }
+            ("array", Value::Array(items)) => {
+                let mut items = items.iter().enumerate();
+                let flaw = |(at, item)| self.items().flaw(item, &format!("{path}[{at}]"));
+                return items.find_map(flaw);
+            }
+            ("object", _) => "map",
+            ("array", _) => "list",
+            ("integer" | "number", _) => "numeric (int or float)",
+            (kind, _) => kind,
+        };
+        Some(format!("{path}: expected {expected}"))
+    }
+
+    /// Leaves what the schema knows, and fills in what is missing.
+    pub(crate) fn shape(self, value: &mut Value) {
+        match value {
+            Value::Object(object) => self.shape_object(object),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.items().shape(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn shape_object(self, object: &mut Map<String, Value>) {
+        if self.flag("x-kubernetes-preserve-unknown-fields") {
+            return;
+        }
+        object.retain(|name, value| {
+            self.field(name)
+                .is_some_and(|field| !value.is_null() || field.flag("nullable"))
+        });
+        for (name, schema) in self.properties().into_iter().flatten() {
+            if let Some(default) = schema.get("default")
+                && !object.contains_key(name)
+            {
+                object.insert(name.clone(), default.clone());
+            }
+        }
+        for (name, value) in object {
+            if let Some(field) = self.field(name) {
+                field.shape(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn defaults_fill_each_other_and_what_is_unknown_goes() {
+        let schema = json!({"properties": {
+            "spec": {"properties": {
+                "subscription": {
+                    "default": {},
+                    "properties": {"enabled": {"default": true}, "lifetime": {"type": "string"}},
+                },
+                "labels": {"additionalProperties": {"type": "string"}},
+                "parts": {"items": {"properties": {"size": {"default": 1}}}},
+            }},
+        }});
+        let mut object = json!({"spec": {
+            "unknown": 1, "labels": {"a": "b"}, "parts": [{"other": 2}, {"size": 3}],
+        }, "more": {}});
+        Schema::new(&schema).shape(&mut object);
+        let expected = json!({"spec": {
+            "subscription": {"enabled": true}, "labels": {"a": "b"}, "parts": [{"size": 1}, {"size": 3}],
+        }});
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing_unless_it_is_allowed() {
+        let schema = json!({"properties": {
+            "a": {"default": 1}, "b": {"nullable": true, "default": 1}, "c": {"type": "string"},
+        }});
+        let mut object = json!({"a": null, "b": null, "c": null});
+        Schema::new(&schema).shape(&mut object);
+        assert_eq!(object, json!({"a": 1, "b": null}));
+    }
+}

@@ -1,0 +1,208 @@
+//! Watches: what happens from a version on, line by line, until the client's time is up.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::call::{Call, Form};
+use crate::cluster::{Cluster, shown};
+use crate::failure::{Failure, body, expired, not_imitated};
+use crate::selector::Filter;
+use crate::server::Shared;
+use crate::shelf::{Change, Stored};
+
+/// How long a watch lasts for which no time is asked; the real server takes half an hour to an hour.
+const USUAL_TIME: Duration = Duration::from_mins(30);
+
+/// How often a watch is told how far it is, without anything that happened.
+const BOOKMARKS: Duration = Duration::from_mins(1);
+
+/// It is told a last time so long before its end.
+const BEFORE_END: Duration = Duration::from_secs(2);
+
+/// What a watch is about.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    kind: usize,
+    filter: Filter,
+    form: Form,
+    bookmarks: bool,
+    time: Duration,
+    /// It has seen everything up to this.
+    seen: u64,
+    /// What it is told first.
+    first: Vec<u8>,
+    /// Its version is too old: there is nothing more to say.
+    refused: bool,
+    news: watch::Receiver<u64>,
+}
+
+impl Cluster {
+    pub(crate) fn watch(&self, mut call: Call) -> Result<Watching, Failure> {
+        let filter = self.filter(&mut call)?;
+        let bookmarks = call.query.flag("allowWatchBookmarks");
+        let time = call
+            .query
+            .number("timeoutSeconds")?
+            .filter(|time| *time > 0);
+        let revision = call.query.number("resourceVersion")?;
+        call.query.finish()?;
+        self.not_in_future(revision)?;
+        if !call.name.is_empty() || call.subresource.is_some() {
+            return Err(not_imitated("watching one object by its path"));
+        }
+        let objects = &self.shelves[call.kind];
+        let mut watching = Watching {
+            kind: call.kind,
+            filter,
+            form: call.form,
+            bookmarks,
+            time: time.map_or(USUAL_TIME, Duration::from_secs),
+            seen: revision.filter(|from| *from > 0).unwrap_or(self.revision()),
+            first: Vec::new(),
+            refused: false,
+            news: objects.news(),
+        };
+        match revision {
+            Some(revision @ 1..) if objects.since(revision).is_none() => {
+                let message = format!(
+                    "too old resource version: {revision} ({})",
+                    objects.forgotten()
+                );
+                watching.refused = true;
+                watching.first = line("ERROR", &body(&expired(&message)));
+            }
+            Some(1..) => {}
+            Some(0) | None => watching.first = self.everything(&watching),
+        }
+        Ok(watching)
+    }
+
+    /// What is there, as if it was added now.
+    fn everything(&self, watching: &Watching) -> Vec<u8> {
+        let resource = &self.kinds[watching.kind];
+        let objects = self.shelves[watching.kind].objects.iter();
+        objects
+            .filter(|(key, stored)| watching.filter.chooses(resource, key, &stored.object))
+            .flat_map(|(_, stored)| line("ADDED", &shown(watching.form, stored.object.clone())))
+            .collect()
+    }
+
+    /// What happened since a watch was told last; `None` when that is not known any more.
+    fn told(&self, watching: &mut Watching) -> Option<Vec<u8>> {
+        let mut lines = Vec::new();
+        let mut seen = watching.seen;
+        for change in self.shelves[watching.kind].since(watching.seen)? {
+            seen = change.revision;
+            lines.extend(self.line(watching, change));
+        }
+        watching.seen = seen;
+        Some(lines)
+    }
+
+    /// A change as a watch sees it that may begin or cease to see the object.
+    fn line(&self, watching: &Watching, change: &Change) -> Vec<u8> {
+        let resource = &self.kinds[watching.kind];
+        let seen = |stored: &&std::sync::Arc<Stored>| {
+            watching
+                .filter
+                .chooses(resource, &change.key, &stored.object)
+        };
+        let before = change.before.as_ref().filter(seen);
+        let after = change.after.as_ref().filter(seen);
+        let (kind, mut object) = match (before, after) {
+            (None, None) => return Vec::new(),
+            (None, Some(after)) => ("ADDED", after.object.clone()),
+            (Some(_), Some(after)) => ("MODIFIED", after.object.clone()),
+            (Some(before), None) => ("DELETED", before.object.clone()),
+        };
+        object["metadata"]["resourceVersion"] = json!(change.revision.to_string());
+        line(kind, &shown(watching.form, object))
+    }
+
+    fn bookmark(&self, watching: &mut Watching) -> Vec<u8> {
+        watching.seen = self.revision();
+        let resource = &self.kinds[watching.kind];
+        let object = json!({
+            "kind": resource.kind,
+            "apiVersion": resource.api_version(),
+            "metadata": {"resourceVersion": self.revision().to_string()},
+        });
+        line("BOOKMARK", &shown(watching.form, object))
+    }
+}
+
+fn line(kind: &str, object: &Value) -> Vec<u8> {
+    let mut line = json!({"type": kind, "object": object})
+        .to_string()
+        .into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// A watch that somebody listens to.
+pub(crate) struct Stream {
+    shared: Shared,
+    watching: Watching,
+    /// Changes when all watches are cut.
+    cuts: watch::Receiver<u64>,
+    end: Instant,
+    bookmark: Instant,
+}
+
+impl Stream {
+    pub(crate) fn new(shared: Shared, watching: Watching) -> Self {
+        let now = Instant::now();
+        let end = now + watching.time;
+        Self {
+            cuts: shared.cuts(),
+            shared,
+            end,
+            bookmark: next_bookmark(now, end),
+            watching,
+        }
+    }
+
+    /// Waits for the next lines; `None` at the end.
+    pub(crate) async fn next(mut self) -> Option<(Bytes, Self)> {
+        if !self.watching.first.is_empty() {
+            let first = std::mem::take(&mut self.watching.first);
+            return Some((first.into(), self));
+        }
+        if self.watching.refused {
+            return None;
+        }
+        loop {
+            self.watching.news.borrow_and_update();
+            // Who is too slow is cut off, and learns at the next try that it has missed something.
+            let lines = self.shared.lock().told(&mut self.watching)?;
+            if !lines.is_empty() {
+                return Some((lines.into(), self));
+            }
+            tokio::select! {
+                biased;
+                _ = self.cuts.changed() => return None,
+                () = sleep_until(self.end) => return None,
+                _ = self.watching.news.changed() => {}
+                () = sleep_until(self.bookmark), if self.watching.bookmarks => {
+                    self.bookmark = next_bookmark(Instant::now(), self.end);
+                    let line = self.shared.lock().bookmark(&mut self.watching);
+                    return Some((line.into(), self));
+                }
+            }
+        }
+    }
+}
+
+/// Once a minute, and right before the end.
+fn next_bookmark(now: Instant, end: Instant) -> Instant {
+    let last = end - BEFORE_END.min(end - now);
+    if last > now {
+        last.min(now + BOOKMARKS)
+    } else {
+        end + BOOKMARKS
+    }
+}
