@@ -1,3 +1,5 @@
+//! Who owns what after applies and updates.
+
 use super::*;
 use serde_json::json;
 
