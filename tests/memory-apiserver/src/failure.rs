@@ -67,7 +67,7 @@ pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Failure {
 pub(crate) fn invalid(
     resource: &Resource,
     (named, name): (&str, &str),
-    cause: StatusCause,
+    causes: Vec<StatusCause>,
 ) -> Failure {
     let mut details = details(resource, name);
     named.clone_into(&mut details.kind);
@@ -77,11 +77,15 @@ pub(crate) fn invalid(
         details.group.clear();
         named.clone_into(&mut named_in_full);
     }
-    let message = format!(
-        "{named_in_full} \"{name}\" is invalid: {}: {}",
-        cause.field, cause.message
-    );
-    details.causes = vec![cause];
+    let said = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause.field, cause.message));
+    let said = match said.collect::<Vec<_>>().as_slice() {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    let message = format!("{named_in_full} \"{name}\" is invalid: {said}");
+    details.causes = causes;
     failure(422, "Invalid", &message)
         .with_details(details)
         .boxed()
@@ -89,11 +93,17 @@ pub(crate) fn invalid(
 
 /// A cause of [`invalid`].
 pub(crate) fn cause(field: &str, message: &str) -> StatusCause {
-    let required = message.starts_with("Required");
-    let reason = if required {
-        "FieldValueRequired"
-    } else {
-        "FieldValueInvalid"
+    let reasons = [
+        ("Required value", "FieldValueRequired"),
+        ("Unsupported value", "FieldValueNotSupported"),
+        ("Too long", "FieldValueTooLong"),
+        ("Too many", "FieldValueTooMany"),
+    ];
+    let mut reasons = reasons.iter();
+    let reason = match reasons.find(|(start, _)| message.starts_with(start)) {
+        Some((_, reason)) => reason,
+        None if message.contains("must be of type") => "FieldValueTypeInvalid",
+        None => "FieldValueInvalid",
     };
     StatusCause {
         reason: reason.to_owned(),

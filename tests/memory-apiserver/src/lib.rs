@@ -8,7 +8,7 @@
 //! with bookmarks, create, update, merge patch, delete with finalizers, server-side apply of a status. [`contract`] says
 //! what that means, and holds for the real API server too.
 //!
-//! What it does not do: permissions, admission, validation by schema or by rules, conversion between versions, garbage
+//! What it does not do: permissions, admission, rules in CEL and patterns, conversion between versions, garbage
 //! collection, `managedFields` in what it shows (owners of a status are known all the same). Whatever it does not imitate
 //! it refuses with 501 and remembers (see [`MemoryApiServer::not_imitated`]), so that nothing passes by accident.
 
@@ -28,6 +28,7 @@ mod selector;
 mod server;
 mod shelf;
 mod token;
+mod validation;
 mod watch;
 mod write;
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::schema::Schema;
+use crate::validation::breaches;
 
 /// What is particular about a kind.
 #[derive(Clone, Debug)]
@@ -215,6 +216,17 @@ impl Resource {
         metadata.remove("selfLink");
         metadata.retain(|_, value| !is_empty(value));
         Ok(object)
+    }
+
+    /// What an object breaks in a part of its schema.
+    pub(crate) fn breaches(&self, part: &str, object: &Value) -> Vec<(String, String)> {
+        let Nature::Custom(custom) = &self.nature else {
+            return Vec::new();
+        };
+        match (Schema::new(&custom.schema).field(part), object.get(part)) {
+            (Some(schema), Some(value)) => breaches(schema, value, part),
+            (Some(_) | None, Some(_) | None) => Vec::new(),
+        }
     }
 
     fn shaped(&self, custom: &Custom, object: Value) -> Result<Value, String> {

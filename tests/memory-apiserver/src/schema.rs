@@ -22,8 +22,29 @@ impl<'a> Schema<'a> {
         Self(schema)
     }
 
-    fn flag(self, name: &str) -> bool {
+    /// Whether something is said of it.
+    pub(crate) fn flag(self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    pub(crate) fn text(self, name: &str) -> Option<&'a str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    pub(crate) fn limit(self, name: &str) -> Option<usize> {
+        let limit = self.0.get(name).and_then(Value::as_u64)?;
+        usize::try_from(limit).ok()
+    }
+
+    /// Fields that must be there.
+    pub(crate) fn required(self) -> impl Iterator<Item = &'a str> {
+        let names = self.0.get("required").and_then(Value::as_array);
+        names.into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// The only values that are allowed, if there are such.
+    pub(crate) fn allowed(self) -> Option<&'a Vec<Value>> {
+        self.0.get("enum").and_then(Value::as_array)
     }
 
     fn properties(self) -> Option<&'a Map<String, Value>> {
@@ -73,11 +94,7 @@ impl<'a> Schema<'a> {
 
     /// The first part of a value that has no place in the schema, and why; `path` is where the value is.
     pub(crate) fn flaw(self, value: &Value, path: &str) -> Option<String> {
-        let kind = self
-            .0
-            .get("type")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let kind = self.text("type").unwrap_or_default();
         let expected = match (kind, value) {
             (_, Value::Null)
             | ("string", Value::String(_))

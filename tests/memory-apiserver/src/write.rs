@@ -88,7 +88,7 @@ impl Cluster {
             return Err(already_exists(resource, &name));
         }
         self.complete(kind, &mut object, now)?;
-        self.sound(kind, None, &object)?;
+        self.sound(kind, (None, &object), "spec")?;
         let stored = self.store((kind, &key), object, None, now);
         Ok(stored.object.clone())
     }
@@ -134,18 +134,24 @@ impl Cluster {
         Ok(())
     }
 
-    /// That the rules of a built-in kind hold.
-    fn sound(&self, kind: usize, before: Option<&Value>, object: &Value) -> Result<(), Failure> {
+    /// That an object keeps the rules of its kind; of its status if that is what is written.
+    fn sound(
+        &self,
+        kind: usize,
+        (before, object): (Option<&Value>, &Value),
+        part: &str,
+    ) -> Result<(), Failure> {
         let resource = &self.kinds[kind];
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        match flaw(resource, before, object) {
-            None => Ok(()),
-            Some((field, message)) => Err(invalid(
-                resource,
-                (&resource.kind, name),
-                cause(field, &message),
-            )),
+        let flaw = flaw(resource, before, object);
+        let flaw = flaw.map(|(field, message)| cause(field, &message));
+        let breaches = resource.breaches(part, object).into_iter();
+        let breaches = breaches.map(|(field, message)| cause(&field, &message));
+        let causes: Vec<_> = flaw.into_iter().chain(breaches).collect();
+        if causes.is_empty() {
+            return Ok(());
         }
+        Err(invalid(resource, (&resource.kind, name), causes))
     }
 
     fn decoded(&self, kind: usize, object: Value) -> Result<Value, Failure> {
@@ -349,7 +355,7 @@ impl Cluster {
                 "metadata.resourceVersion",
                 "Invalid value: 0: must be specified for an update",
             );
-            return Err(invalid(resource, (&resource.plural, &name), cause));
+            return Err(invalid(resource, (&resource.plural, &name), vec![cause]));
         }
         self.same_version(&new, kind, &old)?;
         if of_status && let Some(custom) = resource.with_status() {
@@ -366,7 +372,7 @@ impl Cluster {
         if new == old.object && !old.unsettled {
             return Ok(new);
         }
-        self.sound(kind, Some(&old.object), &new)?;
+        self.sound(kind, (Some(&old.object), &new), "spec")?;
         if is_done(resource.namespaced, &new) {
             self.take_away(kind, &key);
             return Ok(new);
@@ -422,7 +428,13 @@ impl Cluster {
         now: Timestamp,
     ) -> Result<Value, Failure> {
         let mut new = old.object.clone();
-        new["status"] = status;
+        if status.is_null() {
+            // Nothing is left of it.
+            remove(&mut new, "status");
+        } else {
+            new["status"] = status;
+        }
+        self.sound(kind, (Some(&old.object), &new), "status")?;
         let new = self.decoded(kind, new)?;
         if new == old.object && owners == old.owners && !old.unsettled {
             return Ok(new);

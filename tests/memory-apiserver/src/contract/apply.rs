@@ -128,6 +128,33 @@ pub(super) async fn what_no_schema_knows_cannot_be_applied(ground: Ground) {
     }
 }
 
+pub(super) async fn a_status_that_breaks_its_schema_is_refused(ground: Ground) {
+    ground.mailbox("a").await;
+    let mut odd = condition("Ready");
+    odd["status"] = json!("Perhaps");
+    for (status, expected) in [
+        (
+            json!({"mailbox": {"id": "1"}}),
+            "status.mailbox.primaryAddress: Required value",
+        ),
+        (
+            json!({"mailbox": null}),
+            "status.mailbox: Invalid value: \"null\": mailbox in body must be of type object",
+        ),
+        (
+            json!({"activatedAt": "yesterday"}),
+            "status.activatedAt: Invalid value: \"yesterday\"",
+        ),
+        (
+            json!({"conditions": [odd]}),
+            "status.conditions[0].status: Unsupported value: \"Perhaps\"",
+        ),
+    ] {
+        let answer = ground.apply(ME, "a", (json!({}), status)).await;
+        refused(&answer, (422, "Invalid", expected));
+    }
+}
+
 pub(super) async fn an_apply_to_what_is_gone_is_not_found(ground: Ground) {
     let answer = ground.apply(ME, "a", (json!({}), whole())).await;
     refused(

@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::Ground;
-use super::ground::{mailbox, value, version};
+use super::ground::{mailbox, refused, value, version};
 
 pub(super) async fn a_spec_gets_its_defaults_and_loses_what_is_unknown(ground: Ground) {
     let mut object = value(&mailbox("a", &json!({})));
@@ -96,6 +96,45 @@ pub(super) async fn the_generation_counts_changes_of_the_spec(ground: Ground) {
         let (code, patched) = ground.ask("PATCH", path, &change).await;
         assert_eq!(code, 200, "{patched}");
         assert_eq!(patched["metadata"]["generation"], expected, "{change}");
+    }
+}
+
+pub(super) async fn a_spec_that_breaks_its_schema_is_refused(ground: Ground) {
+    for (spec, expected) in [
+        (
+            json!({"address": "a@contoso.example"}),
+            "spec.tenantRef: Required value",
+        ),
+        (
+            json!({"address": "a@contoso.example", "tenantRef": {"name": "x"}, "type": "Car"}),
+            "spec.type: Unsupported value: \"Car\": supported values: \"Room\", \"User\"",
+        ),
+        (
+            json!({"address": "a@contoso.example", "tenantRef": {"name": "x"}, "suspend": "no"}),
+            "spec.suspend: Invalid value: \"string\": spec.suspend in body must be of type boolean",
+        ),
+        (
+            json!({"address": format!("{}@contoso.example", "a".repeat(320)), "tenantRef": {"name": "x"}}),
+            "spec.address: Too long: may not be more than 320 bytes",
+        ),
+        (
+            json!({"address": "a@contoso.example", "tenantRef": {"name": ""}}),
+            "spec.tenantRef.name: Invalid value: \"\": spec.tenantRef.name in body should be at least 1 chars long",
+        ),
+    ] {
+        let object = value(&mailbox("a", &json!({"spec": spec})));
+        let answer = ground
+            .ask("POST", &ground.path("workspacemailboxes"), &object)
+            .await;
+        refused(
+            &answer,
+            (
+                422,
+                "Invalid",
+                "WorkspaceMailbox.hybridcalendar.dev \"a\" is invalid: ",
+            ),
+        );
+        refused(&answer, (422, "Invalid", expected));
     }
 }
 
