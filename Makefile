@@ -3,7 +3,8 @@
 CARGO ?= cargo
 # More arguments for the demo: --once, --kubeconfig FILE, --pace N.
 DEMO_ARGS ?=
-# More arguments for the benchmark: --mailboxes N, --tenants N, --repeat N, --scenario cold|restart|apply.
+# More arguments for the benchmark: --mailboxes N,N…, --tenants N, --repeat N,
+# --scenario cold|restart|twins|apply|receiver.
 BENCH_ARGS ?=
 # How long `make fuzz` tries each parser.
 SECONDS ?= 60
@@ -38,7 +39,7 @@ fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS
 	HYBRID_CALENDAR_FUZZ_SECONDS=$(SECONDS) RUST_TEST_THREADS=$$(nproc) \
 	    $(CARGO) test --locked --workspace --lib --no-fail-fast -- --nocapture fuzz::
 
-bench: ## Measure what the operator costs, next to a floor (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
+bench: ## Measure what the operator costs, next to a floor and to twins in other frameworks (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
 	$(CARGO) build --locked --release --package bench
 	operator=$$(config/image/here hybrid-calendar-operator) && emulator=$$(config/image/here graph-emulator) && \
 	HYBRID_CALENDAR_OPERATOR_BIN=$$operator/usr/bin/hybrid-calendar-operator \

@@ -1,32 +1,65 @@
 //! The benchmark itself, tried with a handful of mailboxes: what it counts must be true, however long it takes.
 
 use bench::options::Options;
-use bench::scenario::{apply, cold, restart};
+use bench::report::Results;
+use bench::scenario::{apply, cold, receiver, restart};
+use bench::section::{FLOOR, Measure, OPERATOR};
 use clap::Parser as _;
+
+/// What each look at a mailbox asks, and a token for each of two tenants with six mailboxes.
+const QUESTIONS: f64 = 3.0 + 2.0 / 6.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_counts_what_is_done() {
-    let arguments =
-        "bench --mailboxes 6 --tenants 2 --repeat 1 --latency 1 --watch 0 --pace 60 --probes 1";
+    let arguments = "bench --mailboxes 6 --tenants 2 --repeat 1 --latency 1 --watch 0 --pace 60 --probes 1 \
+         --rates 50 --burst 1 --scenario twins --scenario apply --scenario receiver";
     let options = Options::parse_from(arguments.split_whitespace());
     let report = Box::pin(bench::run(&options, |_| {})).await.unwrap();
-    let cold = |measure| report.cold.median(measure).unwrap();
-    assert!(cold(&cold::STATUSES) >= 1.0, "each mailbox has a status");
-    assert!(cold(&cold::CALLS) >= 1.0, "each mailbox has a subscription");
-    assert!(cold(&cold::TIME) > 0.0 && cold(&cold::PROCESSOR) > 0.0);
+    let results = &report.results[0];
+    the_operator_works(results);
+    for twin in ["controller-runtime, 64", "controller-runtime, 256", "kopf"] {
+        a_twin_asks_the_same_and_again_when_it_restarts(twin, results);
+    }
+    for section in [&results.receiver, &results.receiver_tls] {
+        let at_50 = |measure: &Measure| section.median("50/s", measure);
+        assert!(is(at_50(&receiver::OTHERWISE), 0.0), "{section:#?}");
+        assert!(at_50(&receiver::ANSWERED) > Some(40.0), "{section:#?}");
+        assert!(at_50(&receiver::HANDSHAKE_P50) > Some(0.0), "{section:#?}");
+    }
+    assert_eq!(report.tables(&options).len(), 6);
+}
+
+fn the_operator_works(results: &Results) {
+    let cold = |measure: &Measure| results.cold.median(OPERATOR, measure);
+    assert!(cold(&cold::STATUSES) >= Some(1.0), "{results:#?}");
+    assert!(cold(&cold::CALLS) >= Some(1.0), "{results:#?}");
+    assert!(cold(&cold::TIME) > Some(0.0) && cold(&cold::PROCESSOR) > Some(0.0));
     assert!(cold(&cold::PEAK) >= cold(&cold::STEADY));
-    let restart = |measure| report.restart.median(measure).unwrap();
-    assert!(restart(&restart::WRITES) < 0.5, "{report:#?}");
-    assert!(report.apply.median(&apply::SAME).unwrap() > 0.0);
-    let tables = report.tables(&options);
-    assert_eq!(tables.len(), 3);
-    let floor = tables[0]
-        .rows
-        .iter()
-        .find(|row| row[0].starts_with("status writes"));
-    assert_eq!(
-        floor.unwrap()[2],
-        "1.00",
-        "the floor writes each status once"
-    );
+    let restart = |measure: &Measure| results.restart.median(OPERATOR, measure);
+    assert!(is(restart(&restart::WRITES), 0.0), "{results:#?}");
+    assert!(restart(&restart::KNOWN_AFTER) >= Some(0.0), "{results:#?}");
+    assert!(results.apply.median(OPERATOR, &apply::SAME) > Some(0.0));
+    let written = results.cold.median(FLOOR, &cold::STATUSES);
+    assert!(is(written, 1.0), "the floor writes each status once");
+}
+
+fn a_twin_asks_the_same_and_again_when_it_restarts(twin: &str, results: &Results) {
+    let cold = |measure: &Measure| results.cold.median(twin, measure);
+    assert!(is(cold(&cold::STATUSES), 1.0), "{twin}: {results:#?}");
+    assert!(is(cold(&cold::EVENTS), 0.0), "{twin}: {results:#?}");
+    assert!(is(cold(&cold::CALLS), QUESTIONS), "{twin}: {results:#?}");
+    let size = |column| results.cold.median(column, &cold::STATUS_SIZE);
+    let ratio = size(twin)
+        .zip(size(OPERATOR))
+        .map(|(one, other)| one / other);
+    assert!((Some(0.7)..Some(1.1)).contains(&ratio), "{twin}: {ratio:?}");
+    let restart = |measure: &Measure| results.restart.median(twin, measure);
+    assert!(is(restart(&restart::WRITES), 0.0), "{twin}: {results:#?}");
+    let again = restart(&restart::CALLS_EACH);
+    assert!(is(again, QUESTIONS), "{twin}: {results:#?}");
+}
+
+/// Whether this was measured.
+fn is(measured: Option<f64>, expected: f64) -> bool {
+    measured.is_some_and(|measured| (measured - expected).abs() < 0.001)
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::Client;
@@ -15,8 +16,10 @@ use testbed::objects::{Expected, Kind};
 use testbed::operator::{self, OperatorOptions, OperatorProcess};
 use testbed::{crds, wait};
 
+use crate::contender::{Contender, Running};
 use crate::microsoft::Microsoft;
-use crate::options::Options;
+use crate::options::Trial;
+use crate::twin::Twin;
 use crate::world::World;
 
 /// How many objects are made at once; more would only wait for each other.
@@ -70,16 +73,27 @@ impl Ground {
     }
 
     /// A namespace with all the objects of a world, none of which has been looked at.
-    pub async fn place(&self, world: &World, microsoft: &Microsoft) -> Result<Place, Error> {
+    pub async fn place(
+        &self,
+        contender: Contender,
+        world: &World,
+        microsoft: &Microsoft,
+    ) -> Result<Place, Error> {
         let namespace = self.control_plane.namespace().await?;
-        let account = format!("--service-account={namespace}/{namespace}");
-        let rbac = operator::rbac(&[account, format!("--namespace={namespace}")]).await?;
-        self.control_plane.apply(&namespace, &rbac).await?;
+        let rights = match contender {
+            Contender::Twin(_) => Twin::rights(&namespace)?,
+            Contender::Operator | Contender::Floor => {
+                let account = format!("--service-account={namespace}/{namespace}");
+                let rbac = operator::rbac(&[account, format!("--namespace={namespace}")]).await?;
+                self.control_plane.apply(&namespace, &rbac).await?;
+                Rights::default()
+            }
+        };
         let secret = World::secret().to_string();
         self.control_plane.apply(&namespace, &secret).await?;
         let kubeconfig = self
             .control_plane
-            .service_account(&namespace, &namespace, &Rights::default())
+            .service_account(&namespace, &namespace, &rights)
             .await?;
         let tenants = world.tenants(microsoft.endpoint());
         let place = Place {
@@ -108,40 +122,54 @@ impl Ground {
         create(Kind::Mailbox.api(&self.client, &place.namespace), mailbox).await
     }
 
+    /// Starts whoever is measured, without waiting for anything but that it is built.
+    pub async fn launch(
+        &self,
+        contender: Contender,
+        place: &Place,
+        microsoft: &Microsoft,
+        trial: Trial<'_>,
+    ) -> Result<Running, Error> {
+        match contender {
+            Contender::Twin(twin) => Ok(Running::Twin(twin.start(place).await?)),
+            Contender::Operator | Contender::Floor => {
+                let operator = self.operator(place, microsoft, trial).await?;
+                Ok(Running::Operator(Box::new(operator)))
+            }
+        }
+    }
+
     /// Starts the operator, without waiting for anything.
     pub async fn operator(
         &self,
         place: &Place,
         microsoft: &Microsoft,
-        options: &Options,
+        trial: Trial<'_>,
     ) -> Result<OperatorProcess, Error> {
-        OperatorProcess::spawn(OperatorOptions {
+        OperatorProcess::spawn(Self::as_installed(place, microsoft, trial)).await
+    }
+
+    /// How the operator is started.
+    #[must_use]
+    pub fn as_installed(place: &Place, microsoft: &Microsoft, trial: Trial<'_>) -> OperatorOptions {
+        OperatorOptions {
             kubeconfig: place.kubeconfig.clone(),
             allowed_endpoints: vec![microsoft.endpoint().to_owned()],
             namespaces: vec![place.namespace.clone()],
-            rehearsal_pace: options.pace,
-            arguments: vec![format!("--concurrency={}", options.concurrency)],
+            rehearsal_pace: trial.pace,
+            arguments: vec![format!("--concurrency={}", trial.concurrency)],
             environment: environment(&place.namespace),
             ..OperatorOptions::default()
-        })
-        .await
+        }
     }
 
-    /// Waits until every mailbox is Ready; returns one of them. Nobody asks the API server before Microsoft has all the
-    /// subscriptions, so that the wait itself costs next to nothing.
+    /// Waits until so many mailboxes are Ready; returns one of them. To be asked when that is near: it lists them all.
     pub async fn all_ready(
         &self,
         place: &Place,
-        microsoft: &Microsoft,
-        options: &Options,
+        wanted: u64,
+        deadline: Duration,
     ) -> Result<Value, Error> {
-        let wanted = u64::from(options.mailboxes);
-        let deadline = options.deadline();
-        wait::until("every mailbox has a subscription", deadline, async || {
-            let calls = microsoft.calls().await;
-            calls.is_ok_and(|calls| calls.of("createSubscription") >= wanted)
-        })
-        .await?;
         let ready = Expected::parse("Ready=True")?;
         wait::for_some("every mailbox is Ready", deadline, async || {
             let (count, one) = self.count(place, &ready).await.ok()?;

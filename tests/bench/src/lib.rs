@@ -1,8 +1,10 @@
 //! What the operator costs, measured as a process from the outside, side by side with a floor: a bare program that lists
-//! the same objects and writes one status each through the same API server.
+//! the same objects and writes one status each through the same API server. On demand also with twins: the same logic in
+//! other frameworks.
 //!
 //! Knows the operator only as a program, like the testbed. Judges nothing: it measures and prints a table.
 
+pub mod contender;
 pub mod ground;
 pub mod machine;
 pub mod microsoft;
@@ -10,30 +12,54 @@ pub mod options;
 pub mod process;
 pub mod report;
 pub mod scenario;
+pub mod section;
+pub mod sending;
 pub mod table;
 pub mod tally;
+pub mod twin;
 pub mod world;
 
 use testbed::error::Error;
 
 use ground::Ground;
-use options::{Options, Scenario};
-use report::Report;
+use options::{Options, Scenario, Trial};
+use report::{Report, Results};
 
 /// Measures everything that was asked for. `progress` hears what is done at the moment.
 pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report, Error> {
     let mut report = Report::default();
-    for round in 0..options.repeat {
-        let ground = Ground::start().await?;
-        let tell = |what: &str| progress(&format!("{what}, {} of {}", round + 1, options.repeat));
-        if options.has(Scenario::Cold) || options.has(Scenario::Restart) {
-            tell("cold start");
-            Box::pin(scenario::cold::round(&ground, options, round, &mut report)).await?;
+    for trial in Trial::each(options) {
+        let mut results = Results::of(trial.mailboxes);
+        for round in 0..options.repeat {
+            let rounds = format!("{} of {}", round + 1, options.repeat);
+            let tell =
+                |what: &str| progress(&format!("{what}, {} mailboxes, {rounds}", trial.mailboxes));
+            Box::pin(measure(trial, round, &mut results, tell)).await?;
         }
-        if options.has(Scenario::Apply) {
-            tell("apply one");
-            Box::pin(scenario::apply::round(&ground, options, &mut report)).await?;
-        }
+        report.results.push(results);
     }
     Ok(report)
+}
+
+/// One round on a control plane of its own.
+async fn measure(
+    trial: Trial<'_>,
+    round: u32,
+    results: &mut Results,
+    tell: impl Fn(&str),
+) -> Result<(), Error> {
+    let ground = Ground::start().await?;
+    if trial.has_any(&[Scenario::Cold, Scenario::Restart, Scenario::Twins]) {
+        tell("cold start");
+        scenario::cold::round(&ground, trial, round, results).await?;
+    }
+    if trial.has(Scenario::Apply) {
+        tell("apply one");
+        scenario::apply::round(&ground, trial, results).await?;
+    }
+    if trial.has(Scenario::Receiver) {
+        tell("receiver");
+        scenario::receiver::round(&ground, trial, results).await?;
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use testbed::error::{Attempt as _, Error};
 use testbed::guard::{self, Guarded, Scratch};
@@ -23,17 +24,47 @@ pub struct Microsoft {
     _scratch: Scratch,
 }
 
+/// A subscription, with everything that makes a notification genuine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Graph's id.
+    pub id: String,
+    /// Tenant ID.
+    pub tenant: String,
+    /// What it watches.
+    pub resource: String,
+    /// Where changes are sent.
+    pub notification_url: String,
+    /// Where lifecycle events are sent.
+    pub lifecycle_notification_url: String,
+    /// What proves that a notification is genuine.
+    pub client_state: String,
+    /// When it ends.
+    pub expiration_date_time: String,
+}
+
 /// How often each operation was answered, by status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Calls {
     requests: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Of these, what came in a batch, by operation.
+    #[serde(default)]
+    batched: BTreeMap<String, u64>,
 }
 
 impl Calls {
-    /// All of them.
+    /// HTTP requests: a batch is one, whatever is in it.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.requests.values().flat_map(BTreeMap::values).sum()
+    pub fn requests(&self) -> u64 {
+        let calls: u64 = self.requests.values().flat_map(BTreeMap::values).sum();
+        calls - self.batched.values().sum::<u64>()
+    }
+
+    /// Those of an operation that came in a batch.
+    #[must_use]
+    pub fn batched(&self, operation: &str) -> u64 {
+        self.batched.get(operation).copied().unwrap_or_default()
     }
 
     /// Those with a status, whatever the operation.
@@ -68,7 +99,12 @@ impl Calls {
             by_status.retain(|_, count| *count > 0);
         }
         requests.retain(|_, by_status| !by_status.is_empty());
-        Self { requests }
+        let mut batched = self.batched.clone();
+        for (operation, count) in &mut batched {
+            *count -= before.batched(operation);
+        }
+        batched.retain(|_, count| *count > 0);
+        Self { requests, batched }
     }
 }
 
@@ -119,7 +155,21 @@ impl Microsoft {
 
     /// Every call so far.
     pub async fn calls(&self) -> Result<Calls, Error> {
-        let url = format!("{}/counts", self.admin);
+        self.ask("counts").await
+    }
+
+    /// Every subscription that it keeps.
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
+        #[derive(Deserialize)]
+        struct All {
+            subscriptions: Vec<Subscription>,
+        }
+        let all: All = self.ask("subscriptions").await?;
+        Ok(all.subscriptions)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let url = format!("{}/{path}", self.admin);
         let answer = self.client.get(&url).send().await;
         let answer = answer.map_err(|error| said(&url, &error))?;
         answer.json().await.map_err(|error| said(&url, &error))
@@ -163,16 +213,20 @@ mod tests {
     fn only_what_came_later_counts() {
         let before = calls(r#"{"requests": {"token": {"200": 2}, "getUser": {"200": 1}}}"#);
         let after = calls(
-            r#"{"requests": {"token": {"200": 2}, "getUser": {"200": 4, "429": 1}}, "notifications": {}}"#,
+            r#"{"requests": {"token": {"200": 2}, "getUser": {"200": 4, "429": 1}, "batch": {"200": 1}},
+                "batched": {"getUser": 2}, "notifications": {}}"#,
         );
         let since = after.since(&before);
         assert_eq!(
             since,
-            calls(r#"{"requests": {"getUser": {"200": 3, "429": 1}}}"#)
+            calls(
+                r#"{"requests": {"getUser": {"200": 3, "429": 1}, "batch": {"200": 1}},
+                    "batched": {"getUser": 2}}"#
+            )
         );
         assert_eq!(
-            (since.total(), since.of("getUser"), since.of("token")),
-            (4, 4, 0)
+            (since.requests(), since.of("getUser"), since.of("token")),
+            (3, 4, 0)
         );
         assert_eq!(since.with_status("429"), 1);
     }

@@ -1,5 +1,6 @@
 //! What is measured, and how large.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use clap::{Parser, ValueEnum};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench")]
 pub struct Options {
-    /// Mailboxes in all
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
-    pub mailboxes: u32,
+    /// Mailboxes in all; several numbers, separated by commas, are measured one after the other
+    #[arg(long = "mailboxes", value_name = "N", default_value = "1000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub sizes: Vec<u32>,
 
     /// Tenants over which they are spread
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=5_000))]
@@ -41,6 +42,14 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=999))]
     pub probes: u32,
 
+    /// Notifications a second that the receiver gets, in ascending order; the first that it cannot keep up with is the last
+    #[arg(long, value_name = "N", default_value = "1000,5000,10000,15000,20000,30000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub rates: Vec<u32>,
+
+    /// How long each of these rates lasts, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub burst: u64,
+
     /// Divides the operator's own waits, for a trial of the benchmark itself
     #[arg(long, value_name = "N")]
     pub pace: Option<u32>,
@@ -57,8 +66,12 @@ pub enum Scenario {
     Cold,
     /// It starts again in a world that has converged.
     Restart,
+    /// Both, with twins of the operator in other frameworks beside it.
+    Twins,
     /// One more mailbox while first validations wait.
     Apply,
+    /// Notifications arrive at an operator that has one core.
+    Receiver,
 }
 
 impl Options {
@@ -66,6 +79,12 @@ impl Options {
     #[must_use]
     pub fn has(&self, scenario: Scenario) -> bool {
         self.scenarios.is_empty() || self.scenarios.contains(&scenario)
+    }
+
+    /// Whether one of these was asked for.
+    #[must_use]
+    pub fn has_any(&self, scenarios: &[Scenario]) -> bool {
+        scenarios.iter().any(|scenario| self.has(*scenario))
     }
 
     /// How long Microsoft takes for each call.
@@ -79,10 +98,34 @@ impl Options {
     pub fn watch(&self) -> Duration {
         Duration::from_secs(self.watch)
     }
+}
+
+/// What is measured with one number of mailboxes.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<'a> {
+    options: &'a Options,
+    /// Mailboxes in all.
+    pub mailboxes: u32,
+}
+
+impl<'a> Trial<'a> {
+    /// One for each number that was asked for.
+    pub fn each(options: &'a Options) -> impl Iterator<Item = Self> {
+        let sizes = options.sizes.iter();
+        sizes.map(move |&mailboxes| Self { options, mailboxes })
+    }
 
     /// How long all of them may take together: ten times of what a slow machine needs.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         Duration::from_mins(2) + Duration::from_millis(200) * self.mailboxes
+    }
+}
+
+impl Deref for Trial<'_> {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        self.options
     }
 }

@@ -1,190 +1,143 @@
 //! What was measured, by scenario, in the order in which it is told.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 
 use crate::machine;
-use crate::options::{Options, Scenario};
+use crate::options::Options;
+use crate::section::{FLOOR, OPERATOR, Section, median, times};
 use crate::table::Table;
 
-/// A line of the report: what is measured, and in what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measure {
-    what: Cow<'static, str>,
-    unit: Unit,
-}
-
-/// How a number is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Seconds.
-    Seconds,
-    /// Milliseconds.
-    Milliseconds,
-    /// Bytes, told in MiB.
-    Memory,
-    /// Whole things.
-    Count,
-    /// So many for each of something.
-    Each,
-}
-
-impl Unit {
-    fn show(self, value: f64) -> String {
-        match self {
-            Self::Seconds => format!("{value:.2} s"),
-            Self::Milliseconds => format!("{value:.2} ms"),
-            Self::Memory => format!("{:.1} MiB", value / f64::from(1 << 20)),
-            Self::Count => format!("{value:.0}"),
-            Self::Each => format!("{value:.2}"),
-        }
-    }
-}
-
-/// A measure whose words are known.
-#[must_use]
-pub const fn measure(what: &'static str, unit: Unit) -> Measure {
-    Measure {
-        what: Cow::Borrowed(what),
-        unit,
-    }
-}
-
-/// A measure that is named after what was found.
-#[must_use]
-pub fn found(what: String, unit: Unit) -> Measure {
-    Measure {
-        what: Cow::Owned(what),
-        unit,
-    }
-}
-
-/// Numbers of all rounds.
+/// What was measured with one number of mailboxes.
 #[derive(Clone, Debug)]
-struct Row {
-    measure: Measure,
-    operator: Vec<f64>,
-    floor: Vec<f64>,
-}
-
-/// The lines of one scenario.
-#[derive(Clone, Debug, Default)]
-pub struct Section {
-    rows: Vec<Row>,
-}
-
-impl Section {
-    /// The operator's number in this round.
-    pub fn operator(&mut self, measure: &Measure, value: f64) {
-        self.row(measure).operator.push(value);
-    }
-
-    /// The floor's number in this round.
-    pub fn floor(&mut self, measure: &Measure, value: f64) {
-        self.row(measure).floor.push(value);
-    }
-
-    /// The median of the operator's numbers.
-    #[must_use]
-    pub fn median(&self, measure: &Measure) -> Option<f64> {
-        let row = self.rows.iter().find(|row| row.measure == *measure)?;
-        median(&row.operator)
-    }
-
-    fn row(&mut self, measure: &Measure) -> &mut Row {
-        let known = self.rows.iter().position(|row| row.measure == *measure);
-        let at = known.unwrap_or_else(|| {
-            self.rows.push(Row {
-                measure: measure.clone(),
-                operator: Vec::new(),
-                floor: Vec::new(),
-            });
-            self.rows.len() - 1
-        });
-        &mut self.rows[at]
-    }
-
-    fn table(&self, title: &str) -> Table {
-        let rows = self.rows.iter().map(|row| {
-            let ratio = match (median(&row.operator), median(&row.floor)) {
-                (Some(operator), Some(floor)) if floor > 0.0 => format!("{:.2}", operator / floor),
-                _ => String::new(),
-            };
-            let unit = row.measure.unit;
-            vec![
-                row.measure.what.to_string(),
-                shown(unit, &row.operator),
-                shown(unit, &row.floor),
-                ratio,
-            ]
-        });
-        Table {
-            head: [title, "operator", "floor", "ratio"]
-                .map(str::to_owned)
-                .to_vec(),
-            rows: rows.collect(),
-        }
-    }
-}
-
-/// The median, and the range when there is one.
-fn shown(unit: Unit, values: &[f64]) -> String {
-    let Some(middle) = median(values).map(|value| unit.show(value)) else {
-        return String::new();
-    };
-    let ends = [f64::min, f64::max].map(|end| values.iter().copied().reduce(end));
-    let [Some(least), Some(most)] = ends.map(|end| end.map(|value| unit.show(value))) else {
-        return middle;
-    };
-    if least == most {
-        return middle;
-    }
-    let bare = least.split(' ').next().unwrap_or_default();
-    format!("{middle} ({bare} to {most})")
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (left, right) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
-    Some(f64::midpoint(*sorted.get(left)?, *sorted.get(right)?))
-}
-
-/// Everything.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The first start, next to the floor.
+pub struct Results {
+    /// How many.
+    pub mailboxes: u32,
+    /// The first start, next to the floor and to twins.
     pub cold: Section,
     /// The next start.
     pub restart: Section,
     /// One more mailbox while others wait.
     pub apply: Section,
+    /// Notifications at an operator with one core, by their rate.
+    pub receiver: Section,
+    /// The same through TLS.
+    pub receiver_tls: Section,
     /// What a mailbox's status looks like in the end, for the floor to write.
     pub(crate) status: Option<serde_json::Value>,
 }
 
+impl Results {
+    /// None yet.
+    #[must_use]
+    pub fn of(mailboxes: u32) -> Self {
+        Self {
+            mailboxes,
+            cold: Section::default(),
+            restart: Section::default(),
+            apply: Section::default(),
+            receiver: Section::default(),
+            receiver_tls: Section::default(),
+            status: None,
+        }
+    }
+
+    fn tables(&self, options: &Options) -> Vec<Table> {
+        let (mailboxes, tenants) = (self.mailboxes, options.tenants);
+        let spread = format!("{mailboxes} mailboxes in {tenants} tenants");
+        let crowd = format!("Apply one, {mailboxes} mailboxes of one tenant in the beginning");
+        let sections = [
+            (format!("Cold start, {spread}"), &self.cold),
+            (format!("Restart, {spread}"), &self.restart),
+            (crowd, &self.apply),
+            (format!("Receiver, {spread}"), &self.receiver),
+            (format!("Receiver with TLS, {spread}"), &self.receiver_tls),
+        ];
+        let measured = sections
+            .into_iter()
+            .filter(|(_, section)| !section.is_empty());
+        let mut tables: Vec<Table> = measured
+            .map(|(title, section)| section.table(&title))
+            .collect();
+        tables.extend(self.twins());
+        tables
+    }
+
+    /// How many times what the operator takes everybody else takes.
+    fn twins(&self) -> Option<Table> {
+        let mut twins = self.cold.columns();
+        twins.retain(|column| *column != OPERATOR && *column != FLOOR);
+        let mut rows = Vec::new();
+        for (name, section) in [("cold start", &self.cold), ("restart", &self.restart)] {
+            for row in section.known() {
+                let of = |column: &str| median(row.of(column)?);
+                let Some(operator) = of(OPERATOR).filter(|value| *value > 0.0) else {
+                    continue;
+                };
+                let ratios = twins
+                    .iter()
+                    .map(|twin| of(twin).map(|it| times(it / operator)));
+                let cells: Vec<String> = ratios.map(Option::unwrap_or_default).collect();
+                if cells.iter().any(|cell| !cell.is_empty()) {
+                    rows.push([vec![format!("{name}: {}", row.what())], cells].concat());
+                }
+            }
+        }
+        let head = twins.iter().map(ToString::to_string);
+        let title = "Twins, times what the operator takes".to_owned();
+        let table = Table {
+            head: std::iter::once(title).chain(head).collect(),
+            rows,
+        };
+        (!twins.is_empty()).then_some(table)
+    }
+}
+
+/// One of the sections.
+type Pick = fn(&Results) -> &Section;
+
+/// Everything, by the number of mailboxes.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// In the order in which they were measured.
+    pub results: Vec<Results>,
+}
+
 impl Report {
-    /// One table for each scenario that was measured.
+    /// One table for each scenario that was measured, and one that sets numbers of mailboxes side by side.
     #[must_use]
     pub fn tables(&self, options: &Options) -> Vec<Table> {
-        let (mailboxes, tenants) = (options.mailboxes, options.tenants);
-        let crowd = format!("Apply one, {mailboxes} mailboxes of one tenant in the beginning");
-        let spread = format!("{mailboxes} mailboxes in {tenants} tenants");
-        let sections = [
-            (Scenario::Cold, format!("Cold start, {spread}"), &self.cold),
-            (
-                Scenario::Restart,
-                format!("Restart, {spread}"),
-                &self.restart,
-            ),
-            (Scenario::Apply, crowd, &self.apply),
-        ];
-        sections
-            .into_iter()
-            .filter(|(scenario, _, section)| options.has(*scenario) && !section.rows.is_empty())
-            .map(|(_, title, section)| section.table(&title))
-            .collect()
+        let each = self.results.iter();
+        let mut tables: Vec<Table> = each.flat_map(|one| one.tables(options)).collect();
+        tables.extend(self.by_size());
+        tables
+    }
+
+    /// The operator's medians.
+    fn by_size(&self) -> Option<Table> {
+        let [first, _, ..] = self.results.as_slice() else {
+            return None;
+        };
+        let picks: [(&str, Pick); 2] =
+            [("cold start", |of| &of.cold), ("restart", |of| &of.restart)];
+        let mut rows = Vec::new();
+        for (name, pick) in picks {
+            for row in pick(first).known().filter(|row| row.of(OPERATOR).is_some()) {
+                let mut cells = vec![format!("{name}: {}", row.what())];
+                cells.extend(self.results.iter().map(|one| {
+                    let same = pick(one).known().find(|other| other.what() == row.what());
+                    let value = same.and_then(|other| median(other.of(OPERATOR)?));
+                    value.map_or_else(String::new, |value| row.unit().show(value))
+                }));
+                rows.push(cells);
+            }
+        }
+        let sizes = self.results.iter().map(|one| one.mailboxes.to_string());
+        Some(Table {
+            rows,
+            head: std::iter::once("By number of mailboxes".to_owned())
+                .chain(sizes)
+                .collect(),
+        })
     }
 
     /// On what, when and how it was measured.
@@ -192,7 +145,7 @@ impl Report {
     pub fn circumstances(options: &Options, now: Timestamp) -> String {
         let date = now.strftime("%Y-%m-%d");
         format!(
-            "{date}, {}; medians of {} (least to most); {} ms of latency for each call to Graph; {} at once.",
+            "{date}, {}; medians of {} (least to most); {} ms of latency for each call to Graph; {} at once; × is how many times the floor's.",
             machine::description(),
             options.repeat,
             options.latency,
@@ -204,35 +157,36 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::section::{Measure, Unit, measure};
 
     static TIME: Measure = measure("time", Unit::Seconds);
 
-    #[test]
-    fn a_row_tells_medians_ranges_and_the_ratio_of_medians() {
-        let mut section = Section::default();
-        for value in [3.0, 9.0, 6.0] {
-            section.operator(&TIME, value);
-        }
-        section.floor(&TIME, 2.0);
-        section.floor(&TIME, 4.0);
-        assert_eq!(
-            section.table("Title").rows,
-            [[
-                "time",
-                "6.00 s (3.00 to 9.00 s)",
-                "3.00 s (2.00 to 4.00 s)",
-                "2.00"
-            ]]
-        );
-        assert_eq!(section.median(&TIME), Some(6.0));
+    fn results(mailboxes: u32, seconds: f64) -> Results {
+        let mut results = Results::of(mailboxes);
+        results.cold.of(OPERATOR).put(&TIME, seconds);
+        results
     }
 
     #[test]
-    fn what_was_not_measured_stays_empty() {
-        let mut section = Section::default();
-        let peak = measure("peak", Unit::Memory);
-        section.operator(&peak, f64::from(3 << 19));
-        assert_eq!(section.table("Title").rows, [["peak", "1.5 MiB", "", ""]]);
-        assert_eq!(median(&[]), None);
+    fn twins_are_compared_with_the_operator() {
+        let mut results = results(10, 2.0);
+        assert_eq!(results.twins(), None, "there are none");
+        results.cold.of(FLOOR).put(&TIME, 1.0);
+        results.cold.of("twin").put(&TIME, 5.0);
+        let table = results.twins().unwrap();
+        assert_eq!(table.head[1..], ["twin"]);
+        assert_eq!(table.rows, [["cold start: time", "2.50×"]]);
+    }
+
+    #[test]
+    fn numbers_of_mailboxes_stand_side_by_side() {
+        let mut report = Report {
+            results: vec![results(1000, 2.0)],
+        };
+        assert_eq!(report.by_size(), None, "there is only one");
+        report.results.push(results(10_000, 20.0));
+        let table = report.by_size().unwrap();
+        assert_eq!(table.head[1..], ["1000", "10000"]);
+        assert_eq!(table.rows, [["cold start: time", "2.00 s", "20.00 s"]]);
     }
 }

@@ -14,7 +14,12 @@ impl Table {
     #[must_use]
     pub fn text(&self) -> String {
         let all = || std::iter::once(&self.head).chain(&self.rows);
-        let width = |column: usize| all().map(|row| row[column].len()).max().unwrap_or_default();
+        let width = |column: usize| {
+            all()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or_default()
+        };
         let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
         let padded = |(column, cell): (usize, &String)| {
             let width = widths[column];
@@ -50,20 +55,20 @@ mod tests {
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
         Table {
             head: row(["What", "a", "floor"]),
-            rows: vec![row(["writes", "10", "1"]), row(["x", "2", ""])],
+            rows: vec![row(["writes", "10", "1"]), row(["x", "2×", ""])],
         }
     }
 
     #[test]
     fn numbers_stand_below_each_other() {
-        let expected = "What     a  floor\nwrites  10      1\nx        2\n";
+        let expected = "What     a  floor\nwrites  10      1\nx       2×\n";
         assert_eq!(table().text(), expected);
     }
 
     #[test]
     fn markdown_has_the_same_cells() {
         let expected =
-            "| What | a | floor |\n| --- | ---: | ---: |\n| writes | 10 | 1 |\n| x | 2 |  |\n";
+            "| What | a | floor |\n| --- | ---: | ---: |\n| writes | 10 | 1 |\n| x | 2× |  |\n";
         assert_eq!(table().markdown(), expected);
     }
 }

@@ -52,6 +52,9 @@ pub struct JournalEntry {
 pub struct Counts {
     /// By operation, then by status (`"201"`; `"0"` for a cut connection).
     pub requests: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How many of them were items of a `$batch`, by operation: those are not requests of their own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub batched: BTreeMap<String, u64>,
     /// Change and lifecycle notifications.
     pub notifications: NotificationCounts,
 }
@@ -106,6 +109,10 @@ impl Journal {
             .or_default()
             .entry(entry.status.to_string())
             .or_default() += 1;
+        if entry.batched {
+            let batched = &mut self.counts.batched;
+            *batched.entry(entry.operation.clone()).or_default() += 1;
+        }
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }

@@ -1,7 +1,7 @@
 //! Programs that are built from Go modules of this repository, once.
 //!
-//! What was built is kept in the user's cache folder under a hash of the module's `go.mod` and `go.sum`; a lock lets
-//! several programs ask at once.
+//! What was built is kept in the user's cache folder under a hash of the module's `go.mod`, `go.sum` and own sources; a
+//! lock lets several programs ask at once.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -20,21 +20,21 @@ const PROGRESS: Duration = Duration::from_secs(30);
 
 /// What to build.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Recipe {
+pub struct Recipe {
     /// Names the folder in the cache.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Where `go.mod` is.
-    pub(crate) module: &'static str,
+    pub module: &'static str,
     /// The packages, and how Go names the program of each.
-    pub(crate) packages: &'static [(&'static str, &'static str)],
+    pub packages: &'static [(&'static str, &'static str)],
     /// For the linker; the module's own `go.mod` is at hand.
-    pub(crate) linker_flags: fn(go_mod: &str) -> Result<String, Error>,
+    pub linker_flags: fn(go_mod: &str) -> Result<String, Error>,
     /// For people who wait: what is built, and how long that takes.
-    pub(crate) title: &'static str,
+    pub title: &'static str,
 }
 
 /// The folder with the programs of a recipe, which are built when they are not there yet.
-pub(crate) async fn ready(recipe: &Recipe) -> Result<PathBuf, Error> {
+pub async fn ready(recipe: &Recipe) -> Result<PathBuf, Error> {
     let cache = cache_folder()?.join(recipe.name);
     let folder = cache.join(fingerprint(recipe)?);
     if complete(recipe, &folder) {
@@ -73,13 +73,28 @@ fn cache_folder() -> Result<PathBuf, Error> {
 }
 
 fn fingerprint(recipe: &Recipe) -> Result<String, Error> {
+    let module = Path::new(recipe.module);
     let mut hash = Sha256::new();
     for name in ["go.mod", "go.sum"] {
-        hash.update(read(&Path::new(recipe.module).join(name))?);
+        hash.update(read(&module.join(name))?);
+    }
+    for source in sources(module)? {
+        hash.update(read(&source)?);
     }
     let mut first = [0; 8];
     first.copy_from_slice(&hash.finalize()[..8]);
     Ok(format!("{:016x}", u64::from_be_bytes(first)))
+}
+
+/// The module's own code; mostly there is none, because it only names what others wrote.
+fn sources(module: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = std::fs::read_dir(module).attempt(format!("read {}", module.display()))?;
+    let entries = folder.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Result<Vec<PathBuf>, _> = entries.collect();
+    let mut paths = paths.attempt(format!("read {}", module.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|end| end == "go"));
+    paths.sort();
+    Ok(paths)
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -147,7 +162,8 @@ async fn finish(mut go: Guarded, log: &Path) -> Result<(), Error> {
 }
 
 /// The last lines of a log, for an error.
-pub(crate) fn tail(log: &Path) -> String {
+#[must_use]
+pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")

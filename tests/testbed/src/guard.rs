@@ -79,6 +79,12 @@ impl Guarded {
             .attempt(format!("send {signal:?} to {}", self.name))
     }
 
+    /// SIGTERM, and waits for its end.
+    pub async fn terminate(&mut self, deadline: Duration) -> Result<ExitStatus, Error> {
+        self.signal(Signal::TERM)?;
+        self.end(deadline).await
+    }
+
     /// Waits for its end.
     pub async fn end(&mut self, deadline: Duration) -> Result<ExitStatus, Error> {
         let what = format!("the end of {}", self.name);

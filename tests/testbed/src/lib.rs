@@ -12,7 +12,7 @@ pub mod control_plane;
 pub mod controllers;
 pub mod crds;
 pub mod error;
-mod go_programs;
+pub mod go_programs;
 pub mod guard;
 pub mod helm;
 pub mod kubelet;

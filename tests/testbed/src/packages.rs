@@ -9,21 +9,34 @@ use tokio::process::Command;
 use crate::error::{Attempt, Error};
 
 const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packages/install");
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packages/python");
 
 /// Where a program of the list in `tests/packages/programs` is; it is got first if it is missing.
 pub async fn program(name: &str) -> Result<PathBuf, Error> {
-    let output = Command::new(INSTALL)
-        .arg(name)
+    asked(INSTALL, &[name]).await
+}
+
+/// The folder of a Python environment with the packages of a file of requirements; it is made if it is missing.
+pub async fn python(name: &str, requirements: &str) -> Result<PathBuf, Error> {
+    asked(PYTHON, &[name, requirements]).await
+}
+
+/// The path that a script prints.
+async fn asked(script: &str, arguments: &[&str]) -> Result<PathBuf, Error> {
+    let output = Command::new(script)
+        .args(arguments)
         .kill_on_drop(true)
         .output()
         .await
-        .attempt(format!("run {INSTALL}"))?;
+        .attempt(format!("run {script}"))?;
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if output.status.success() && Path::new(&path).is_file() {
+    if output.status.success() && Path::new(&path).exists() {
         return Ok(path.into());
     }
+    let (program, arguments) = (script.rsplit_once("/../"), arguments.join(" "));
+    let program = program.map_or(script, |(_, program)| program);
     Err(Error::Program {
-        program: format!("tests/packages/install {name} ({})", output.status),
+        program: format!("tests/{program} {arguments} ({})", output.status),
         output: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }
@@ -69,6 +82,7 @@ mod tests {
             "flock",
             "unshare",
             "setpriv",
+            "taskset",
             "cc",
             "python3",
             "node",
@@ -81,7 +95,7 @@ mod tests {
         assert!(message.contains(
             " all at once: apt-get install prometheus prometheus-alertmanager buildah gcc "
         ));
-        assert_eq!(message.matches(" util-linux").count(), 4, "{message}");
+        assert_eq!(message.matches(" util-linux").count(), 5, "{message}");
     }
 
     #[tokio::test]

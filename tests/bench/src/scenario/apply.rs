@@ -11,10 +11,12 @@ use testbed::wait;
 use tokio::time::Instant;
 
 use super::cold::count;
+use crate::contender::Contender;
 use crate::ground::{Ground, Place};
 use crate::microsoft::Microsoft;
-use crate::options::Options;
-use crate::report::{Measure, Report, Unit, measure};
+use crate::options::Trial;
+use crate::report::Results;
+use crate::section::{Measure, OPERATOR, Unit, measure};
 use crate::world::World;
 
 /// In a tenant where nobody waits.
@@ -30,30 +32,32 @@ const CALM: u32 = 2;
 const UNDER_WAY: u64 = 20;
 
 /// One round.
-pub async fn round(ground: &Ground, options: &Options, report: &mut Report) -> Result<(), Error> {
-    let world = World::crowd(options.mailboxes, options.probes);
-    let microsoft = Microsoft::start(&world, options.latency()).await?;
-    let place = ground.place(&world, &microsoft).await?;
-    let _operator = ground.operator(&place, &microsoft, options).await?;
-    let enough = UNDER_WAY.min(u64::from(options.mailboxes));
+pub async fn round(ground: &Ground, trial: Trial<'_>, results: &mut Results) -> Result<(), Error> {
+    let world = World::crowd(trial.mailboxes, trial.probes);
+    let microsoft = Microsoft::start(&world, trial.latency()).await?;
+    let place = ground
+        .place(Contender::Operator, &world, &microsoft)
+        .await?;
+    let _operator = ground.operator(&place, &microsoft, trial).await?;
+    let enough = UNDER_WAY.min(u64::from(trial.mailboxes));
     let what = "first validations are under way";
-    wait::until(what, options.deadline(), async || {
+    wait::until(what, trial.deadline(), async || {
         let calls = microsoft.calls().await;
         calls.is_ok_and(|calls| calls.of("createSubscription") >= enough)
     })
     .await?;
-    for number in 1..=options.probes {
+    for number in 1..=trial.probes {
         for (tenant, measure) in [(CALM, &OTHER), (CROWDED, &SAME)] {
             let mailbox = world.spare(tenant, number);
-            let took = ready(ground, &place, mailbox, options.deadline()).await?;
-            report.apply.operator(measure, took.as_secs_f64());
+            let took = ready(ground, &place, mailbox, trial.deadline()).await?;
+            let mut column = results.apply.of(OPERATOR);
+            column.put(measure, took.as_secs_f64());
         }
     }
-    let all = u64::from(world.declared() + 2 * options.probes);
+    let all = u64::from(world.declared() + 2 * trial.probes);
     let done = microsoft.calls().await?.of("createSubscription");
-    report
-        .apply
-        .operator(&WAITING, count(all.saturating_sub(done)));
+    let waiting = count(all.saturating_sub(done));
+    results.apply.of(OPERATOR).put(&WAITING, waiting);
     Ok(())
 }
 

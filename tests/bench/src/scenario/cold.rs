@@ -3,19 +3,22 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use testbed::error::Error;
-use testbed::operator::OperatorProcess;
 
 use super::{floor, restart};
+use crate::contender::{Contender, Running};
 use crate::ground::{Ground, Place};
 use crate::microsoft::{Calls, Microsoft};
-use crate::options::{Options, Scenario};
+use crate::options::{Scenario, Trial};
 use crate::process::{self, Usage};
-use crate::report::{Measure, Report, Section, Unit, found, measure};
+use crate::report::Results;
+use crate::section::{Cells, Measure, Unit, found, measure};
 use crate::tally::Tally;
 use crate::world::World;
 
 /// From the start of the process to the last status.
 pub static TIME: Measure = measure("time until the last status", Unit::Seconds);
+/// The same for each mailbox.
+pub static TIME_EACH: Measure = measure("time per mailbox", Unit::Milliseconds);
 /// Processor time until then.
 pub static PROCESSOR: Measure = measure("processor time", Unit::Seconds);
 /// The same for each mailbox.
@@ -28,6 +31,10 @@ pub static PEAK: Measure = measure("resident memory, peak", Unit::Memory);
 pub static STEADY: Measure = measure("resident memory, at rest", Unit::Memory);
 /// Status writes for each mailbox.
 pub static STATUSES: Measure = measure("status writes per mailbox", Unit::Each);
+/// How large such a status is, as JSON.
+pub static STATUS_SIZE: Measure = measure("bytes of a status", Unit::Count);
+/// Everything that the API server was asked for, for each mailbox.
+pub static REQUESTS: Measure = measure("API server requests per mailbox", Unit::Each);
 /// Events that were written.
 pub static EVENTS: Measure = measure("Events", Unit::Count);
 /// Calls to Graph for each mailbox.
@@ -35,111 +42,146 @@ pub static CALLS: Measure = measure("Graph requests per mailbox", Unit::Each);
 /// Calls that Graph refused because there were too many.
 pub static THROTTLED: Measure = measure("Graph answers 429", Unit::Count);
 
-/// One round: operator and floor in turn, the floor first in every other round.
+/// Where and with whom a turn is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) ground: &'a Ground,
+    pub(super) microsoft: &'a Microsoft,
+    pub(super) trial: Trial<'a>,
+    pub(super) contender: Contender,
+    pub(super) place: &'a Place,
+}
+
+/// One round: everybody in turn, each with objects of their own.
 pub async fn round(
     ground: &Ground,
-    options: &Options,
+    trial: Trial<'_>,
     round: u32,
-    report: &mut Report,
+    results: &mut Results,
 ) -> Result<(), Error> {
-    let world = World::spread(options.mailboxes, options.tenants);
-    let microsoft = Microsoft::start(&world, options.latency()).await?;
-    let floor_wanted = options.has(Scenario::Cold);
-    let early = report
-        .status
-        .clone()
-        .filter(|_| floor_wanted && round % 2 == 1);
-    if let Some(status) = &early {
-        let place = ground.place(&world, &microsoft).await?;
-        floor::turn((ground, &place), status, options, report).await?;
+    let world = World::spread(trial.mailboxes, trial.tenants);
+    let microsoft = Microsoft::start(&world, trial.latency()).await?;
+    for contender in Contender::all(&trial, round) {
+        let place = ground.place(contender, &world, &microsoft).await?;
+        let turn = Turn {
+            ground,
+            microsoft: &microsoft,
+            trial,
+            contender,
+            place: &place,
+        };
+        match (contender, results.status.clone()) {
+            (Contender::Floor, status) => {
+                let status = status.unwrap_or_default();
+                floor::turn(turn, &status, &mut results.cold).await?;
+            }
+            (Contender::Operator, _) => results.status = Some(take(turn, results).await?),
+            (Contender::Twin(_), _) => drop(take(turn, results).await?),
+        }
     }
-    let status = turn(ground, &microsoft, (options, &world), report).await?;
-    if floor_wanted && early.is_none() {
-        let place = ground.place(&world, &microsoft).await?;
-        floor::turn((ground, &place), &status, options, report).await?;
-    }
-    report.status = Some(status);
     Ok(())
 }
 
-/// The operator's turn; returns the status of one of its mailboxes.
-async fn turn(
-    ground: &Ground,
-    microsoft: &Microsoft,
-    (options, world): (&Options, &World),
-    report: &mut Report,
-) -> Result<Value, Error> {
-    let place = ground.place(world, microsoft).await?;
+/// The turn of the operator or a twin; returns the status of one of the mailboxes.
+async fn take(turn: Turn<'_>, results: &mut Results) -> Result<Value, Error> {
+    let Turn {
+        ground,
+        microsoft,
+        trial,
+        contender,
+        place,
+    } = turn;
+    let before = microsoft.calls().await?;
     let mark = ground.control_plane.audit_mark().await?;
     let begin = process::now();
-    let mut operator = ground.operator(&place, microsoft, options).await?;
-    let ready = ground.all_ready(&place, microsoft, options).await?;
-    let usage = Usage::of(operator.id())?;
-    let (rest, share) = process::rest(operator.id(), options.watch()).await?;
-    let tally = Tally::of(
-        &ground.control_plane.audit_since(mark).await?,
-        &place.user(),
+    let mut running = ground.launch(contender, place, microsoft, trial).await?;
+    let ready = all_ready(turn, &mut running, &before).await?;
+    let usage = Usage::of(running.id())?;
+    let (rest, share) = process::rest(running.id(), trial.watch()).await?;
+    let entries = ground.control_plane.audit_since(mark).await?;
+    let tally = Tally::of(&entries, &place.user());
+    let mut cold = results.cold.of(contender.column());
+    timed(&mut cold, seconds_until(begin, &tally), usage, trial);
+    cold.put(&AT_REST, share * 1000.0);
+    cold.put(&PEAK, count(rest.peak));
+    cold.put(&STEADY, count(rest.resident));
+    requested(&mut cold, &tally, trial);
+    cold.put(
+        &STATUS_SIZE,
+        count(ready["status"].to_string().len() as u64),
     );
-    let cold = &mut report.cold;
-    cold.operator(&TIME, seconds_until(begin, &tally));
-    spent(cold, usage, options);
-    cold.operator(&AT_REST, share * 1000.0);
-    cold.operator(&PEAK, bytes(rest.peak));
-    cold.operator(&STEADY, bytes(rest.resident));
-    requested(cold, &tally, options);
-    called(cold, &microsoft.calls().await?, options);
-    restarted((ground, &place, microsoft), &mut operator, options, report).await?;
+    called(&mut cold, &microsoft.calls().await?.since(&before), trial);
+    if trial.has_any(&[Scenario::Restart, Scenario::Twins]) {
+        restart::take(turn, &mut running, &mut results.restart).await?;
+    }
     Ok(ready["status"].clone())
 }
 
-async fn restarted(
-    around: (&Ground, &Place, &Microsoft),
-    operator: &mut OperatorProcess,
-    options: &Options,
-    report: &mut Report,
-) -> Result<(), Error> {
-    if !options.has(Scenario::Restart) {
-        return Ok(());
-    }
-    restart::turn(around, operator, options, &mut report.restart).await
+/// Waits until every mailbox is Ready; returns one of them. Nobody asks the API server before Microsoft was asked for
+/// the last time, so that the wait itself costs next to nothing.
+pub(super) async fn all_ready(
+    turn: Turn<'_>,
+    running: &mut Running,
+    before: &Calls,
+) -> Result<Value, Error> {
+    let (wanted, last) = (u64::from(turn.trial.mailboxes), turn.contender.last_call());
+    let (deadline, microsoft) = (turn.trial.deadline(), turn.microsoft);
+    let what = "every mailbox was looked at";
+    testbed::wait::for_some(what, deadline, async || {
+        if let Err(error) = running.still_runs() {
+            return Some(Err(error));
+        }
+        let calls = microsoft.calls().await.ok()?.since(before);
+        (calls.of(last) >= wanted).then_some(Ok(()))
+    })
+    .await??;
+    turn.ground.all_ready(turn.place, wanted, deadline).await
 }
 
-fn spent(section: &mut Section, usage: Usage, options: &Options) {
-    let seconds = usage.cpu.as_secs_f64();
-    section.operator(&PROCESSOR, seconds);
-    let each = seconds * 1000.0 / f64::from(options.mailboxes);
-    section.operator(&PROCESSOR_EACH, each);
+/// How long it took, and how much of the processor.
+pub(super) fn timed(column: &mut Cells<'_>, seconds: f64, usage: Usage, trial: Trial<'_>) {
+    let each = |seconds: f64| seconds * 1000.0 / f64::from(trial.mailboxes);
+    let processor = usage.cpu.as_secs_f64();
+    column.put(&TIME, seconds);
+    column.put(&TIME_EACH, each(seconds));
+    column.put(&PROCESSOR, processor);
+    column.put(&PROCESSOR_EACH, each(processor));
 }
 
-fn requested(section: &mut Section, tally: &Tally, options: &Options) {
-    let each = count(tally.mailbox_statuses()) / f64::from(options.mailboxes);
-    section.operator(&STATUSES, each);
-    section.operator(&EVENTS, count(tally.events()));
-    each_request(section, tally.writes().chain(tally.reads()));
+/// What the API server was asked for.
+pub(super) fn requested(column: &mut Cells<'_>, tally: &Tally, trial: Trial<'_>) {
+    let each = |number: u64| count(number) / f64::from(trial.mailboxes);
+    column.put(&STATUSES, each(tally.mailbox_statuses()));
+    column.put(&REQUESTS, each(tally.requests()));
+    column.put(&EVENTS, count(tally.events()));
+    each_request(column, tally.writes().chain(tally.reads()));
 }
 
-fn called(section: &mut Section, calls: &Calls, options: &Options) {
-    section.operator(&CALLS, count(calls.total()) / f64::from(options.mailboxes));
-    section.operator(&THROTTLED, count(calls.with_status("429")));
-    each_call(section, calls);
+fn called(column: &mut Cells<'_>, calls: &Calls, trial: Trial<'_>) {
+    column.put(&CALLS, count(calls.requests()) / f64::from(trial.mailboxes));
+    column.put(&THROTTLED, count(calls.with_status("429")));
+    each_call(column, calls);
 }
 
 /// How often the API server was asked for what.
 pub(super) fn each_request<'a>(
-    section: &mut Section,
+    column: &mut Cells<'_>,
     requests: impl Iterator<Item = (&'a str, &'a str, u64)>,
 ) {
     for (verb, resource, number) in requests {
         let what = format!("API server: {verb} {resource}");
-        section.operator(&found(what, Unit::Count), count(number));
+        column.put(&found(what, Unit::Count), count(number));
     }
 }
 
 /// How often Graph was asked for what.
-pub(super) fn each_call(section: &mut Section, calls: &Calls) {
+pub(super) fn each_call(column: &mut Cells<'_>, calls: &Calls) {
     for operation in calls.operations() {
-        let what = format!("Graph: {operation}");
-        section.operator(&found(what, Unit::Count), count(calls.of(operation)));
+        let what = match calls.batched(operation) {
+            0 => format!("Graph: {operation}"),
+            _ => format!("Graph: {operation}, in batches"),
+        };
+        column.put(&found(what, Unit::Count), count(calls.of(operation)));
     }
 }
 
@@ -153,8 +195,4 @@ pub(super) fn seconds_until(begin: Timestamp, tally: &Tally) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "counts are below 2^52")]
 pub(super) fn count(number: u64) -> f64 {
     number as f64
-}
-
-pub(super) fn bytes(number: u64) -> f64 {
-    count(number)
 }

@@ -1,6 +1,7 @@
 //! The floor's turn: a bare program does the status writes alone, while Microsoft idles.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,12 +10,9 @@ use testbed::guard::Scratch;
 use testbed::programs;
 use tokio::process::Command;
 
-use crate::ground::{Ground, Place};
-use crate::options::Options;
-use crate::process;
-use crate::report::Report;
-use crate::scenario::cold::{PEAK, PROCESSOR, PROCESSOR_EACH, STATUSES, TIME};
-use crate::scenario::cold::{bytes, count, seconds_until};
+use super::cold::{PEAK, Turn, count, requested, seconds_until, timed};
+use crate::process::{self, Usage};
+use crate::section::Section;
 use crate::tally::Tally;
 
 /// What the bare program says of itself at its end.
@@ -30,12 +28,12 @@ pub struct Spent {
 
 /// Writes this status to every mailbox of a place.
 pub(super) async fn turn(
-    (ground, place): (&Ground, &Place),
+    turn: Turn<'_>,
     status: &Value,
-    options: &Options,
-    report: &mut Report,
+    section: &mut Section,
 ) -> Result<(), Error> {
-    let mark = ground.control_plane.audit_mark().await?;
+    let (place, control_plane) = (turn.place, &turn.ground.control_plane);
+    let mark = control_plane.audit_mark().await?;
     let scratch = Scratch::new()?;
     let file = scratch.path().join("status.json");
     std::fs::write(&file, status.to_string()).attempt("write the status")?;
@@ -46,7 +44,7 @@ pub(super) async fn turn(
         .args(["--namespace", &place.namespace])
         .arg("--status")
         .arg(&file)
-        .arg(format!("--concurrency={}", options.concurrency))
+        .arg(format!("--concurrency={}", turn.trial.concurrency))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -56,14 +54,16 @@ pub(super) async fn turn(
         program: format!("the floor ({})", output.status),
         output: format!("{error}: {}", String::from_utf8_lossy(&output.stderr)),
     })?;
-    let entries = ground.control_plane.audit_since(mark).await?;
+    let entries = control_plane.audit_since(mark).await?;
     let tally = Tally::of(&entries, &place.user());
-    let mailboxes = f64::from(options.mailboxes);
-    let floor = &mut report.cold;
-    floor.floor(&TIME, seconds_until(begin, &tally));
-    floor.floor(&PROCESSOR, spent.cpu_seconds);
-    floor.floor(&PROCESSOR_EACH, spent.cpu_seconds * 1000.0 / mailboxes);
-    floor.floor(&PEAK, bytes(spent.peak));
-    floor.floor(&STATUSES, count(tally.mailbox_statuses()) / mailboxes);
+    let usage = Usage {
+        cpu: Duration::from_secs_f64(spent.cpu_seconds),
+        peak: spent.peak,
+        ..Usage::default()
+    };
+    let mut column = section.of(turn.contender.column());
+    timed(&mut column, seconds_until(begin, &tally), usage, turn.trial);
+    column.put(&PEAK, count(spent.peak));
+    requested(&mut column, &tally, turn.trial);
     Ok(())
 }

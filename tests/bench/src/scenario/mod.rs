@@ -3,4 +3,5 @@
 pub mod apply;
 pub mod cold;
 pub mod floor;
+pub mod receiver;
 pub mod restart;

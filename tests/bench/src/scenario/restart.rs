@@ -7,72 +7,110 @@ use testbed::operator::OperatorProcess;
 use testbed::wait;
 use tokio::time::Instant;
 
-use super::cold::{AT_REST, bytes, count, each_call, each_request};
-use crate::ground::{Ground, Place};
-use crate::microsoft::{Calls, Microsoft};
-use crate::options::Options;
+use super::cold::{AT_REST, PEAK, STEADY, Turn, count, each_call, each_request};
+use crate::contender::Running;
+use crate::microsoft::Calls;
+use crate::options::Trial;
 use crate::process::{self, Usage};
-use crate::report::{Measure, Section, Unit, measure};
+use crate::section::{Cells, Measure, Section, Unit, measure};
 use crate::tally::Tally;
 
 /// From the start of the process until the receiver may get notifications.
 pub static SERVING: Measure = measure("time until /readyz", Unit::Seconds);
 /// From the start of the process until every object is known.
 pub static KNOWN: Measure = measure("time until all objects are known", Unit::Seconds);
+/// From the last page of the list of mailboxes until every object is known.
+pub static KNOWN_AFTER: Measure = measure(
+    "time from the last page of a list until then",
+    Unit::Seconds,
+);
 /// Processor time until then.
 pub static PROCESSOR: Measure = measure("processor time until then", Unit::Seconds);
+/// Processor time until nothing was to be done any more.
+pub static PROCESSOR_ALL: Measure = measure("processor time until at rest", Unit::Seconds);
 /// What it wrote while it was watched.
 pub static WRITES: Measure = measure("writes besides the Lease", Unit::Count);
 /// What it asked Graph while it was watched.
 pub static CALLS: Measure = measure("Graph requests per tenant", Unit::Each);
-/// The most resident memory.
-pub static PEAK: Measure = measure("resident memory, peak", Unit::Memory);
-/// Resident memory when nothing is to be done any more.
-pub static STEADY: Measure = measure("resident memory, at rest", Unit::Memory);
+/// The same without what grows with the number of mailboxes by its nature.
+pub static CALLS_BESIDES: Measure = measure(
+    "Graph requests per tenant besides pages of lists",
+    Unit::Each,
+);
+/// The same for each mailbox.
+pub static CALLS_EACH: Measure = measure("Graph requests per mailbox", Unit::Each);
+
+/// Calls that fetch a list page by page.
+const LISTS: [&str; 2] = ["listSubscriptions", "listPlaces"];
 
 /// What the operator logs when the lists are complete.
 const KNOWN_LINE: &str = "the cluster's objects are known";
 const KNOWN_DEADLINE: Duration = Duration::from_mins(2);
 
-/// Ends the operator as a rollout does, starts it again and watches.
-pub(super) async fn turn(
-    (ground, place, microsoft): (&Ground, &Place, &Microsoft),
-    operator: &mut OperatorProcess,
-    options: &Options,
+/// Ends a process as a rollout does, starts it again and watches.
+pub(super) async fn take(
+    turn: Turn<'_>,
+    running: &mut Running,
     section: &mut Section,
 ) -> Result<(), Error> {
-    operator.terminate().await?;
-    let calls = microsoft.calls().await?;
-    let mark = ground.control_plane.audit_mark().await?;
+    let control_plane = &turn.ground.control_plane;
+    let mut column = section.of(turn.contender.column());
+    running.terminate().await?;
+    let calls = turn.microsoft.calls().await?;
+    let mark = control_plane.audit_mark().await?;
+    let known = match running {
+        Running::Operator(operator) => Some(knows(operator, &mut column).await?),
+        Running::Twin(twin) => {
+            twin.restart().await?;
+            None
+        }
+    };
+    let (rest, share) = process::rest(running.id(), turn.trial.watch()).await?;
+    running.still_runs()?;
+    let entries = control_plane.audit_since(mark).await?;
+    let tally = Tally::of(&entries, &turn.place.user());
+    if let (Some(known), Some(last)) = (known, tally.last_list()) {
+        let after = known.duration_since(last).as_secs_f64();
+        column.put(&KNOWN_AFTER, after);
+    }
+    column.put(&PROCESSOR_ALL, rest.cpu.as_secs_f64());
+    column.put(&AT_REST, share * 1000.0);
+    column.put(&PEAK, count(rest.peak));
+    column.put(&STEADY, count(rest.resident));
+    let calls = turn.microsoft.calls().await?.since(&calls);
+    told(&mut column, &tally, &calls, turn.trial);
+    Ok(())
+}
+
+/// Starts the operator again; when it knew all objects.
+async fn knows(
+    operator: &mut OperatorProcess,
+    column: &mut Cells<'_>,
+) -> Result<jiff::Timestamp, Error> {
     let began = Instant::now();
     let lines = operator.logs().len();
     operator.restart().await?;
-    section.operator(&SERVING, began.elapsed().as_secs_f64());
+    column.put(&SERVING, began.elapsed().as_secs_f64());
     wait::until("the lists are complete", KNOWN_DEADLINE, async || {
         let logs = operator.logs();
         logs[lines..].iter().any(|line| line.contains(KNOWN_LINE))
     })
     .await?;
-    section.operator(&KNOWN, began.elapsed().as_secs_f64());
+    let known = process::now();
+    column.put(&KNOWN, began.elapsed().as_secs_f64());
     let usage = Usage::of(operator.id())?;
-    section.operator(&PROCESSOR, usage.cpu.as_secs_f64());
-    let (rest, share) = process::rest(operator.id(), options.watch()).await?;
-    section.operator(&AT_REST, share * 1000.0);
-    section.operator(&PEAK, bytes(rest.peak));
-    section.operator(&STEADY, bytes(rest.resident));
-    let tally = Tally::of(
-        &ground.control_plane.audit_since(mark).await?,
-        &place.user(),
-    );
-    let calls = microsoft.calls().await?.since(&calls);
-    told(section, &tally, &calls, options);
-    Ok(())
+    column.put(&PROCESSOR, usage.cpu.as_secs_f64());
+    Ok(known)
 }
 
-fn told(section: &mut Section, tally: &Tally, calls: &Calls, options: &Options) {
+fn told(column: &mut Cells<'_>, tally: &Tally, calls: &Calls, trial: Trial<'_>) {
     let writes = tally.writes().map(|(_, _, number)| number).sum();
-    section.operator(&WRITES, count(writes));
-    each_request(section, tally.writes());
-    section.operator(&CALLS, count(calls.total()) / f64::from(options.tenants));
-    each_call(section, calls);
+    column.put(&WRITES, count(writes));
+    each_request(column, tally.writes());
+    let (all, tenants) = (calls.requests(), f64::from(trial.tenants));
+    let lists: u64 = LISTS.iter().map(|operation| calls.of(operation)).sum();
+    column.put(&CALLS, count(all) / tenants);
+    column.put(&CALLS_BESIDES, count(all - lists) / tenants);
+    column.put(&CALLS_EACH, count(all) / f64::from(trial.mailboxes));
+    each_call(column, calls);
 }

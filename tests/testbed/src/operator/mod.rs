@@ -204,8 +204,7 @@ impl OperatorProcess {
 
     /// SIGTERM, and waits for its end.
     pub async fn terminate(&mut self) -> Result<ExitStatus, Error> {
-        self.child.signal(Signal::TERM)?;
-        self.child.end(DRAIN_DEADLINE).await
+        self.child.terminate(DRAIN_DEADLINE).await
     }
 
     /// SIGSTOP: it stands still, its connections stay open.
