@@ -181,6 +181,32 @@ pub(super) async fn conditions_have_the_applied_order(ground: Ground) {
     }
 }
 
+pub(super) async fn conditions_of_others_keep_their_places(ground: Ground) {
+    let some = |order: &str| -> Value {
+        let names = order.chars().map(|name| condition(&name.to_string()));
+        json!({"conditions": names.collect::<Vec<_>>()})
+    };
+    for (live, order, expected) in [
+        ("AXB", "AB", "AXB"),
+        ("AXB", "BA", "XBA"),
+        ("XAB", "BA", "XBA"),
+        ("XY", "AB", "XYAB"),
+        ("AXBY", "CBA", "XCBYA"),
+        ("AXBY", "BCA", "XBYCA"),
+    ] {
+        let name = format!("{live}-{order}").to_lowercase();
+        ground.mailbox(&name).await;
+        let path = ground.path("workspacemailboxes");
+        let path = format!("{path}/{name}/status?fieldManager=other");
+        let (code, said) = ground
+            .ask("PATCH", &path, &json!({"status": some(live)}))
+            .await;
+        assert_eq!(code, 200, "{said}");
+        let stored = applied(&ground, &name, some(order)).await;
+        assert_eq!(types(&stored).concat(), expected, "{order} over {live}");
+    }
+}
+
 pub(super) async fn what_somebody_else_wrote_into_a_status_stays(ground: Ground) {
     ground.mailbox("a").await;
     let path = format!(

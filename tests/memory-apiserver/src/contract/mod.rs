@@ -114,6 +114,7 @@ rules! {
     apply::a_status_that_breaks_its_schema_is_refused,
     apply::an_apply_to_what_is_gone_is_not_found,
     apply::conditions_have_the_applied_order,
+    apply::conditions_of_others_keep_their_places,
     apply::what_somebody_else_wrote_into_a_status_stays,
     apply::what_somebody_else_changed_in_a_status_is_theirs,
     apply::an_apply_does_not_touch_spec_or_labels,

@@ -6,10 +6,15 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watcher};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
+
+/// A watcher that is told nothing begins anew again and again.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 fn secret(name: &str) -> Value {
     json!({"kind": "Secret", "metadata": {"name": name, "namespace": "default"}})
@@ -108,6 +113,39 @@ async fn watches_can_be_cut() {
         anew.try_next().await,
         Ok(Some(WatchEvent::Added(_)))
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_missed_something_lists_again() {
+    let (server, _) = server(&["a", "b"]);
+    let config = Config::default().page_size(1);
+    let mut events = watcher(secrets(&server), config).default_backoff().boxed();
+    let mut next = async || {
+        let event = timeout(PATIENCE, events.next()).await.expect("in time");
+        match event.unwrap() {
+            Ok(Event::Init) => "init".to_owned(),
+            Ok(Event::InitApply(object)) => format!("is {}", object.metadata.name.unwrap()),
+            Ok(Event::InitDone) => "done".to_owned(),
+            Ok(Event::Apply(object)) => format!("applied {}", object.metadata.name.unwrap()),
+            Ok(Event::Delete(object)) => format!("deleted {}", object.metadata.name.unwrap()),
+            Err(error) => format!("{error}"),
+        }
+    };
+    let first = [next().await, next().await, next().await, next().await];
+    assert_eq!(first, ["init", "is a", "is b", "done"]);
+    server.create(secret("c")).unwrap();
+    assert_eq!(next().await, "applied c");
+
+    server.drop_watches();
+    server.delete("Secret", "default", "a").unwrap();
+    assert_eq!(next().await, "deleted a", "a cut alone loses nothing");
+
+    server.drop_watches();
+    server.delete("Secret", "default", "b").unwrap();
+    server.compact();
+    assert!(next().await.contains("too old resource version"));
+    let again = [next().await, next().await, next().await];
+    assert_eq!(again, ["init", "is c", "done"]);
 }
 
 #[tokio::test(start_paused = true)]
