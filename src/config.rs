@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +43,10 @@ pub struct Config {
     pub receiver_tls_dir: Option<PathBuf>,
     /// Where the admin port listens.
     pub admin_listen: SocketAddr,
+    /// Where other copies reach this one; none: they do not.
+    pub advertise_address: Option<IpAddr>,
+    /// Where this one listens for them.
+    pub wakes_listen: SocketAddr,
     /// Which namespaces are looked at.
     pub scope: Scope,
     /// To which hosts credentials may be sent.

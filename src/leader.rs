@@ -1,11 +1,12 @@
 //! Which of several copies may write: the one that holds the Lease.
 //!
-//! The rules are client-go's (15 seconds of lease, 10 to renew it, a try every 2): another holder's time is
+//! The rules are client-go's (15 seconds of lease, 10 to renew it, a try every 2; who waits looks every second): another holder's time is
 //! measured on our own monotonic clock from when we saw it change, so clocks need not agree. This loop has
 //! a Kubernetes client of its own, so that nobody's load delays a renewal. What a leader does is not known
 //! here.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,9 +27,11 @@ pub mod fence;
 mod lease;
 #[cfg(test)]
 mod tests;
+pub mod whereabouts;
 
 use self::fence::LeaseFence;
 use self::lease::{Action, Record, Seen};
+use self::whereabouts::advertise;
 
 /// How long a lease lasts for others.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -36,8 +39,11 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long after a renewal its holder may still write, less a margin.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often the Lease is renewed, and looked at by those who wait.
+/// How often the Lease is renewed.
 pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// How often it is looked at by those who wait: a Lease that was given up is taken within this time.
+pub const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// What is kept between the last write and the deadline.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -77,6 +83,8 @@ pub struct Candidate {
     pub lease: ObjectKey,
     /// A name that no other process has: see [`identity`].
     pub identity: String,
+    /// Where other copies reach this one while it leads; `None`: nowhere.
+    pub wakes_at: Option<SocketAddr>,
     /// For the times written into the Lease.
     pub clock: Clock,
     /// 1 while leading.
@@ -279,17 +287,17 @@ impl Attempts {
         let written = match action {
             Action::Wait { until } => {
                 self.lose("somebody else holds it");
-                return Ok(until.duration_since(started).min(RETRY_PERIOD));
+                return Ok(until.duration_since(started).min(LOOK_PERIOD));
             }
             Action::Write(record) => {
                 self.writing = true;
                 match lease {
                     None => {
-                        let lease = record.create(&self.candidate.lease);
+                        let lease = self.signed(record.create(&self.candidate.lease));
                         self.leases.create(&parameters, &lease).await?
                     }
                     Some(lease) => {
-                        let lease = record.write_into(lease);
+                        let lease = self.signed(record.write_into(lease));
                         self.leases.replace(name, &parameters, &lease).await?
                     }
                 }
@@ -300,6 +308,11 @@ impl Attempts {
         self.seen = Some(Seen::observe(None, Record::of(&written), started));
         self.written = Some(written);
         Ok(pause)
+    }
+
+    /// With what its holder says of itself.
+    fn signed(&self, lease: Lease) -> Lease {
+        advertise(lease, &self.candidate.identity, self.candidate.wakes_at)
     }
 
     /// A write that began at `started` made or kept us the holder. The time that it took counts, and this

@@ -41,6 +41,10 @@ pub struct Metrics {
     pub reconcile_seconds: HistogramVec,
     /// Wake-ups that found no room in the queue.
     pub wake_lost: IntCounter,
+    /// Attempts to pass wakes on to the copy that leads. Label: `result` ([`FORWARD_RESULTS`]).
+    pub wake_forwards_sent: IntCounterVec,
+    /// What other copies passed on to this one, or somebody pretended to. Label: `result` ([`FORWARDED_RESULTS`]).
+    pub wake_forwards_received: IntCounterVec,
     /// Panics caught in reconciles.
     pub reconcile_panics: IntCounter,
     /// 1 while this process leads.
@@ -52,6 +56,22 @@ pub const VANISHED: &str = "vanished";
 
 /// The lifecycle event that tells of notifications that Graph lost.
 pub const MISSED: &str = "missed";
+
+/// What may become of an attempt to pass wakes on: taken, refused as not genuine or not understood, or no answer, or
+/// one that puts it off.
+pub const FORWARD_RESULTS: &[&str] = &["delivered", "refused", "unanswered"];
+
+/// What may become of a message from another copy.
+pub const FORWARDED_RESULTS: &[&str] = &[
+    "accepted",
+    "unsigned",
+    "stale",
+    "forged",
+    "replayed",
+    "malformed",
+    "oversized",
+    "unavailable",
+];
 
 const GRAPH_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
 const RECEIVER_BUCKETS: &[f64] = &[0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
@@ -104,6 +124,18 @@ impl Metrics {
                 GRAPH_BUCKETS,
             )?,
             wake_lost: counter(on, "wake_lost_total", "Wake-ups that found the queue full.")?,
+            wake_forwards_sent: results(
+                on,
+                "wake_forwards_sent_total",
+                "Attempts of a copy that does not lead to pass lifecycle events on to the one that does; what was not delivered is sent again.",
+                FORWARD_RESULTS,
+            )?,
+            wake_forwards_received: results(
+                on,
+                "wake_forwards_received_total",
+                "Messages with lifecycle events from other copies; `unsigned`, `forged`, `stale` and `replayed` ones wake nobody.",
+                FORWARDED_RESULTS,
+            )?,
             reconcile_panics: counter(
                 on,
                 "reconcile_panics_total",
@@ -182,6 +214,20 @@ fn counters(
 ) -> Result<IntCounterVec, prometheus::Error> {
     let metric = IntCounterVec::new(opts(name, help), labels)?;
     registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// Counters of what became of something, which are there from the start.
+fn results(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    all: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let metric = counters(registry, name, help, &["result"])?;
+    for result in all {
+        metric.with_label_values(&[result]);
+    }
     Ok(metric)
 }
 

@@ -12,6 +12,7 @@ use crate::config::flags::Flags;
 use crate::config::rbac::Flags as RbacFlags;
 
 mod check;
+mod copies;
 pub mod crd;
 mod docs;
 pub mod rbac;

@@ -1,7 +1,7 @@
 //! `run`: starts every part of the operator, and ends them in order.
 //!
 //! The receiver starts first and ends last, so that no notification is lost to a restart; leadership is
-//! given up after the last write.
+//! given up after the last write, and what was not worked on goes to the copy that leads then.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,19 +16,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 
+use super::copies::{Copies, Shared};
 use super::terms::{Ended, Terms};
 use super::{FAILED, complain, misused};
 use crate::admin::{Admin, Readiness, Requirement};
 use crate::clock::{Clock, sleep};
 use crate::config::flags::Flags;
-use crate::config::{self, Config, Election, MetricsDetail, NAMESPACE_FILE, own_namespace};
+use crate::config::{self, Config, MetricsDetail, NAMESPACE_FILE, own_namespace};
 use crate::controller::collector::WorldCollector;
 use crate::controller::lead::Surroundings;
 use crate::controller::world::Labels;
 use crate::graph::gateway::{Fence, Gateway, GatewayOptions, Writes};
 use crate::ids::Uid;
 use crate::keys::Keys;
-use crate::leader::{self, Candidate, Elector, Leadership};
+use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
 use crate::notification::receiver::{
     IdentitySlot, ReceiverState, TenantLabel, TenantLabels, router,
@@ -44,7 +45,7 @@ const REREAD_INTERVAL: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the operator could not start or go on.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub(super) fn run(flags: &Flags) -> ExitCode {
@@ -105,31 +106,29 @@ async fn operate(config: Config) -> Result<(), Failure> {
     )?;
     tracing::info!(address = %admin.address(), "the admin port listens");
 
-    let wakes = WakeQueue::new(wake::CAPACITY, metrics.wake_lost.clone());
-    let slot = IdentitySlot::default();
+    let shared = Shared {
+        identity: IdentitySlot::default(),
+        wakes: WakeQueue::new(wake::CAPACITY, metrics.wake_lost.clone()),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    };
     let labels = Labels::default();
     register(&metrics, labels.clone(), config.metrics_detail)?;
-    let known = Arc::new(KnownTenants(labels.clone()));
-    let state = ReceiverState::new(
-        Arc::clone(&slot),
-        known,
-        wakes.clone(),
-        metrics.clone(),
-        clock.clone(),
-    );
-    let receiver = receive(&config, state).await?;
+    let receiver = receive(&config, &shared, labels.clone()).await?;
     readiness.met(Requirement::Receiver);
 
+    let copies = Copies::open(&config, shared.clone()).await?;
     let cluster = kube::Config::infer().await?;
-    let elector = elect(&config, cluster.clone(), clock.clone(), &metrics)?;
+    let elector = copies.elect(cluster.clone())?;
     let client = kube::Client::try_from(cluster)?;
+    copies.pass_on(client.clone(), elector.leadership())?;
     let (fence, secret) = (fence(&elector), config.key_secret.clone());
     let keys = Keys::new(
         client.clone(),
         secret,
         clock.clone(),
         Arc::clone(&fence),
-        (slot, readiness.clone()),
+        (shared.identity, readiness.clone()),
     );
     let (used_keys, used) = watch::channel(BTreeSet::new());
     let around = Surroundings {
@@ -140,7 +139,7 @@ async fn operate(config: Config) -> Result<(), Failure> {
         client,
         identity: keys.identity(),
         used_keys,
-        wakes,
+        wakes: shared.wakes,
         labels,
     };
     tokio::spawn(keys.follow(as_news(elector.leadership()), used));
@@ -159,6 +158,7 @@ async fn operate(config: Config) -> Result<(), Failure> {
         served
     };
     let (served, ()) = tokio::join!(release, receiver.drain(config.pace.of(DRAIN)));
+    copies.last_wakes().await;
     ended.and(served)
 }
 
@@ -259,7 +259,14 @@ impl TenantLabels for KnownTenants {
     }
 }
 
-async fn receive(config: &Config, state: ReceiverState) -> Result<Server, Failure> {
+async fn receive(config: &Config, shared: &Shared, labels: Labels) -> Result<Server, Failure> {
+    let state = ReceiverState::new(
+        Arc::clone(&shared.identity),
+        Arc::new(KnownTenants(labels)),
+        shared.wakes.clone(),
+        shared.metrics.clone(),
+        shared.clock.clone(),
+    );
     let socket = Socket {
         listen: config.receiver_listen,
         tls_dir: config.receiver_tls_dir.clone(),
@@ -267,26 +274,6 @@ async fn receive(config: &Config, state: ReceiverState) -> Result<Server, Failur
     let receiver = Server::start(socket, router(state)).await?;
     tracing::info!(address = %receiver.address(), "the receiver listens");
     Ok(receiver)
-}
-
-/// Competes for the Lease through a client of its own.
-fn elect(
-    config: &Config,
-    cluster: kube::Config,
-    clock: Clock,
-    metrics: &Metrics,
-) -> Result<Elector, Failure> {
-    let gauge = metrics.leader.clone();
-    Ok(match &config.election {
-        Election::Off => Elector::always(&clock, &gauge),
-        Election::Lease(lease) => Elector::start(Candidate {
-            client: leader::client(cluster)?,
-            lease: lease.clone(),
-            identity: leader::identity(std::env::var("HOSTNAME").ok().as_deref()),
-            clock,
-            gauge,
-        }),
-    })
 }
 
 /// Lets steps of the machine's clock arrive.

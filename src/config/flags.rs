@@ -56,6 +56,20 @@ pub struct Flags {
     #[arg(default_value = "[::]:9090")]
     pub admin_listen: String,
 
+    /// IP address at which other copies reach this one, such as the Pod's: the copy that leads takes there what the others
+    /// were told by Graph; without it lifecycle notifications wait until the copy that got them leads
+    #[arg(long, env = "HYBRID_CALENDAR_ADVERTISE_ADDRESS", value_name = "IP")]
+    pub advertise_address: Option<String>,
+
+    /// Address on which this copy listens for the others, if it advertises itself
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_WAKES_LISTEN",
+        value_name = "ADDRESS:PORT"
+    )]
+    #[arg(default_value = "[::]:9091")]
+    pub wakes_listen: String,
+
     /// Namespace to look at, repeated or separated by commas; default: all
     #[arg(
         long,
@@ -156,6 +170,7 @@ impl Flags {
         for (value, default) in [
             (&mut flags.receiver_listen, defaults.receiver_listen),
             (&mut flags.admin_listen, defaults.admin_listen),
+            (&mut flags.wakes_listen, defaults.wakes_listen),
             (&mut flags.leader_elect, defaults.leader_elect),
             (&mut flags.observe_only, defaults.observe_only),
             (&mut flags.concurrency, defaults.concurrency),
@@ -177,6 +192,7 @@ impl Flags {
             notification_url: Some(notification_url.to_owned()),
             receiver_listen: "[::]:8443".to_owned(),
             admin_listen: "[::]:9090".to_owned(),
+            wakes_listen: "[::]:9091".to_owned(),
             leader_elect: "true".to_owned(),
             observe_only: "false".to_owned(),
             concurrency: "64".to_owned(),

@@ -31,6 +31,8 @@ fn an_empty_value_means_not_set() {
         GOOD,
         "--receiver-listen=",
         "--admin-listen=",
+        "--advertise-address=",
+        "--wakes-listen=",
         "--namespace=",
         "--allowed-endpoint=",
         "--leader-elect=",
@@ -62,6 +64,8 @@ fn one_flag_is_enough_and_the_rest_has_sensible_defaults() {
     );
     assert_eq!(config.receiver_listen.to_string(), "[::]:8443");
     assert_eq!(config.admin_listen.to_string(), "[::]:9090");
+    assert_eq!(config.wakes_listen.to_string(), "[::]:9091");
+    assert_eq!(config.advertise_address, None);
     assert_eq!(config.scope, Scope::All);
     assert_eq!(
         config.key_secret.to_string(),
@@ -90,6 +94,8 @@ fn every_flag_is_understood() {
         "--receiver-listen=[::]:1",
         &format!("--receiver-tls-dir={}", dir.path().display()),
         "--admin-listen=127.0.0.1:2",
+        "--advertise-address=fd00::7",
+        "--wakes-listen=127.0.0.1:3",
         "--namespace=b,a",
         "--namespace=c",
         "--allowed-endpoint=http://127.0.0.1:8600",
@@ -106,6 +112,9 @@ fn every_flag_is_understood() {
     ])
     .unwrap();
     assert_eq!(config.receiver_tls_dir.as_deref(), Some(dir.path()));
+    let advertised = config.advertise_address.map(|ip| ip.to_string());
+    assert_eq!(advertised.as_deref(), Some("fd00::7"));
+    assert_eq!(config.wakes_listen.port(), 3);
     let namespaces = ["a", "b", "c"].map(Arc::from);
     assert_eq!(config.scope, Scope::Namespaces(namespaces.into()));
     assert!(config.scope.contains("a") && !config.scope.contains("d"));
@@ -162,6 +171,26 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (
         &[GOOD, "--admin-listen=127.0.0.1:8443"],
         "both use port 8443",
+    ),
+    (
+        &[GOOD, "--wakes-listen=9091"],
+        "--wakes-listen \"9091\" is not an address",
+    ),
+    (
+        &[GOOD, "--advertise-address=10.0.0.1:9091"],
+        "is not an IP address that others can call",
+    ),
+    (
+        &[GOOD, "--advertise-address=0.0.0.0"],
+        "is not an IP address that others can call",
+    ),
+    (
+        &[
+            GOOD,
+            "--advertise-address=10.0.0.1",
+            "--wakes-listen=[::]:9090",
+        ],
+        "--admin-listen and --wakes-listen both use port 9090",
     ),
     (
         &[GOOD, "--receiver-tls-dir=/nowhere"],

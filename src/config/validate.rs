@@ -1,7 +1,7 @@
 //! From flags to [`Config`], collecting every problem as a sentence that names flag and remedy.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,7 +42,16 @@ impl Config {
         let notification_url = check.notification_url(set(flags.notification_url.as_ref()));
         let receiver_listen = check.address("--receiver-listen", &flags.receiver_listen);
         let admin_listen = check.address("--admin-listen", &flags.admin_listen);
-        check.different_ports(receiver_listen, admin_listen);
+        let wakes_listen = check.address("--wakes-listen", &flags.wakes_listen);
+        let advertise_address = check.advertised(set(flags.advertise_address.as_ref()));
+        let receiver = ("--receiver-listen", receiver_listen);
+        let admin = ("--admin-listen", admin_listen);
+        let wakes = ("--wakes-listen", wakes_listen);
+        check.different_ports(receiver, admin);
+        if advertise_address.is_some() {
+            check.different_ports(receiver, wakes);
+            check.different_ports(admin, wakes);
+        }
         let receiver_tls_dir = check.tls_dir(set(flags.receiver_tls_dir.as_ref()));
         let scope = check.scope(&flags.namespace);
         let endpoints = check.endpoints(&flags.reach);
@@ -64,6 +73,8 @@ impl Config {
             receiver_listen: receiver_listen?,
             receiver_tls_dir,
             admin_listen: admin_listen?,
+            advertise_address,
+            wakes_listen: wakes_listen?,
             scope,
             allowed_endpoints: AllowedEndpoints::new(&endpoints, microsoft),
             election: election?,
@@ -154,17 +165,32 @@ impl Check<'_> {
         }
     }
 
-    fn different_ports(&mut self, receiver: Option<SocketAddr>, admin: Option<SocketAddr>) {
-        if let (Some(receiver), Some(admin)) = (receiver, admin)
-            && receiver.port() == admin.port()
-            && receiver.port() != 0
-            && (receiver.ip() == admin.ip()
-                || receiver.ip().is_unspecified()
-                || admin.ip().is_unspecified())
+    /// One that others can call.
+    fn advertised(&mut self, text: Option<&str>) -> Option<IpAddr> {
+        let text = text?;
+        match text.parse::<IpAddr>() {
+            Ok(ip) if !ip.is_unspecified() => Some(ip),
+            Ok(_) | Err(_) => self.problem(format!(
+                "--advertise-address {text:?} is not an IP address that others can call: give the Pod's, without port"
+            )),
+        }
+    }
+
+    fn different_ports(
+        &mut self,
+        (one, first): (&str, Option<SocketAddr>),
+        (other, second): (&str, Option<SocketAddr>),
+    ) {
+        if let (Some(first), Some(second)) = (first, second)
+            && first.port() == second.port()
+            && first.port() != 0
+            && (first.ip() == second.ip()
+                || first.ip().is_unspecified()
+                || second.ip().is_unspecified())
         {
             self.problems.push(format!(
-                "--receiver-listen and --admin-listen both use port {}: give them different ports",
-                receiver.port()
+                "{one} and {other} both use port {}: give them different ports",
+                first.port()
             ));
         }
     }

@@ -158,7 +158,8 @@ pub async fn lead(
     // Known before the first pass, so that its status need not say that a subscription is about to be created.
     note_identity(&context, around.identity.borrow().clone());
     tasks.spawn(follow_identity(context.clone(), around.identity.clone()));
-    tasks.spawn(follow_wakes(context.clone(), around.wakes.clone()));
+    let wakes = (around.wakes.clone(), stop.clone());
+    tasks.spawn(follow_wakes(context.clone(), wakes));
     tasks.spawn(follow_receiver(context.clone()));
     tasks.spawn(tell_used_keys(context.clone(), around.used_keys.clone()));
     tracing::info!(
@@ -225,12 +226,18 @@ fn note_identity(context: &Context, identity: Option<Arc<Identity>>) {
     }
 }
 
-async fn follow_wakes(context: Context, wakes: WakeQueue) {
+/// From the moment when this copy is asked to end, wakes are left to the copy that leads then.
+async fn follow_wakes(context: Context, (wakes, mut stop): (WakeQueue, watch::Receiver<bool>)) {
     loop {
-        let wake = wakes.next().await;
+        let wake = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            wake = wakes.next() => wake,
+        };
         context.notified(&wake);
         context.changed.notify_one();
     }
+    std::future::pending::<()>().await;
 }
 
 async fn follow_receiver(context: Context) {

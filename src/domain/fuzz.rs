@@ -1,10 +1,12 @@
 //! Texts from outside that decisions read: signatures, notification URLs, durations, keys.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use fuzz::Target;
 use url::Url;
 
+use super::identity::forward::Seal;
 use super::identity::{self, KeyRing, NotificationUrls, TargetKind};
 use super::schedule::go_duration;
 use crate::ids::{InstanceId, KeyId, Uid};
@@ -31,6 +33,27 @@ fn a_forged_client_state_never_verifies() {
             }
         }
     });
+}
+
+#[test]
+fn a_forged_seal_of_a_copy_never_verifies() {
+    let mut entries = KeyRing::generate(KeyId(1), [42; 32]).to_secret();
+    let older = KeyRing::from_secret(&entries).unwrap();
+    entries.insert("key-7".to_owned(), vec![7; 32]);
+    let ring = KeyRing::from_secret(&entries).unwrap();
+    let sent = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+    let genuine = [&ring, &older].map(|ring| ring.seal("leader", b"body", (sent, [1; 16])));
+    let verified = Cell::new(0);
+    Target::new("copy-seals").cases(2_000).run(|input| {
+        let Some(seal) = Seal::parse(&String::from_utf8_lossy(input)) else {
+            return;
+        };
+        assert_eq!(Seal::parse(&seal.to_string()), Some(seal));
+        let is_ours = ring.verify_seal(&seal, "leader", b"body").is_ok();
+        assert_eq!(is_ours, genuine.contains(&seal));
+        verified.set(verified.get() + u32::from(is_ours));
+    });
+    assert!(verified.get() >= 2, "no example verifies");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use url::Url;
 use crate::ids::{InstanceId, KeyId, ObjectKey, Uid};
 use crate::secret::Secret;
 
+pub mod forward;
 #[cfg(test)]
 mod tests;
 

@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod copies;
 mod fuzz;
 mod socket;
 

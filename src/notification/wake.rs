@@ -77,9 +77,49 @@ struct Shared {
 struct Waiting {
     order: VecDeque<Wake>,
     there: HashSet<Wake>,
+    /// How many batches were taken and not brought to their end.
+    taken: usize,
+}
+
+/// There is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Wakes on their way to somebody else.
+#[derive(Debug)]
+pub struct Taken {
+    queue: WakeQueue,
+    wakes: Vec<Wake>,
+}
+
+impl Taken {
+    /// Those that were taken.
+    #[must_use]
+    pub fn wakes(&self) -> &[Wake] {
+        &self.wakes
+    }
+
+    /// Somebody else has them now.
+    pub fn delivered(mut self) {
+        self.wakes.clear();
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for wake in self.wakes.drain(..) {
+            self.queue.push(wake);
+        }
+        self.queue.waiting().taken -= 1;
+    }
 }
 
 impl Waiting {
+    fn push(&mut self, wake: Wake) {
+        self.order.push_back(wake);
+        self.there.insert(wake);
+    }
+
     fn pop(&mut self) -> Option<Wake> {
         let wake = self.order.pop_front()?;
         self.there.remove(&wake);
@@ -111,10 +151,60 @@ impl WakeQueue {
             self.shared.lost.inc();
             return;
         }
-        waiting.order.push_back(wake);
-        waiting.there.insert(wake);
+        waiting.push(wake);
         drop(waiting);
         self.shared.arrived.notify_one();
+    }
+
+    /// Adds all of these, or none when there is no room for them: then they stay with whoever has them.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn push_all(&self, wakes: &[Wake]) -> Result<(), Full> {
+        let mut waiting = self.waiting();
+        let new: HashSet<Wake> = wakes.iter().copied().collect();
+        let new: Vec<Wake> = new.difference(&waiting.there).copied().collect();
+        if waiting.order.len() + new.len() > self.shared.capacity {
+            return Err(Full);
+        }
+        for wake in new {
+            waiting.push(wake);
+        }
+        drop(waiting);
+        self.shared.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Until something waits here.
+    pub async fn filled(&self) {
+        loop {
+            let arrived = self.shared.arrived.notified();
+            if !self.waiting().order.is_empty() {
+                return;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Up to so many that wait, in order of arrival. Dropped, they wait again; until then, what is pushed besides is not
+    /// merged with them.
+    #[must_use]
+    pub fn take(&self, most: usize) -> Taken {
+        let mut waiting = self.waiting();
+        let wakes = std::iter::from_fn(|| waiting.pop()).take(most).collect();
+        waiting.taken += 1;
+        drop(waiting);
+        Taken {
+            queue: self.clone(),
+            wakes,
+        }
+    }
+
+    /// How many wait, and whether everything that was taken has come to its end.
+    #[must_use]
+    pub fn left(&self) -> (usize, bool) {
+        let waiting = self.waiting();
+        (waiting.order.len(), waiting.taken == 0)
     }
 
     /// The next wake, waiting for one. Nothing is lost when the wait is given up.
@@ -202,5 +292,33 @@ mod tests {
             queue.push(*wake);
         }
         assert_eq!(waiting.await.unwrap(), wakes);
+    }
+
+    #[test]
+    fn what_was_taken_and_not_delivered_waits_again() {
+        let (queue, lost) = queue(3);
+        for object in 0..3 {
+            queue.push(wake(object, LifecycleEvent::Missed));
+        }
+        let taken = queue.take(2);
+        assert_eq!(taken.wakes().len(), 2);
+        assert_eq!(queue.left(), (1, false));
+        queue.push(wake(0, LifecycleEvent::Missed));
+        drop(taken);
+        assert_eq!(queue.left(), (3, true));
+        queue.take(2).delivered();
+        assert_eq!(queue.left(), (1, true));
+        assert_eq!(lost.get(), 0);
+    }
+
+    #[test]
+    fn what_comes_from_another_copy_is_taken_as_a_whole_or_not_at_all() {
+        let (queue, lost) = queue(2);
+        let wakes = [1, 2, 3].map(|object| wake(object, LifecycleEvent::Missed));
+        assert_eq!(queue.push_all(&wakes), Err(Full));
+        assert_eq!(queue.push_all(&[wakes[0], wakes[0]]), Ok(()));
+        assert_eq!(queue.push_all(&wakes[..2]), Ok(()), "one is there already");
+        assert_eq!(queue.left(), (2, true));
+        assert_eq!(lost.get(), 0);
     }
 }

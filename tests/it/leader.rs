@@ -56,6 +56,7 @@ impl Copies {
             client,
             lease: self.lease.clone(),
             identity: name.to_owned(),
+            wakes_at: None,
             clock: Clock::system(),
             gauge: IntGauge::new("leader", "leader").unwrap(),
         })

@@ -150,6 +150,9 @@ https://{{ include "hco.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.r
 {{- if eq (int .Values.receiver.port) (int .Values.metrics.port) -}}
 {{- fail "receiver.port and metrics.port must differ" -}}
 {{- end -}}
+{{- if has (int .Values.copies.port) (list (int .Values.receiver.port) (int .Values.metrics.port)) -}}
+{{- fail "copies.port must differ from receiver.port and metrics.port" -}}
+{{- end -}}
 {{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) -}}
 {{- fail "replicaCount above 1 needs leaderElection.enabled: two copies without it would work against each other" -}}
 {{- end -}}

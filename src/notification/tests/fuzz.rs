@@ -1,10 +1,15 @@
 //! Requests from anybody who can reach the receiver: notifications, lifecycle notifications, handshakes, paths.
 
+use std::cell::Cell;
+use std::collections::HashSet;
+
 use ::fuzz::Target;
 use axum::body::Bytes;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 
 use super::*;
+use crate::notification::forwarded::{self, ForwardedState};
 
 fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
@@ -97,4 +102,66 @@ fn a_handshake_is_answered_with_its_token_as_plain_text_and_with_nothing_else() 
             assert_eq!(text, "");
         }
     });
+}
+
+/// The wakes that a message of a copy names, as JSON is read elsewhere.
+fn named(message: &[u8]) -> Option<HashSet<Wake>> {
+    let message: Value = serde_json::from_str(&String::from_utf8_lossy(message)).ok()?;
+    let entries = message
+        .get("wakes")
+        .or_else(|| message.get(0))?
+        .as_array()?;
+    let read = entries.iter().map(|entry| {
+        let field = |name: &str, position: usize| {
+            let field = entry.get(name).or_else(|| entry.get(position));
+            field.and_then(Value::as_str).unwrap_or_default()
+        };
+        let uid = Uid::parse(field("uid", 0))?;
+        let event = LifecycleEvent::parse(field("event", 1))?;
+        Some(Wake { uid, event })
+    });
+    Some(read.flatten().collect())
+}
+
+#[test]
+fn a_signed_message_of_a_copy_wakes_whom_it_names_and_nobody_else() {
+    let runtime = runtime();
+    let target = Target::new("copy-messages").words(&[
+        "\"wakes\"",
+        "\"uid\"",
+        "\"event\"",
+        "missed",
+        "reauthorizationRequired",
+        "07070707-0707-4707-8707-070707070707",
+    ]);
+    let accepted = Cell::new(0);
+    target.cases(2_000).run(|input| {
+        let receiver = Receiver::new();
+        let wakes = WakeQueue::new(1_000, receiver.metrics.wake_lost.clone());
+        let (clock, (_leads, leading)) = (Clock::system(), watch::channel(true));
+        let state = ForwardedState::new(
+            ("leader".into(), leading),
+            Arc::clone(&receiver.slot),
+            wakes.clone(),
+            receiver.metrics.clone(),
+            clock.clone(),
+        );
+        let keys = &receiver.identity.keys;
+        let seal = keys.seal("leader", input, (clock.now(), [1; 16]));
+        let request = Request::post(forwarded::PATH)
+            .header(header::AUTHORIZATION, format!("HybridCalendarWakes {seal}"))
+            .body(Body::from(input.to_vec()));
+        let answering = forwarded::router(state).oneshot(request.unwrap());
+        let status = runtime.block_on(answering).unwrap().status().as_u16();
+        let woken: HashSet<Wake> = wakes.drain().into_iter().collect();
+        match status {
+            202 => {
+                accepted.set(accepted.get() + 1);
+                assert_eq!(woken, named(input).unwrap_or(woken.clone()));
+            }
+            400 | 413 => assert_eq!(woken.len(), 0),
+            other => panic!("answered with {other}"),
+        }
+    });
+    assert!(accepted.get() > 0, "no example is taken");
 }

@@ -9,9 +9,9 @@ use super::{Receiver, room};
 use crate::notification::server::{Listening, Server, Socket};
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-fn plain() -> Socket {
+pub(super) fn plain() -> Socket {
     Socket {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls_dir: None,

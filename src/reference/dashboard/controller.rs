@@ -21,6 +21,10 @@ pub(super) fn row() -> Row {
                 q("sum(increase(hybridcalendar_reconcile_panics_total[1h]))", "panics"),
                 q("sum(increase(hybridcalendar_wake_lost_total[1h]))", "lost wake-ups"),
             ]).steps(("green", &[(1.0, "red")])),
+            Panel::lines("Events between copies", "Messages an hour with lifecycle events: sent by copies that do not lead, and received by the one that does. Other results than delivered and accepted are usual for seconds while the leader changes.", vec![
+                q("sum by (result) (increase(hybridcalendar_wake_forwards_sent_total[1h]))", "sent: {{result}}"),
+                q("sum by (result) (increase(hybridcalendar_wake_forwards_received_total[1h]))", "received: {{result}}"),
+            ]),
             Panel::lines("Versions", "Copies by version. More than one for longer than a rollout takes means that it is stuck.", vec![q("count by (version) (hybridcalendar_build_info)", "{{version}}")]),
             Panel::lines("Memory", "Resident memory of each copy.", vec![q(&of_ours("process_resident_memory_bytes"), "{{instance}}")]).unit("bytes"),
             Panel::lines("CPU", "CPU seconds a second, of each copy.", vec![q(&of_ours("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}")]),

@@ -12,6 +12,7 @@ mod endpoints;
 pub(crate) mod hearing;
 mod neighbour;
 mod notifications;
+mod passing_on;
 mod patience;
 mod recorder;
 pub(crate) mod scene;

@@ -237,8 +237,32 @@ async fn the_notes_tell_the_next_step() {
         assert!(plain.contains(part), "no {part:?} in {plain}");
     }
     assert!(rehearsal.contains("kind: WorkspaceMailbox"), "{rehearsal}");
-    assert!(notes("two-replicas").await.contains("does not lead"));
     assert!(!notes("ingress").await.contains("Nothing of this release"));
+}
+
+/// What a rule of a NetworkPolicy names at this side, if it lets anything to the port.
+fn peers<'a>(policy: &'a Value, direction: &str, side: &str, port: &str) -> Vec<&'a Value> {
+    let rules = policy["spec"][direction].as_array().unwrap().iter();
+    rules
+        .filter(|rule| rule["ports"][0]["port"] == port)
+        .map(|rule| &rule[side])
+        .collect()
+}
+
+#[tokio::test]
+async fn copies_reach_each_other_and_nobody_else_does() {
+    let objects = objects(&rendered("locked-down").await);
+    let deployment = find(&objects, "Deployment", RELEASE);
+    let labels = &deployment["spec"]["selector"]["matchLabels"];
+    let policy = find(&objects, "NetworkPolicy", RELEASE);
+    let ours = json!([{"podSelector": {"matchLabels": labels}}]);
+    assert_eq!(peers(policy, "ingress", "from", "copies"), [&ours]);
+    assert_eq!(peers(policy, "egress", "to", "copies"), [&ours]);
+    for service in objects.iter().filter(|object| object["kind"] == "Service") {
+        for port in service["spec"]["ports"].as_array().unwrap() {
+            assert!(["receiver", "metrics"].contains(&port["targetPort"].as_str().unwrap()));
+        }
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Testbed {
         let mut options = OperatorOptions {
             receiver_listen: None,
             admin_listen: None,
+            wakes_listen: None,
             notification_url: None,
             ..self.operator.options().clone()
         };

@@ -35,6 +35,11 @@ const IMAGES: &[Image] = &[
                 variable: "HYBRID_CALENDAR_ADMIN_LISTEN",
                 default: "[::]:9090",
             },
+            Listen {
+                flag: "--wakes-listen",
+                variable: "HYBRID_CALENDAR_WAKES_LISTEN",
+                default: "[::]:9091",
+            },
         ],
     },
     Image {
@@ -161,6 +166,7 @@ mod tests {
                 "--receiver-listen=0.0.0.0:10001",
                 "--admin-listen",
                 "[::]:10002",
+                "--wakes-listen=[::]:10003",
             ],
             &[],
         );
@@ -169,6 +175,7 @@ mod tests {
             "--receiver-listen=127.1.2.3:10001",
             "--admin-listen",
             "127.1.2.3:10002",
+            "--wakes-listen=127.1.2.3:10003",
         ];
         assert_eq!(seen.arguments, expected);
         assert_eq!(seen.environment, []);
@@ -181,6 +188,7 @@ mod tests {
         let expected = [
             (receiver, "127.1.2.3:10007"),
             ("HYBRID_CALENDAR_ADMIN_LISTEN", "127.1.2.3:29090"),
+            ("HYBRID_CALENDAR_WAKES_LISTEN", "127.1.2.3:29091"),
         ];
         let owned = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(seen.environment, owned);

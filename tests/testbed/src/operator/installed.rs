@@ -114,6 +114,7 @@ impl Installation {
             "notificationUrl": options.notification_url,
             "receiver": {"port": port(options.receiver_listen)},
             "metrics": {"port": port(options.admin_listen)},
+            "copies": {"port": port(options.wakes_listen)},
             "allowedEndpoints": options.allowed_endpoints,
             "watchNamespaces": options.namespaces,
             "leaderElection": {

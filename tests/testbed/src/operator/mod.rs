@@ -3,7 +3,7 @@
 pub(crate) mod installed;
 pub(crate) mod logs;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -38,6 +38,10 @@ pub struct OperatorOptions {
     pub receiver_listen: Option<SocketAddr>,
     /// `--admin-listen`.
     pub admin_listen: Option<SocketAddr>,
+    /// `--advertise-address`: then copies pass on to each other what they were told.
+    pub advertise_address: Option<IpAddr>,
+    /// `--wakes-listen`; a free port, too, of what advertises itself.
+    pub wakes_listen: Option<SocketAddr>,
     /// `--allowed-endpoint`, each.
     pub allowed_endpoints: Vec<String>,
     /// `--namespace`, each.
@@ -65,6 +69,11 @@ impl OperatorOptions {
             ("notification-url", self.notification_url.clone()),
             ("receiver-listen", listen(self.receiver_listen)),
             ("admin-listen", listen(self.admin_listen)),
+            (
+                "advertise-address",
+                self.advertise_address.map(|ip| ip.to_string()),
+            ),
+            ("wakes-listen", listen(self.wakes_listen)),
             ("lease-namespace", self.lease_namespace.clone()),
             ("lease-name", self.lease_name.clone()),
             ("key-secret", self.key_secret.clone()),
@@ -94,6 +103,10 @@ impl OperatorOptions {
         }
         if self.admin_listen.is_none() {
             self.admin_listen = Some(free()?);
+        }
+        let advertised = self.advertise_address.is_some() || self.installation.is_some();
+        if advertised && self.wakes_listen.is_none() {
+            self.wakes_listen = Some(free()?);
         }
         if let (None, Some(receiver)) = (&self.notification_url, self.receiver_listen) {
             self.notification_url = Some(format!("http://{receiver}"));
