@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Scope};
 use crate::controller::lead::{Broken, Settings, Surroundings, lead};
+use crate::controller::names::stand_by;
 use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::identity::{Identity, NotificationUrls};
 use crate::domain::schedule::Pace;
@@ -84,6 +85,7 @@ impl Terms {
         loop {
             let term = tokio::select! {
                 term = begun(&mut leadership) => term,
+                source = stand_by(&self.scope, &around) => return Err(Ended::Broken { source }),
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let term = term.ok_or(Ended::Election)?;

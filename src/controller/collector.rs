@@ -13,7 +13,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Opts};
 
-use super::world::{Labels, World};
+use super::labels::Labels;
+use super::world::World;
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::{ConditionType, Reason, SPEC_PROBLEMS, conditions_of};
 use crate::config::MetricsDetail;

@@ -11,8 +11,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::events::Publisher;
+use super::labels::Labels;
 use super::status::StatusWriter;
-use super::world::{Context, Inner, Labels, World};
+use super::world::{Context, Inner, World};
 use super::{dispatch, set_clock, watch as watches};
 use crate::clock::{Clock, sleep};
 use crate::config::Scope;
@@ -175,7 +176,7 @@ pub async fn lead(
 }
 
 /// None of these tasks ends before it is dropped.
-async fn broken(tasks: &mut JoinSet<()>) -> Broken {
+pub(super) async fn broken(tasks: &mut JoinSet<()>) -> Broken {
     match tasks.join_next().await {
         Some(Err(error)) if error.is_panic() => Broken::Panicked,
         Some(Ok(()) | Err(_)) | None => Broken::Ended,

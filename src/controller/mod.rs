@@ -12,8 +12,10 @@ mod events;
 #[cfg(test)]
 mod fuzz;
 mod item;
+pub mod labels;
 pub mod lead;
 pub mod mailbox;
+pub mod names;
 mod objects;
 mod places;
 mod removal;

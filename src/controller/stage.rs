@@ -10,8 +10,9 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::labels::Labels;
 use super::lead::{Settings, Surroundings, context};
-use super::world::{Context, Labels};
+use super::world::Context;
 use crate::clock::Clock;
 use crate::config::Scope;
 use crate::domain::endpoints::AllowedEndpoints;

@@ -38,7 +38,6 @@ use crate::domain::tenant::memory::TenantMemory;
 use crate::graph::gateway::{Gateway, TenantGateway};
 use crate::ids::{ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
-use crate::notification::receiver::TenantLabel;
 
 /// So many subscriptions a second are replaced because the endpoint or the keys changed.
 const REPLACEMENTS_PER_SECOND: u32 = 5;
@@ -419,49 +418,9 @@ impl World {
     }
 }
 
-/// Finds the tenant of an object for the receiver's metrics.
-#[derive(Clone, Debug, Default)]
-pub struct Labels(Arc<Mutex<Option<Context>>>);
-
-impl Labels {
-    /// The controller whose store is followed, if this process leads.
-    pub(super) fn followed(&self) -> Option<Context> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// From now on answers from this controller's store.
-    pub(super) fn follow(&self, context: Option<Context>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = context;
-    }
-}
-
-impl Labels {
-    /// The CalendarTenant of the mailbox with this UID, as far as this process follows the cluster's objects.
-    #[must_use]
-    pub fn tenant(&self, uid: &Uid) -> TenantLabel {
-        let Some(context) = self.followed() else {
-            return TenantLabel::Unnamed;
-        };
-        let world = context.world();
-        let key = world.store.key_of(*uid);
-        let Some(entry) = key.and_then(|key| world.store.mailbox(key)) else {
-            return TenantLabel::NoObject;
-        };
-        match entry.desired.as_ref() {
-            Ok(desired) if world.store.tenant(&desired.tenant).is_some() => {
-                TenantLabel::Named(desired.tenant.to_string().into())
-            }
-            Ok(_) | Err(_) => TenantLabel::Unnamed,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::stage::{Stage, room, start, tenant};
+    use super::super::stage::{Stage, start, tenant};
     use super::*;
 
     #[tokio::test]
@@ -474,23 +433,5 @@ mod tests {
         assert_eq!(context.metrics.reconcile_panics.get(), 1);
         let due = Some((start(), Class::User));
         assert_eq!(context.contained(&item, start(), || due), due);
-    }
-
-    #[tokio::test]
-    async fn a_notification_is_unknown_only_to_whoever_follows_the_objects() {
-        let stage = Stage::new();
-        let labels = stage.around.labels.clone();
-        let (known, other) = (room(2).uid, room(3).uid);
-        assert_eq!(labels.tenant(&known), TenantLabel::Unnamed);
-        let context = stage.context();
-        context.mailbox_present(&room(2));
-        labels.follow(Some(context.clone()));
-        assert_eq!(labels.tenant(&known), TenantLabel::Unnamed, "no tenant");
-        context.tenant_present(&tenant(1));
-        assert_eq!(
-            labels.tenant(&known),
-            TenantLabel::Named("calendars/contoso".into())
-        );
-        assert_eq!(labels.tenant(&other), TenantLabel::NoObject);
     }
 }

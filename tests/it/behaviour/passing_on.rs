@@ -18,6 +18,7 @@ use testbed::ports;
 use testbed::testbed::Testbed;
 use tokio::time::Instant;
 
+use super::hearing::book;
 use super::scene::{
     DEADLINE, apply, contoso, daily, echoed, eventually, good, mailbox_is, mark, only_subscription,
     request, world,
@@ -94,6 +95,16 @@ async fn a_lifecycle_event_that_reaches_a_copy_is_acted_on_by_the_leader_at_once
     let received = "wake_forwards_received_total";
     assert!(sum(&bed.operator, received, "accepted").await > 0.5);
     assert!(sum(&copy, "wake_lost_total", "").await < 0.5);
+
+    let tenant = format!("{}/contoso", bed.namespace);
+    let labels = [("result", "accepted"), ("tenant", tenant.as_str())];
+    eventually(&bed, "the copy knows the tenant", DEADLINE, async || {
+        book(&bed, ROOM);
+        let metrics = copy.metrics().await?;
+        let counted = metrics.sum("hybridcalendar_notifications_total", &labels);
+        Ok(counted.is_some_and(|count| count > 0.5))
+    })
+    .await;
 }
 
 /// What an intruder in the cluster would have to know: the keys, and who leads.

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use hybrid_calendar_operator::api::v1alpha1::tenant::CalendarTenant;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, DeleteParams, EvictParams, ListParams, PostParams};
@@ -132,16 +133,19 @@ async fn at_rest(ground: &Ground) {
     ground.or_explain(counted.await).await;
 }
 
-/// Waits until the copy that runs now leads: what it would change, it changes from then on.
-async fn led_by_who_runs(ground: &Ground) {
-    led_by(ground, NAME).await;
+/// Waits until a copy that is to stay leads, and no other runs: what it would change, it changes from then on. Returns its
+/// pod's name.
+async fn led_by_who_runs(ground: &Ground) -> String {
+    led_by(ground, NAME).await
 }
 
 /// The same by a Lease of that name.
-async fn led_by(ground: &Ground, lease_name: &str) {
+async fn led_by(ground: &Ground, lease_name: &str) -> String {
+    let deployments: Api<Deployment> = Api::namespaced(ground.client.clone(), &ground.namespace);
     let leases: Api<Lease> = Api::namespaced(ground.client.clone(), &ground.namespace);
-    let led = wait::until("the running copy leads", DEADLINE, async || {
+    let led = wait::for_some("a running copy leads", DEADLINE, async || {
         let pods = running(ground).await;
+        let deployment = deployments.get(&ground.name).await.ok()?.spec?;
         let lease = leases
             .get(lease_name)
             .await
@@ -150,9 +154,10 @@ async fn led_by(ground: &Ground, lease_name: &str) {
         let holder = lease
             .and_then(|spec| spec.holder_identity)
             .unwrap_or_default();
-        pods.len() == 1 && holder.starts_with(&pods[0])
+        let all = usize::try_from(deployment.replicas?).ok()? == pods.len();
+        pods.into_iter().find(|pod| all && holder.starts_with(pod))
     });
-    ground.or_explain(led.await).await;
+    ground.or_explain(led.await).await
 }
 
 /// Names of the pods that are not on their way out.
@@ -167,15 +172,14 @@ async fn running(ground: &Ground) -> Vec<String> {
 }
 
 /// As the drain of a node does: the PodDisruptionBudget has to allow it.
-async fn evict_the_running_pod(ground: &Ground) {
+async fn evict(ground: &Ground, name: &str) {
     let pods: Api<Pod> = Api::namespaced(ground.client.clone(), &ground.namespace);
-    let name = running(ground).await.remove(0);
     let evicted = wait::until("the budget allows an eviction", DEADLINE, async || {
-        pods.evict(&name, &EvictParams::default()).await.is_ok()
+        pods.evict(name, &EvictParams::default()).await.is_ok()
     });
     ground.or_explain(evicted.await).await;
     let gone = wait::until("the evicted pod is gone", DEADLINE, async || {
-        matches!(pods.get_opt(&name).await, Ok(None))
+        matches!(pods.get_opt(name).await, Ok(None))
     });
     ground.or_explain(gone.await).await;
 }
@@ -227,11 +231,11 @@ async fn a_release_is_installed_upgraded_rolled_back_and_removed_without_losing_
     remove_the_lease(&ground).await;
     let again = ground.release.install(chart(), &values, &PATIENT).await;
     ground.or_explain(again).await;
-    led_by_who_runs(&ground).await;
+    let leader = led_by_who_runs(&ground).await;
     assert_eq!(kept(&ground).await, before);
 
-    looks_have_answers(&ground, &running(&ground).await[0]).await;
-    evict_the_running_pod(&ground).await;
+    looks_have_answers(&ground, &leader).await;
+    evict(&ground, &leader).await;
     led_by_who_runs(&ground).await;
     assert_eq!(kept(&ground).await, before);
     let namespace = sensitive::remember_namespace(&ground.client, &ground.namespace);
