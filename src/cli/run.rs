@@ -26,6 +26,7 @@ use crate::config::{self, Config, MetricsDetail, NAMESPACE_FILE, own_namespace};
 use crate::controller::collector::WorldCollector;
 use crate::controller::labels::Labels;
 use crate::controller::lead::Surroundings;
+use crate::controller::mirror::Mirror;
 use crate::graph::gateway::{Fence, Gateway, GatewayOptions, Writes};
 use crate::ids::Uid;
 use crate::keys::Keys;
@@ -131,6 +132,7 @@ async fn operate(config: Config) -> Result<(), Failure> {
         (shared.identity, readiness.clone()),
     );
     let (used_keys, used) = watch::channel(BTreeSet::new());
+    let ground = (client.clone(), clock.clone(), metrics.clone());
     let around = Surroundings {
         gateway: gateway(&config, Arc::clone(&fence), clock.clone(), metrics.clone())?,
         fence,
@@ -140,7 +142,7 @@ async fn operate(config: Config) -> Result<(), Failure> {
         identity: keys.identity(),
         used_keys,
         wakes: shared.wakes,
-        labels,
+        mirror: Mirror::new(ground, config.scope.clone(), labels),
     };
     tokio::spawn(keys.follow(as_news(elector.leadership()), used));
 

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Scope};
 use crate::controller::lead::{Broken, Settings, Surroundings, lead};
-use crate::controller::names::stand_by;
 use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::identity::{Identity, NotificationUrls};
 use crate::domain::schedule::Pace;
@@ -72,11 +71,24 @@ impl Terms {
         }
     }
 
-    /// Leads whenever this process may, until `stop`.
+    /// Follows the cluster, and leads whenever this process may, until `stop`.
     ///
     /// # Errors
     /// Something that this needs is gone for good: the process has to end, so that it is started anew.
     pub(super) async fn serve(
+        self,
+        leadership: watch::Receiver<Leadership>,
+        around: Surroundings,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), Ended> {
+        let mirror = around.mirror.clone();
+        tokio::select! {
+            source = mirror.follow() => Err(Ended::Broken { source }),
+            ended = self.lead(leadership, around, stop) => ended,
+        }
+    }
+
+    async fn lead(
         self,
         mut leadership: watch::Receiver<Leadership>,
         around: Surroundings,
@@ -85,7 +97,6 @@ impl Terms {
         loop {
             let term = tokio::select! {
                 term = begun(&mut leadership) => term,
-                source = stand_by(&self.scope, &around) => return Err(Ended::Broken { source }),
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let term = term.ok_or(Ended::Election)?;

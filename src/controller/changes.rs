@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -244,6 +245,9 @@ impl Inner {
     }
 }
 
+/// Within this time a tenant that was not known is swept.
+const FIRST_SWEEP: Duration = Duration::from_mins(2);
+
 /// The tenant that a mailbox refers to.
 pub(super) fn tenant_of(record: &MailboxRecord) -> ObjectKey {
     let reference = &record.spec.tenant_ref;
@@ -276,16 +280,11 @@ impl World {
             self.close_way(&key, Closed::ForRemovals, now);
         }
         if fresh {
-            shared.metrics.expect_tenant(&key.to_string());
-            let facts = TenantFacts::remembered(&record.status);
-            let memory = TenantMemory::new(self.served_until, now);
-            let state = TenantState::new(desired, facts, memory);
-            self.tenants.insert(key.clone(), state);
+            self.admit_tenant(shared, record, desired, now);
         } else if let Some(state) = self.tenants.get_mut(&key) {
             state.desire(desired);
         }
         let known = self.known_tenant(record, now);
-        let uid = record.uid;
         let put = self.store.put_tenant(record.clone(), known);
         let (spec_changed, asked) = match put {
             Put::Known => return,
@@ -307,21 +306,26 @@ impl World {
             self.refresh_mailboxes_of(shared, &key, now);
             self.refresh_rivals(shared, &self.records_of(&key), now);
         }
-        if fresh {
-            let first = later(
-                now,
-                smear::delay(
-                    uid,
-                    shared.settings.pace.of(std::time::Duration::from_mins(2)),
-                ),
-            );
-            self.queue.wake(
-                Item::Sweep(key.clone()),
-                Lane::Cleanup(key),
-                first,
-                Class::Routine,
-            );
-        }
+    }
+
+    /// A tenant that was not known: nothing was read of it yet, and its first sweep comes within two minutes.
+    pub(super) fn admit_tenant(
+        &mut self,
+        shared: &Inner,
+        record: &TenantRecord,
+        desired: Result<TenantDesired, SpecProblem>,
+        now: Timestamp,
+    ) {
+        let key = record.key.clone();
+        shared.metrics.expect_tenant(&key.to_string());
+        let facts = TenantFacts::remembered(&record.status);
+        let memory = TenantMemory::new(self.served_until, now);
+        let state = TenantState::new(desired, facts, memory);
+        self.tenants.insert(key.clone(), state);
+        let wait = smear::delay(record.uid, shared.settings.pace.of(FIRST_SWEEP));
+        let (item, lane) = (Item::Sweep(key.clone()), Lane::Cleanup(key));
+        self.queue
+            .wake(item, lane, later(now, wait), Class::Routine);
     }
 
     /// When a mailbox whose subscription could not be created tries again.
@@ -394,8 +398,6 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::stage::{Stage, room, start, tenant};
     use super::*;
 

@@ -74,6 +74,24 @@ async fn read<R>(
         .map_err(|source| ReadError::Malformed { source })
 }
 
+/// The version of all objects of a kind as they are now: watches have shown everything up to here when they show anything
+/// that is not older.
+pub(super) async fn version(
+    client: &Client,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> Result<String, ReadError> {
+    let resource = resource(kind);
+    let api: Api<DynamicObject> = match namespace {
+        Some(name) => Api::namespaced_with(client.clone(), name, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    // No version is asked for, so that this is no answer from a cache that lags behind.
+    let one = ListParams::default().limit(1);
+    let page = in_time(api.list_metadata(&one)).await.map_err(refused)?;
+    Ok(page.metadata.resource_version.unwrap_or_default())
+}
+
 /// Every subscription that some mailbox's status names, read afresh.
 pub(super) async fn named_subscriptions(
     client: &Client,

@@ -157,6 +157,9 @@ impl Passes {
 }
 
 async fn work(context: &Context, item: &Item) -> Passed {
+    if !context.is_up_to_date(item).await {
+        return Passed::Failed;
+    }
     match item {
         Item::Mailbox(key) => mailbox::pass(context, key).await,
         Item::Tenant(key) => tenant::pass(context, key).await,

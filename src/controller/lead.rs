@@ -1,4 +1,4 @@
-//! Being the leader: watches, queue and passes, from the moment the lease is held until it is not.
+//! Being the leader: queue and passes, from the moment the lease is held until it is not.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Client;
 use thiserror::Error;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::events::Publisher;
-use super::labels::Labels;
+use super::mirror::{Mirror, ask_versions};
 use super::status::StatusWriter;
 use super::world::{Context, Inner, World};
-use super::{dispatch, set_clock, watch as watches};
+use super::{dispatch, set_clock};
 use crate::clock::{Clock, sleep};
 use crate::config::Scope;
 use crate::domain::endpoints::AllowedEndpoints;
@@ -106,8 +106,8 @@ pub struct Surroundings {
     pub used_keys: watch::Sender<BTreeSet<KeyId>>,
     /// Lifecycle events.
     pub wakes: WakeQueue,
-    /// Where the receiver looks up tenants.
-    pub labels: Labels,
+    /// What follows the cluster's objects.
+    pub mirror: Mirror,
 }
 
 impl std::fmt::Debug for Surroundings {
@@ -128,7 +128,8 @@ pub enum Broken {
     Ended,
 }
 
-/// Works until `stop`. Dropping the future abandons everything at once, as losing the lease demands.
+/// Works until `stop`, with what the mirror knows; something must drive [`Mirror::follow`] meanwhile. Dropping the future
+/// abandons everything at once, as losing the lease demands.
 ///
 /// # Errors
 /// One of the tasks that feed the work is gone.
@@ -141,21 +142,15 @@ pub async fn lead(
     let context = context(settings, &around);
     let mut tasks = JoinSet::new();
     tasks.spawn(set_clock::follow(context.clone(), clock_set));
-    let (synced, mut all_synced) = mpsc::channel(1);
-    let watches = watches::start(&context, &mut tasks, &synced);
-    let known = async {
-        for _ in 0..watches {
-            all_synced.recv().await;
-        }
-    };
+    around.mirror.begin_term();
+    let mut complete = around.mirror.complete();
     tokio::select! {
-        () = known => {}
+        _ = complete.wait_for(|complete| *complete) => {}
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
         broken = broken(&mut tasks) => return Err(broken),
     }
-    // Not before: what is not known yet must not count as unknown.
-    around.labels.follow(Some(context.clone()));
-    let forget = Forget(around.labels.clone());
+    let lent = around.mirror.lend(&context);
+    tasks.spawn(ask_versions(around.mirror.clone()));
     // Known before the first pass, so that its status need not say that a subscription is about to be created.
     note_identity(&context, around.identity.borrow().clone());
     tasks.spawn(follow_identity(context.clone(), around.identity.clone()));
@@ -167,12 +162,26 @@ pub async fn lead(
         mailboxes = context.world().store.mailboxes().count(),
         "the cluster's objects are known; work begins"
     );
+    let mut stopping = stop.clone();
     let outcome = tokio::select! {
         () = dispatch::run(&context, stop) => Ok(()),
-        broken = broken(&mut tasks) => Err(broken),
+        broken = broken_before(&mut stopping, &mut tasks) => Err(broken),
     };
-    drop(forget);
+    drop(lent);
     outcome
+}
+
+/// What feeds the work may end before the passes do that run when a stop is requested.
+async fn broken_before(stop: &mut watch::Receiver<bool>, tasks: &mut JoinSet<()>) -> Broken {
+    let stopped = async {
+        // Whoever could ask for it being gone is the end as well.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    tokio::select! {
+        biased;
+        () = stopped => std::future::pending().await,
+        broken = broken(tasks) => broken,
+    }
 }
 
 /// None of these tasks ends before it is dropped.
@@ -180,15 +189,6 @@ pub(super) async fn broken(tasks: &mut JoinSet<()>) -> Broken {
     match tasks.join_next().await {
         Some(Err(error)) if error.is_panic() => Broken::Panicked,
         Some(Ok(()) | Err(_)) | None => Broken::Ended,
-    }
-}
-
-/// The receiver must not hold on to a store that nobody fills any more.
-struct Forget(Labels);
-
-impl Drop for Forget {
-    fn drop(&mut self) {
-        self.0.follow(None);
     }
 }
 
@@ -202,6 +202,7 @@ pub(super) fn context(settings: Settings, around: &Surroundings) -> Context {
         statuses: StatusWriter::new(around.client.clone(), Arc::clone(&around.fence)),
         gateway: around.gateway.clone(),
         publisher: Publisher::new(around.client.clone(), settings.name.clone()),
+        mirror: around.mirror.clone(),
         world: Mutex::new(world),
         changed: Notify::new(),
         settings,
@@ -217,14 +218,14 @@ async fn follow_identity(context: Context, mut held: watch::Receiver<Option<Arc<
 }
 
 fn note_identity(context: &Context, identity: Option<Arc<Identity>>) {
+    let now = context.clock.now();
+    let mut world = context.world();
     if let Some(identity) = identity {
-        let now = context.clock.now();
-        let mut world = context.world();
         world.identify(identity, &context.settings.urls, now);
-        world.refresh_all(context, now);
-        drop(world);
-        context.changed.notify_one();
     }
+    world.refresh_all(context, now);
+    drop(world);
+    context.changed.notify_one();
 }
 
 /// From the moment when this copy is asked to end, wakes are left to the copy that leads then.
@@ -283,7 +284,7 @@ mod tests {
             }
             let (_stop, stopped) = watch::channel(false);
             let leading = lead(stage.settings.clone(), stage.around.clone(), stopped);
-            let ended = tokio::time::timeout(DEADLINE, leading).await;
+            let ended = tokio::time::timeout(DEADLINE, stage.following(leading)).await;
             assert_eq!(ended, Ok(Err(Broken::Ended)), "{missing}");
         }
     }
@@ -304,7 +305,7 @@ mod tests {
             sleep(Duration::from_secs(5)).await;
             stop.send_replace(true);
         };
-        let (ended, ()) = tokio::join!(leading, stopping);
+        let (ended, ()) = tokio::join!(stage.following(leading), stopping);
         assert_eq!(ended, Ok(()));
     }
 }

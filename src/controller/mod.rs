@@ -15,7 +15,7 @@ mod item;
 pub mod labels;
 pub mod lead;
 pub mod mailbox;
-pub mod names;
+pub mod mirror;
 mod objects;
 mod places;
 mod removal;
@@ -23,6 +23,7 @@ mod set_clock;
 #[cfg(test)]
 mod stage;
 mod status;
+mod take_over;
 pub mod tenant;
 mod tenants;
 pub mod translate;

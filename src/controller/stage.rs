@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::labels::Labels;
 use super::lead::{Settings, Surroundings, context};
+use super::mirror::Mirror;
 use super::world::Context;
 use crate::clock::Clock;
 use crate::config::Scope;
@@ -61,6 +62,8 @@ impl Stage {
             "https://calendars.example".parse().unwrap(),
             InstanceId::new("0123456789abcdef"),
         );
+        let client = client(answer);
+        let ground = (client.clone(), clock.clone(), metrics.clone());
         Self {
             settings: Settings {
                 pace: Pace::REAL,
@@ -77,16 +80,24 @@ impl Stage {
             around: Surroundings {
                 gateway: Gateway::new(options, clock.clone(), metrics.clone()).unwrap(),
                 clock,
-                client: client(answer),
+                client,
                 fence: Arc::new(|| true),
                 identity: held,
                 used_keys: watch::Sender::default(),
                 wakes: WakeQueue::new(8, metrics.wake_lost.clone()),
-                labels: Labels::default(),
+                mirror: Mirror::new(ground, Scope::All, Labels::default()),
                 metrics,
             },
             listening: Some(listening),
             identity: Some(identity),
+        }
+    }
+
+    /// What leads, with what follows the cluster beside it.
+    pub(super) async fn following<T>(&self, leading: impl Future<Output = T>) -> T {
+        tokio::select! {
+            outcome = leading => outcome,
+            broken = self.around.mirror.follow() => panic!("{broken}"),
         }
     }
 

@@ -14,48 +14,35 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::cluster;
-use super::names::Names;
+use super::mirror::Mirror;
 use super::objects;
 use super::status::resource;
-use super::world::Context;
 use crate::config::Scope;
+use crate::domain::freshness::{Freshness, Stream};
 use crate::ids::{Kind, ObjectKey};
 
 /// Secrets that their owners offer to the operator.
 const OFFERED: &str = "hybridcalendar.dev/credential=true";
 
-/// Whom watches tell.
-trait Audience: Clone + Send + Sync + 'static {
-    fn client(&self) -> &Client;
-    /// Something was told.
-    fn told(&self) {}
-}
+const KINDS: [Kind; 2] = [Kind::CalendarTenant, Kind::WorkspaceMailbox];
 
-impl Audience for Context {
-    fn client(&self) -> &Client {
-        &self.client
-    }
-
-    fn told(&self) {
-        self.changed.notify_one();
-    }
-}
-
-impl Audience for Names {
-    fn client(&self) -> &Client {
-        &self.client
-    }
-}
-
-/// Something that a watch keeps an audience in step with.
-trait Watched<A>: Clone + Send + Sync + 'static {
+/// Something that a watch keeps the mirror in step with.
+trait Watched: Clone + Send + Sync + 'static {
     type Object: Send;
 
     /// The object is there, perhaps changed.
-    fn present(&self, audience: &A, object: Self::Object);
+    fn present(&self, mirror: &Mirror, object: Self::Object);
     /// It is gone.
-    fn gone(&self, audience: &A, key: &ObjectKey);
+    fn gone(&self, mirror: &Mirror, key: &ObjectKey);
     fn key(object: &Self::Object) -> Option<ObjectKey>;
+    /// The watch, if it matters how new what it shows is.
+    fn stream(&self) -> Option<Stream> {
+        None
+    }
+    /// The version of an object, if that matters.
+    fn version(_object: &Self::Object) -> Option<String> {
+        None
+    }
 }
 
 /// Where is looked: everywhere, or in each of these.
@@ -66,60 +53,39 @@ fn places(scope: &Scope) -> Vec<Option<Arc<str>>> {
     }
 }
 
-/// Starts watches of tenants and mailboxes alone, for who only names them; returns how many there are.
-pub(super) fn start_names(
-    names: &Names,
-    scope: &Scope,
-    tasks: &mut JoinSet<()>,
-    synced: &mpsc::Sender<()>,
-) -> usize {
-    let scopes = places(scope);
-    for namespace in &scopes {
-        follow_objects(names, namespace.as_ref(), tasks, synced);
-    }
-    2 * scopes.len()
-}
-
-/// Starts the watches of both kinds.
-fn follow_objects<A: Audience>(
-    audience: &A,
-    namespace: Option<&Arc<str>>,
-    tasks: &mut JoinSet<()>,
-    synced: &mpsc::Sender<()>,
-) where
-    Objects: Watched<A, Object = DynamicObject>,
-{
-    let client = audience.client();
-    for kind in [Kind::CalendarTenant, Kind::WorkspaceMailbox] {
-        let resource = resource(kind);
-        let api: Api<DynamicObject> = match namespace {
-            Some(name) => Api::namespaced_with(client.clone(), name, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
-        let config = watcher::Config::default().page_size(cluster::PAGE);
-        let stream = watcher(api, config).default_backoff();
-        let around = (audience.clone(), namespace.cloned(), synced.clone());
-        tasks.spawn(follow(around, Objects(kind), stream));
-    }
+/// The watches of both kinds.
+pub(super) fn streams(scope: &Scope) -> Vec<Stream> {
+    let places = places(scope);
+    let of = |kind| places.iter().map(move |place| (kind, place.clone()));
+    KINDS.into_iter().flat_map(of).collect()
 }
 
 /// Starts every watch; returns how many will say that they have seen everything once.
 pub(super) fn start(
-    context: &Context,
+    mirror: &Mirror,
+    scope: &Scope,
     tasks: &mut JoinSet<()>,
     synced: &mpsc::Sender<()>,
 ) -> usize {
-    let client = &context.client;
+    let client = mirror.client();
     let config = || watcher::Config::default().page_size(cluster::PAGE);
-    let mut count = 0;
-    for namespace in &places(&context.settings.scope) {
-        follow_objects(context, namespace.as_ref(), tasks, synced);
+    for (kind, namespace) in streams(scope) {
+        let resource = resource(kind);
+        let api: Api<DynamicObject> = match &namespace {
+            Some(name) => Api::namespaced_with(client.clone(), name, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let stream = watcher(api, config()).default_backoff();
+        let around = (mirror.clone(), namespace.clone(), synced.clone());
+        tasks.spawn(follow(around, Objects(kind, namespace), stream));
+    }
+    for namespace in &places(scope) {
         let secrets: Api<PartialObjectMeta<Secret>> = match namespace {
             Some(name) => Api::namespaced(client.clone(), name),
             None => Api::all(client.clone()),
         };
         let stream = watcher(secrets, config().labels(OFFERED)).default_backoff();
-        let around = (context.clone(), namespace.clone(), synced.clone());
+        let around = (mirror.clone(), namespace.clone(), synced.clone());
         tasks.spawn(follow(around, Secrets, stream));
         let namespaces = match namespace {
             Some(name) => config().fields(&format!("metadata.name={name}")),
@@ -127,16 +93,15 @@ pub(super) fn start(
         };
         let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
         let stream = watcher(api, namespaces).default_backoff();
-        let around = (context.clone(), None, synced.clone());
+        let around = (mirror.clone(), None, synced.clone());
         tasks.spawn(follow(around, Namespaces, stream));
-        count += 4;
     }
-    count
+    4 * places(scope).len()
 }
 
-/// Keeps an audience in step with a stream of one namespace or of all; what only a new list shows as gone is gone.
-async fn follow<A: Audience, W: Watched<A>>(
-    (audience, namespace, synced): (A, Option<Arc<str>>, mpsc::Sender<()>),
+/// Keeps the mirror in step with a stream of one namespace or of all; what only a new list shows as gone is gone.
+async fn follow<W: Watched>(
+    (mirror, namespace, synced): (Mirror, Option<Arc<str>>, mpsc::Sender<()>),
     watched: W,
     stream: impl futures::Stream<Item = watcher::Result<Event<W::Object>>>,
 ) {
@@ -146,19 +111,23 @@ async fn follow<A: Audience, W: Watched<A>>(
     let mut first = true;
     while let Some(event) = stream.next().await {
         match event {
-            // A list that was cut off brought objects all the same.
-            Ok(Event::Init) => known.append(&mut listed),
+            Ok(Event::Init) => {
+                // A list that was cut off brought objects all the same.
+                known.append(&mut listed);
+                list(&mirror, &watched, Freshness::list_begins);
+            }
             Ok(Event::InitApply(object)) => {
                 if let Some(key) = W::key(&object) {
                     listed.insert(key);
-                    watched.present(&audience, object);
+                    watched.present(&mirror, object);
                 }
             }
             Ok(Event::InitDone) => {
                 for key in known.difference(&listed) {
-                    watched.gone(&audience, key);
+                    watched.gone(&mirror, key);
                 }
                 known = std::mem::take(&mut listed);
+                list(&mirror, &watched, Freshness::list_ends);
                 if std::mem::take(&mut first) {
                     // Nobody waits any more when this fails.
                     let _ = synced.send(()).await;
@@ -167,18 +136,21 @@ async fn follow<A: Audience, W: Watched<A>>(
             Ok(Event::Apply(object)) => {
                 if let Some(key) = W::key(&object) {
                     known.insert(key);
-                    watched.present(&audience, object);
+                    let version = W::version(&object);
+                    watched.present(&mirror, object);
+                    show(&mirror, &watched, version);
                 }
             }
             Ok(Event::Delete(object)) => {
                 if let Some(key) = W::key(&object) {
                     known.remove(&key);
-                    watched.gone(&audience, &key);
+                    watched.gone(&mirror, &key);
+                    show(&mirror, &watched, W::version(&object));
                 }
             }
-            Err(error) if is_empty(audience.client(), namespace.as_deref(), &error).await => {
+            Err(error) if is_empty(mirror.client(), namespace.as_deref(), &error).await => {
                 for key in std::mem::take(&mut known) {
-                    watched.gone(&audience, &key);
+                    watched.gone(&mirror, &key);
                 }
                 if std::mem::take(&mut first) {
                     let _ = synced.send(()).await;
@@ -186,7 +158,21 @@ async fn follow<A: Audience, W: Watched<A>>(
             }
             Err(error) => tracing::warn!(%error, "a watch was interrupted; it goes on by itself"),
         }
-        audience.told();
+        mirror.told();
+    }
+}
+
+/// A list of everything begins or ends, which may prove how new the mirror is.
+fn list<W: Watched>(mirror: &Mirror, watched: &W, note: fn(&mut Freshness, &Stream)) {
+    if let Some(stream) = watched.stream() {
+        mirror.with_freshness(|freshness| note(freshness, &stream));
+    }
+}
+
+/// The watch has shown this version, which may prove how new the mirror is.
+fn show<W: Watched>(mirror: &Mirror, watched: &W, version: Option<String>) {
+    if let (Some(stream), Some(version)) = (watched.stream(), version) {
+        mirror.with_freshness(|freshness| freshness.shown(&stream, &version));
     }
 }
 
@@ -206,19 +192,19 @@ async fn is_empty(client: &Client, namespace: Option<&str>, error: &watcher::Err
 
 /// Tenants or mailboxes.
 #[derive(Clone)]
-struct Objects(Kind);
+struct Objects(Kind, Option<Arc<str>>);
 
-impl Watched<Context> for Objects {
+impl Watched for Objects {
     type Object = DynamicObject;
 
-    fn present(&self, context: &Context, object: DynamicObject) {
+    fn present(&self, mirror: &Mirror, object: DynamicObject) {
         let key = objects::key_of(&object.metadata);
         let problem = match self.0 {
             Kind::CalendarTenant => {
-                objects::tenant(object).map(|record| context.tenant_present(&record))
+                objects::tenant(object).map(|record| mirror.tenant_present(record))
             }
             Kind::WorkspaceMailbox => {
-                objects::mailbox(object).map(|record| context.mailbox_present(&record))
+                objects::mailbox(object).map(|record| mirror.mailbox_present(record))
             }
         };
         if let (Err(problem), Some(object)) = (problem, key) {
@@ -227,46 +213,23 @@ impl Watched<Context> for Objects {
         }
     }
 
-    fn gone(&self, context: &Context, key: &ObjectKey) {
+    fn gone(&self, mirror: &Mirror, key: &ObjectKey) {
         match self.0 {
-            Kind::CalendarTenant => context.tenant_gone(key),
-            Kind::WorkspaceMailbox => context.mailbox_gone(key),
+            Kind::CalendarTenant => mirror.tenant_gone(key),
+            Kind::WorkspaceMailbox => mirror.mailbox_gone(key),
         }
     }
 
     fn key(object: &DynamicObject) -> Option<ObjectKey> {
         objects::key_of(&object.metadata)
     }
-}
 
-impl Watched<Names> for Objects {
-    type Object = DynamicObject;
-
-    fn present(&self, names: &Names, object: DynamicObject) {
-        match self.0 {
-            Kind::CalendarTenant => {
-                if let Some(key) = objects::key_of(&object.metadata) {
-                    names.tenant_present(&key);
-                }
-            }
-            // The leader says which cannot be read.
-            Kind::WorkspaceMailbox => {
-                if let Ok(record) = objects::mailbox(object) {
-                    names.mailbox_present(&record);
-                }
-            }
-        }
+    fn stream(&self) -> Option<Stream> {
+        Some((self.0, self.1.clone()))
     }
 
-    fn gone(&self, names: &Names, key: &ObjectKey) {
-        match self.0 {
-            Kind::CalendarTenant => names.tenant_gone(key),
-            Kind::WorkspaceMailbox => names.mailbox_gone(key),
-        }
-    }
-
-    fn key(object: &DynamicObject) -> Option<ObjectKey> {
-        objects::key_of(&object.metadata)
+    fn version(object: &DynamicObject) -> Option<String> {
+        object.metadata.resource_version.clone()
     }
 }
 
@@ -274,20 +237,20 @@ impl Watched<Names> for Objects {
 #[derive(Clone)]
 struct Secrets;
 
-impl Watched<Context> for Secrets {
+impl Watched for Secrets {
     type Object = PartialObjectMeta<Secret>;
 
-    fn present(&self, context: &Context, object: Self::Object) {
+    fn present(&self, mirror: &Mirror, object: Self::Object) {
         if let (Some(key), Some(version)) = (
             objects::key_of(&object.metadata),
             object.metadata.resource_version,
         ) {
-            context.secret_changed(&key, Some(&version));
+            mirror.secret_changed(&key, Some(&version));
         }
     }
 
-    fn gone(&self, context: &Context, key: &ObjectKey) {
-        context.secret_changed(key, None);
+    fn gone(&self, mirror: &Mirror, key: &ObjectKey) {
+        mirror.secret_changed(key, None);
     }
 
     fn key(object: &Self::Object) -> Option<ObjectKey> {
@@ -299,10 +262,10 @@ impl Watched<Context> for Secrets {
 #[derive(Clone)]
 struct Namespaces;
 
-impl Watched<Context> for Namespaces {
+impl Watched for Namespaces {
     type Object = PartialObjectMeta<Namespace>;
 
-    fn present(&self, context: &Context, object: Self::Object) {
+    fn present(&self, mirror: &Mirror, object: Self::Object) {
         let ObjectMeta {
             name: Some(name),
             labels,
@@ -311,11 +274,11 @@ impl Watched<Context> for Namespaces {
         else {
             return;
         };
-        context.namespace_labelled(&name.into(), labels.unwrap_or_default());
+        mirror.namespace_labelled(&name.into(), labels.unwrap_or_default());
     }
 
-    fn gone(&self, context: &Context, key: &ObjectKey) {
-        context.namespace_gone(&key.name);
+    fn gone(&self, mirror: &Mirror, key: &ObjectKey) {
+        mirror.namespace_gone(&key.name);
     }
 
     fn key(object: &Self::Object) -> Option<ObjectKey> {

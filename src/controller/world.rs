@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::events::Publisher;
 use super::item::{Item, Lane};
 use super::lead::Settings;
+use super::mirror::Mirror;
 use super::places::Rooms;
 use super::removal::Removal;
 use super::status::StatusWriter;
@@ -76,6 +77,8 @@ pub struct Inner {
     pub(super) gateway: Gateway,
     pub(super) settings: Settings,
     pub(super) publisher: Publisher,
+    /// Where the store comes from, and returns to.
+    pub(super) mirror: Mirror,
     pub(super) world: Mutex<World>,
     pub(super) changed: Notify,
 }

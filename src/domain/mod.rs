@@ -7,6 +7,7 @@ pub mod agenda;
 pub mod announce;
 pub mod conditions;
 pub mod endpoints;
+pub mod freshness;
 pub mod identity;
 pub mod mailbox;
 pub mod notification_url;

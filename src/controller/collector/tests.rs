@@ -189,12 +189,14 @@ async fn what_rests_does_not_count_as_unchecked() {
     let ages = |suspend: bool| {
         let stage = Stage::new();
         let context = stage.context();
+        let mirror = &stage.around.mirror;
+        let _lent = mirror.lend(&context);
         let mut record = tenant(1);
         record.spec.suspend = suspend;
         context.tenant_present(&record);
         context.mailbox_present(&room(2));
-        stage.around.labels.follow(Some(context));
-        let labels = stage.around.labels.clone();
+        let labels = Labels::default();
+        labels.follow(Some(mirror.clone()));
         let families = WorldCollector::new(labels, MetricsDetail::Object).collect();
         let name = OLDEST_CHECK_AGE.full_name();
         families.iter().any(|family| family.name() == name)
