@@ -47,6 +47,8 @@ pub struct Metrics {
     pub wake_forwards_received: IntCounterVec,
     /// Panics caught in reconciles.
     pub reconcile_panics: IntCounter,
+    /// Log lines that could not be written.
+    pub log_lines_lost: IntCounter,
     /// 1 while this process leads.
     pub leader: IntGauge,
 }
@@ -140,6 +142,11 @@ impl Metrics {
                 on,
                 "reconcile_panics_total",
                 "Panics caught in reconciles.",
+            )?,
+            log_lines_lost: counter(
+                on,
+                "log_lines_lost_total",
+                "Log lines that could not be written, for example because a disk is full.",
             )?,
             leader: gauge(on, "leader", "1 while this process leads.")?,
             registry,

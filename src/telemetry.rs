@@ -1,9 +1,11 @@
-//! Log lines, to standard error, as JSON or for people.
+//! Log lines, to standard error, as JSON or for people. A line that cannot be written, because the disk is full or nobody
+//! reads any more, is counted and stops nothing.
 //!
 //! What may be logged is up to those who log: no secrets, tokens, addresses, subjects or bodies.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
+use prometheus::IntCounter;
 use tracing::Subscriber;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
@@ -29,12 +31,16 @@ pub enum TelemetryError {
     Started(#[source] SetGlobalDefaultError),
 }
 
-/// Sends log lines to standard error from now on.
+/// Sends log lines to standard error from now on; `lost` counts those that cannot be written.
 ///
 /// # Errors
 /// When the filter cannot be read, or logging was started before.
-pub fn start(logs: &Logs) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(logs, io::stderr().is_terminal(), io::stderr)?;
+pub fn start(logs: &Logs, lost: IntCounter) -> Result<(), TelemetryError> {
+    let lines = Lossy {
+        inner: io::stderr,
+        lost,
+    };
+    let subscriber = subscriber(logs, io::stderr().is_terminal(), lines)?;
     tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Started)
 }
 
@@ -55,6 +61,8 @@ where
             })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would tell standard error that standard error cannot be written to, and panic.
+        .log_internal_errors(false)
         .with_writer(writer);
     Ok(match logs.format {
         LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
@@ -62,9 +70,39 @@ where
     })
 }
 
+/// Counts the lines that its writers cannot write.
+struct Lossy<W> {
+    inner: W,
+    lost: IntCounter,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Lossy<W> {
+    type Writer = Lossy<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Lossy {
+            inner: self.inner.make_writer(),
+            lost: self.lost.clone(),
+        }
+    }
+}
+
+impl<W: Write> Write for Lossy<W> {
+    /// Each call brings a whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.inner.write_all(line).is_err() {
+            self.lost.inc();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -105,6 +143,26 @@ mod tests {
         assert_eq!(line["operation.name"], "getUser");
         assert_eq!(line["level"], "INFO");
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_and_nothing_else_happens() {
+        let lost = IntCounter::new("lost", "lost").unwrap();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let lines = Lossy {
+            inner: Mutex::new(full.unwrap()),
+            lost: lost.clone(),
+        };
+        let logs = Logs {
+            format: LogFormat::Json,
+            filter: "info".to_owned(),
+        };
+        let subscriber = subscriber(&logs, false, lines).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("first");
+            tracing::info!("second");
+        });
+        assert_eq!(lost.get(), 2);
     }
 
     #[test]

@@ -58,11 +58,18 @@ pub(super) fn run(flags: &Flags) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return misused(&problems),
     };
-    if let Err(error) = telemetry::start(&config.logs) {
-        complain(&error);
-        return ExitCode::from(FAILED);
-    }
-    match start(config) {
+    let started = Metrics::new().map_err(Failure::from).and_then(|metrics| {
+        telemetry::start(&config.logs, metrics.log_lines_lost.clone())?;
+        Ok(metrics)
+    });
+    let metrics = match started {
+        Ok(metrics) => metrics,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(FAILED);
+        }
+    };
+    match start(config, metrics) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = %Causes(&*error), "cannot go on");
@@ -87,18 +94,17 @@ impl std::fmt::Display for Causes<'_> {
     }
 }
 
-fn start(config: Config) -> Result<(), Failure> {
+fn start(config: Config, metrics: Metrics) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(operate(config))
+    runtime.block_on(operate(config, metrics))
 }
 
-async fn operate(config: Config) -> Result<(), Failure> {
+async fn operate(config: Config, metrics: Metrics) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let clock = Clock::system();
     tokio::spawn(follow_time(clock.clone()));
-    let metrics = Metrics::new()?;
     let readiness = Readiness::new();
     let admin = Admin::start(
         config.admin_listen,

@@ -160,7 +160,7 @@ impl Metrics {
                 help: gauge.help.to_owned(),
             })
             .collect();
-        let counted: [(&'static str, &dyn Collector); 16] = [
+        let counted: [(&'static str, &dyn Collector); 17] = [
             ("counter", &self.graph.requests),
             ("counter", &self.graph.batched_requests),
             ("histogram", &self.graph.request_seconds),
@@ -173,6 +173,7 @@ impl Metrics {
             ("histogram", &self.notification_response_seconds),
             ("histogram", &self.reconcile_seconds),
             ("counter", &self.wake_lost),
+            ("counter", &self.log_lines_lost),
             ("counter", &self.wake_forwards_sent),
             ("counter", &self.wake_forwards_received),
             ("counter", &self.reconcile_panics),

@@ -17,9 +17,10 @@ pub(super) fn row() -> Row {
             Panel::lines("Reconciles", "Passes a second, by kind and outcome. Errors are statuses that the API server did not take.", vec![q("sum by (kind, outcome) (rate(hybridcalendar_reconcile_seconds_count[$__rate_interval]))", "{{kind}} {{outcome}}")]).unit("ops"),
             Panel::lines("Duration of reconciles", "95 of 100 passes were faster, by kind.", vec![q("histogram_quantile(0.95, sum by (le, kind) (rate(hybridcalendar_reconcile_seconds_bucket[$__rate_interval])))", "{{kind}}")]).unit("s"),
             Panel::lines("Leader", "1 for the copy of each installation that leads.", vec![q("max by (namespace, instance) (hybridcalendar_leader)", "{{namespace}} {{instance}}")]),
-            Panel::lines("Defects and losses", "Panics and lost wake-ups within an hour. None is good.", vec![
+            Panel::lines("Defects and losses", "Panics, lost wake-ups and log lines that could not be written within an hour. None is good.", vec![
                 q("sum(increase(hybridcalendar_reconcile_panics_total[1h]))", "panics"),
                 q("sum(increase(hybridcalendar_wake_lost_total[1h]))", "lost wake-ups"),
+                q("sum(increase(hybridcalendar_log_lines_lost_total[1h]))", "lost log lines"),
             ]).steps(("green", &[(1.0, "red")])),
             Panel::lines("Events between copies", "Messages an hour with lifecycle events: sent by copies that do not lead, and received by the one that does. Other results than delivered and accepted are usual for seconds while the leader changes.", vec![
                 q("sum by (result) (increase(hybridcalendar_wake_forwards_sent_total[1h]))", "sent: {{result}}"),
