@@ -16,6 +16,9 @@ use crate::graph::model::{self as graph, NewSubscription};
 use crate::ids::{MailboxId, SubscriptionId, Uid};
 use crate::metrics::VANISHED;
 
+/// After this long a subscription in the way that this object's status names is believed to be nobody else's.
+const SETTLED: Duration = Duration::from_mins(15);
+
 impl Pass<'_> {
     /// One idempotent write to Graph.
     pub(super) async fn apply(&mut self, change: &Change) -> Outcome {
@@ -79,6 +82,11 @@ impl Pass<'_> {
         existing: Option<SubscriptionId>,
     ) -> Outcome {
         let uid = self.start.entry.record.uid;
+        if let Some(id) = existing.as_ref().filter(|id| self.is_named_by_status(id)) {
+            return Outcome::Duplicate {
+                ours: Some(id.clone()),
+            };
+        }
         let owned = match existing {
             Some(id) => self.context.owner_of(gateway, &id).await,
             None => self.context.find_owned(gateway, uid).await,
@@ -93,6 +101,17 @@ impl Pass<'_> {
             }
             Err(error) => failure(error),
         }
+    }
+
+    /// The subscription in the way is this object's own, whatever its URL says: the installation has another name since
+    /// the key Secret was named anew. Not soon after it was made or renewed: two installations that look after the same
+    /// object, by mistake, must not take turns all day.
+    fn is_named_by_status(&self, id: &SubscriptionId) -> bool {
+        let s = self.snapshot();
+        self.progress.current.as_ref().is_some_and(|current| {
+            let settled = later(current.granted_at.timestamp(), s.pace.of(SETTLED));
+            current.id == *id && current.owner_uid == s.record.uid && s.graph_now >= settled
+        })
     }
 
     /// The subscription in the way was made for another object of this installation.

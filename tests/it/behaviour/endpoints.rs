@@ -179,6 +179,24 @@ async fn a_lost_key_is_made_anew_and_every_subscription_replaced() {
     everything_is_heard(&bed, ROOMS).await;
 }
 
+#[tokio::test]
+async fn a_key_secret_that_is_named_anew_replaces_every_subscription() {
+    const ROOMS: u32 = 3;
+    let mut bed = living(ROOMS, "160h").await;
+    let before = ids(&bed, ROOMS).await;
+    bed.operator.terminate().await.unwrap();
+    let first = bed.operator.options().clone();
+    let key_secret = format!("{}/named-anew", bed.namespace);
+    let renamed = bed.other_operator("renamed", |options| {
+        options.receiver_listen = first.receiver_listen;
+        options.notification_url = first.notification_url;
+        options.key_secret = Some(key_secret);
+    });
+    bed.operator = renamed.await.unwrap();
+    all_replaced(&bed, &before).await;
+    assert_eq!(bed.emulator.subscriptions().len(), ROOMS as usize);
+}
+
 /// Passes connections on, so that a dead address becomes a living one.
 async fn forward(from: SocketAddr, to: SocketAddr) {
     let listener = TcpListener::bind(from).await.unwrap();
