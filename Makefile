@@ -16,7 +16,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench image image-arm64 image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane
+.PHONY: help demo test fuzz bench image image-arm64 image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane faults
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test: packages format lint docs site audit image-files clients ## Everything tha
 test-chart: ## Try every behaviour on operators that the chart installed; some minutes
 	$(PROGRAMS)
 	HYBRID_CALENDAR_TESTS_INSTALL=chart $(CARGO) test --locked --test it behaviour::
+
+faults: ## Break processes, networks, disks, certificates and clocks around the operator, with hundreds of mailboxes; some minutes
+	$(PROGRAMS)
+	HYBRID_CALENDAR_FAULTS=1 $(CARGO) test --locked --test it faults:: -- --include-ignored
 
 fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS=60 each; finds stay in tests/fuzz/corpus
 	HYBRID_CALENDAR_FUZZ_SECONDS=$(SECONDS) RUST_TEST_THREADS=$$(nproc) \

@@ -6,6 +6,7 @@ mod api;
 mod api_contract;
 mod behaviour;
 mod behaviour_docs;
+mod faults;
 mod generated;
 mod graph;
 mod leader;

@@ -12,6 +12,7 @@ use testbed::testbed::Testbed;
 use tokio::time::Instant;
 
 use super::neighbour::{NOBODY, Neighbour, installation};
+use super::pair::is_leading;
 use super::scene::{
     DEADLINE, SECRET, SOON, SWEEPING, apply, contoso, contoso_with, each_has_one, good, mailbox_is,
     named, room, rooms, secret, start, state, tenant, world,
@@ -35,11 +36,6 @@ async fn leads(bed: &Testbed, operator: &OperatorProcess, deadline: Duration) {
     })
     .await
     .unwrap();
-}
-
-async fn is_leading(operator: &OperatorProcess) -> bool {
-    let metrics = operator.metrics().await.unwrap();
-    metrics.sum("hybridcalendar_leader", &[]) == Some(1.0)
 }
 
 /// What the copy wrote into the cluster since a mark, but for the Lease.

@@ -1,18 +1,22 @@
 //! The operator is killed, stopped and started again, at any step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use graph_emulator::{FaultRule, Faults, LifecycleEvent, Operation, SubscriptionView};
 use hybrid_calendar_operator::domain::schedule::slots::Slot;
 use hybrid_calendar_operator::ids::Uid;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::objects::{self, Kind};
 use testbed::testbed::Testbed;
 
 use super::neighbour::Neighbour;
 use super::scene::{
-    DEADLINE, SECRET, SWEEPING, all_ready, apply, contoso, contoso_with, each_has_one, good,
+    DEADLINE, SECRET, SWEEPING, all_ready, apply, contoso, contoso_with, daily, each_has_one, good,
     mailbox_is, memory_is_bounded, named, rooms, secret, start, status_writes, tenant, with, world,
 };
 
@@ -271,4 +275,38 @@ async fn a_restart_with_200_converged_mailboxes_is_noticed_by_nobody() {
     restart_unnoticed(&mut bed, SignedDuration::from_secs(32)).await;
     assert_eq!(bed.emulator.subscriptions().len(), 200);
     memory_is_bounded(&bed).await;
+}
+
+/// As if whoever led had been silent for so long.
+async fn renewed_before(bed: &Testbed, ago: SignedDuration) {
+    let options = bed.operator.options();
+    let namespace = options.lease_namespace.as_deref().unwrap_or(&bed.namespace);
+    let name = options.lease_name.as_deref();
+    let leases: Api<Lease> = Api::namespaced(bed.client.clone(), namespace);
+    let renewed = MicroTime(bed.emulator.now() - ago);
+    let change = Patch::Merge(json!({"spec": {"renewTime": renewed}}));
+    let name = name.unwrap_or("hybrid-calendar-operator");
+    let parameters = PatchParams::default();
+    leases.patch(name, &parameters, &change).await.unwrap();
+}
+
+#[tokio::test]
+async fn checks_that_nobody_made_since_the_lease_was_last_renewed_are_made_up_for() {
+    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
+    let mut bed = start(&contoso_with(20), &owner).await;
+    let rooms = daily(rooms(20));
+    apply(&bed, &rooms).await;
+    all_ready(&bed, 20).await;
+    bed.operator.terminate().await.unwrap();
+    renewed_before(&bed, SignedDuration::from_hours(25)).await;
+    let seen = bed.emulator.journal(0).last().unwrap().seq;
+    bed.operator.restart().await.unwrap();
+    bed.wait_until("every room is looked at", DEADLINE, async || {
+        let calls = bed.emulator.journal(seen);
+        let looked_at = calls.iter().filter_map(|call| call.mailbox.as_deref());
+        let looked_at: BTreeSet<&str> = looked_at.collect();
+        looked_at.len() == rooms.len()
+    })
+    .await
+    .unwrap();
 }

@@ -4,6 +4,7 @@
 mod access;
 mod activation;
 mod addresses;
+pub(crate) mod certificates;
 mod copies;
 mod crashes;
 mod credentials;
@@ -12,6 +13,7 @@ mod endpoints;
 pub(crate) mod hearing;
 mod neighbour;
 mod notifications;
+pub(crate) mod pair;
 mod passing_on;
 mod patience;
 mod recorder;

@@ -1,12 +1,10 @@
 //! What Graph sends to the receiver, and what others send to it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures::future::join_all;
 use futures::{StreamExt as _, stream};
 use graph_emulator::{LifecycleEvent, Options, SubscriptionView};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use testbed::objects::Kind;
@@ -16,6 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::certificates::Certificates;
 use super::hearing::{Hearing, notifications};
 use super::scene::{
     DEADLINE, all_ready, apply, contoso, counter, daily, echoed, good, mailbox_is, mark,
@@ -343,44 +342,6 @@ async fn what_is_booked_is_heard_and_a_thousand_notifications_in_a_second_are_al
         [""; 0],
         "they prove delivery, no more"
     );
-}
-
-/// An authority of its own with a certificate for this machine, as the two files of a Secret.
-struct Certificates {
-    authority: String,
-    certificate: String,
-    key: String,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        Self {
-            authority,
-            certificate: leaf.signed_by(&key, &issuer).unwrap().pem(),
-            key: key.serialize_pem(),
-        }
-    }
-
-    fn write(&self, dir: &Path) {
-        std::fs::write(dir.join("tls.crt"), &self.certificate).unwrap();
-        std::fs::write(dir.join("tls.key"), &self.key).unwrap();
-    }
-
-    /// Whether a server shows a certificate of this authority.
-    async fn are_shown_by(&self, url: &str) -> bool {
-        let authority = reqwest::Certificate::from_pem(self.authority.as_bytes()).unwrap();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([authority]);
-        client.build().unwrap().get(url).send().await.is_ok()
-    }
 }
 
 #[tokio::test]

@@ -14,39 +14,21 @@ use kube::Api;
 use serde_json::json;
 use testbed::objects::Kind;
 use testbed::operator::OperatorProcess;
-use testbed::ports;
 use testbed::testbed::Testbed;
 use tokio::time::Instant;
 
 use super::hearing::book;
+use super::pair::leader_and_copy;
 use super::scene::{
     DEADLINE, apply, contoso, daily, echoed, eventually, good, mailbox_is, mark, only_subscription,
-    request, world,
+    request,
 };
 
 const ROOM: &str = "room-a@contoso.example";
-const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-/// One that leads, and a copy that stands by, to which Graph sends everything.
-async fn leader_and_copy() -> (Testbed, OperatorProcess) {
-    let port = ports::free().unwrap();
-    let bed = Testbed::start_with(world(&contoso()), |options| {
-        options.notification_url = Some(format!("http://127.0.0.1:{port}"));
-        options.advertise_address = Some(LOOPBACK.into());
-    })
-    .await
-    .unwrap();
-    bed.wait_until("the first one leads", DEADLINE, async || {
-        sum(&bed.operator, "leader", "").await > 0.5
-    })
-    .await
-    .unwrap();
-    let url = bed.operator.options().notification_url.clone();
-    let copy = bed.other_operator("copy", |options| {
-        options.notification_url = url;
-        options.receiver_listen = Some((LOOPBACK, port).into());
-    });
-    let copy = copy.await.unwrap();
+/// Both, with what works applied.
+async fn working_pair() -> (Testbed, OperatorProcess) {
+    let (bed, copy) = leader_and_copy(&contoso(), |_| {}).await;
     apply(&bed, &daily(good())).await;
     mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
     (bed, copy)
@@ -72,7 +54,7 @@ fn renewals(bed: &Testbed, mark: u64) -> usize {
 
 #[tokio::test]
 async fn a_lifecycle_event_that_reaches_a_copy_is_acted_on_by_the_leader_at_once() {
-    let (bed, copy) = leader_and_copy().await;
+    let (bed, copy) = working_pair().await;
     let before = only_subscription(&bed, ROOM);
     let mark = mark(&bed);
     let told = Instant::now();
@@ -132,7 +114,7 @@ async fn known_to_copies(bed: &Testbed) -> (KeyRing, String) {
 
 #[tokio::test]
 async fn a_forged_or_repeated_message_from_a_copy_is_refused_and_counted() {
-    let (bed, _copy) = leader_and_copy().await;
+    let (bed, _copy) = working_pair().await;
     let (keys, leader) = known_to_copies(&bed).await;
     let port = bed.operator.options().wakes_listen.unwrap().port();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -190,7 +172,7 @@ async fn a_forged_or_repeated_message_from_a_copy_is_refused_and_counted() {
 
 #[tokio::test]
 async fn a_leader_that_is_told_to_end_hands_over_within_moments() {
-    let (mut bed, copy) = leader_and_copy().await;
+    let (mut bed, copy) = working_pair().await;
     let told = Instant::now();
     bed.operator.terminate().await.unwrap();
     request(&bed, Kind::Mailbox, "room-a", "to the next one").await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::discovery::{ApiCapabilities, ApiGroup, ApiResource, Discovery, Scope, verbs};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::assets::{self, Assets};
 use crate::audit::{self, AuditEntry, AuditMark};
@@ -35,9 +35,18 @@ pub struct ControlPlane {
     // In this order they end.
     controllers: OnceCell<Guarded>,
     events: Option<Guarded>,
-    apiserver: Guarded,
-    _etcd: Guarded,
+    apiserver: Mutex<Guarded>,
+    etcd: Mutex<Guarded>,
+    recipe: Recipe,
     scratch: Scratch,
+}
+
+/// How its two programs are started, and started again.
+#[derive(Debug)]
+struct Recipe {
+    assets: Assets,
+    etcd_url: String,
+    port: u16,
 }
 
 impl Deref for ControlPlane {
@@ -94,22 +103,59 @@ impl ControlPlane {
         };
         connection.write(&kubeconfig)?;
         let cluster = Cluster::existing(kubeconfig, assets.kubectl.clone(), folder.to_owned());
-        let mut control_plane = Self {
+        let control_plane = Self {
             cluster,
             url,
             controllers: OnceCell::new(),
             events: None,
-            apiserver,
-            _etcd: etcd,
+            apiserver: Mutex::new(apiserver),
+            etcd: Mutex::new(etcd),
+            recipe: Recipe {
+                assets: assets.clone(),
+                etcd_url,
+                port,
+            },
             scratch,
         };
         control_plane.ready().await?;
         Ok(control_plane)
     }
 
-    async fn ready(&mut self) -> Result<(), Error> {
+    /// SIGKILL for the API server.
+    pub async fn kill_apiserver(&self) {
+        self.apiserver.lock().await.kill();
+    }
+
+    /// SIGKILL for etcd. What it has acknowledged is in its files.
+    pub async fn kill_etcd(&self) {
+        self.etcd.lock().await.kill();
+    }
+
+    /// Starts etcd again where it was.
+    pub async fn start_etcd(&self) -> Result<(), Error> {
+        let Recipe {
+            assets, etcd_url, ..
+        } = &self.recipe;
+        *self.etcd.lock().await = start_etcd(assets, self.scratch.path(), etcd_url)?;
+        Ok(())
+    }
+
+    /// Starts the API server again where it was, and waits until it is ready.
+    pub async fn start_apiserver(&self) -> Result<(), Error> {
+        let Recipe {
+            assets,
+            etcd_url,
+            port,
+        } = &self.recipe;
+        let folder = self.scratch.path();
+        *self.apiserver.lock().await = start_apiserver(assets, folder, etcd_url, *port)?;
+        self.ready().await
+    }
+
+    /// Waits until the API server is ready.
+    pub async fn ready(&self) -> Result<(), Error> {
         let client = self.cluster.admin().await?;
-        let apiserver = &mut self.apiserver;
+        let mut apiserver = self.apiserver.lock().await;
         let ended = wait::for_some(
             "the API server is ready",
             READY_DEADLINE,

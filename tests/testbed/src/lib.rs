@@ -7,6 +7,8 @@ pub mod access;
 pub mod archive;
 pub mod assets;
 pub mod audit;
+pub mod cable;
+pub mod clock_shift;
 pub mod cluster;
 pub mod control_plane;
 pub mod controllers;

@@ -69,6 +69,15 @@ impl Testbed {
     ) -> Result<Self, Error> {
         let control_plane = ControlPlane::shared().await?;
         crds::install(control_plane).await?;
+        Self::start_on(control_plane, emulator, configure).await
+    }
+
+    /// The same on a control plane of its own, which knows the operator's kinds already.
+    pub async fn start_on(
+        control_plane: &'static ControlPlane,
+        emulator: Emulator,
+        configure: impl FnOnce(&mut OperatorOptions),
+    ) -> Result<Self, Error> {
         let namespace = control_plane.namespace().await?;
         let mut options = OperatorOptions {
             allowed_endpoints: vec![emulator.base_url()],
