@@ -37,7 +37,7 @@ test-chart: ## Try every behaviour on operators that the chart installed; some m
 
 faults: ## Break processes, networks, disks, certificates and clocks around the operator, with hundreds of mailboxes; some minutes
 	$(PROGRAMS)
-	HYBRID_CALENDAR_FAULTS=1 $(CARGO) test --locked --test it faults:: -- --include-ignored
+	HYBRID_CALENDAR_FAULTS=1 $(CARGO) test --locked --test it faults:: -- --include-ignored --nocapture
 
 fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS=60 each; finds stay in tests/fuzz/corpus
 	HYBRID_CALENDAR_FUZZ_SECONDS=$(SECONDS) RUST_TEST_THREADS=$$(nproc) \

@@ -7,13 +7,15 @@ use kube::api::DeleteParams;
 use serde_json::Value;
 use testbed::audit::{AuditEntry, AuditMark};
 use testbed::objects::Kind;
+use testbed::operator::OperatorProcess;
 use testbed::testbed::Testbed;
 use tokio::time::Instant;
 
 use super::ending::{many, nothing_was_lost};
 use crate::behaviour::pair::leader_and_copy;
 use crate::behaviour::scene::{
-    DEADLINE, SECRET, apply, contoso_with, daily, named, room_name, rooms, secret, start, tenant,
+    self, DEADLINE, SECRET, all_ready, apply, contoso_with, daily, echoed, named, request,
+    room_name, rooms, secret, start, tenant,
 };
 
 /// Graph answers half of the creates at once. The others it carries out, and answers so late that whatever happens,
@@ -85,7 +87,7 @@ async fn a_leader_that_is_killed_in_the_midst_of_work_is_followed_within_its_lea
     in_the_midst(&bed, at_first, 4).await;
     let mark = bed.control_plane.audit_mark().await.unwrap();
     bed.operator.kill();
-    let killed = Instant::now();
+    let (killed, seen) = (Instant::now(), scene::mark(&bed));
     bed.emulator.set_faults(Faults::default());
 
     // Nobody sees these but the copy that does not lead yet.
@@ -97,10 +99,18 @@ async fn a_leader_that_is_killed_in_the_midst_of_work_is_followed_within_its_lea
     mailboxes.delete(&name, &parameters).await.unwrap();
     apply(&bed, later).await;
 
-    let done = count_named(&bed, at_first).await;
-    activated(&bed, at_first, done).await;
+    let token = Operation::Token.to_string();
+    bed.wait_until("the copy turns to Microsoft", DEADLINE, async || {
+        let calls = bed.emulator.journal(seen);
+        calls.iter().any(|call| call.operation == token)
+    })
+    .await
+    .unwrap();
     let took = killed.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
+    eprintln!("killed: the next one acted after {took:?}");
+    let done = count_named(&bed, at_first).await;
+    activated(&bed, at_first, done).await;
     let asked = asked_by_the_copy(&bed, mark).await;
     for kind in ["workspacemailboxes", "calendartenants"] {
         let lists = asked
@@ -142,4 +152,37 @@ async fn a_leader_that_is_told_to_end_in_the_midst_of_work_leaves_nothing_half_d
     let created = Operation::CreateSubscription;
     let created = bed.emulator.counts().with_status(created, 201);
     assert_eq!(created, u64::from(many()), "none was made twice");
+}
+
+/// What a process takes, in MiB.
+async fn memory(operator: &OperatorProcess) -> f64 {
+    let metrics = operator.metrics().await.unwrap();
+    let resident = metrics.sum("process_resident_memory_bytes", &[]);
+    resident.unwrap() / 1024.0 / 1024.0
+}
+
+#[tokio::test]
+#[ignore = "what it measures needs a machine that does nothing else: make faults"]
+async fn who_stands_by_is_as_large_as_the_leader_and_acts_within_two_seconds_of_its_end() {
+    let all = daily(rooms(many()));
+    let (mut bed, copy) = leader_and_copy(&contoso_with(many()), |_| {}).await;
+    apply(&bed, &owner()).await;
+    apply(&bed, &all).await;
+    all_ready(&bed, many()).await;
+    let (leading, following) = (memory(&bed.operator).await, memory(&copy).await);
+    eprintln!("{leading:.1} MiB lead, {following:.1} MiB stand by");
+    assert!(following < leading * 1.2, "{following} and {leading}");
+
+    let (room, at) = (room_name(1), "to the next one");
+    let told = Instant::now();
+    bed.operator.tell_to_end().unwrap();
+    request(&bed, Kind::Mailbox, &room, at).await;
+    echoed(&bed, Kind::Mailbox, &room, at).await;
+    let took = told.elapsed();
+    eprintln!("told to end: the next one acted after {took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let mut before = bed.operator.options().clone();
+    before.receiver_listen = copy.options().receiver_listen;
+    bed.operator.end().await.unwrap();
+    nothing_was_lost(&mut bed, &all, vec![copy], before).await;
 }

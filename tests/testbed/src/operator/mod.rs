@@ -217,7 +217,18 @@ impl OperatorProcess {
 
     /// SIGTERM, and waits for its end.
     pub async fn terminate(&mut self) -> Result<ExitStatus, Error> {
-        self.child.terminate(DRAIN_DEADLINE).await
+        self.tell_to_end()?;
+        self.end().await
+    }
+
+    /// SIGTERM alone.
+    pub fn tell_to_end(&self) -> Result<(), Error> {
+        self.child.signal(Signal::TERM)
+    }
+
+    /// Waits for its end.
+    pub async fn end(&mut self) -> Result<ExitStatus, Error> {
+        self.child.end(DRAIN_DEADLINE).await
     }
 
     /// SIGSTOP: it stands still, its connections stay open.
