@@ -82,7 +82,7 @@ impl Clock {
 
     /// From now on it is `wall`. A small difference is what clocks have; a greater one is told to those who wait for
     /// an instant.
-    pub(crate) fn set(&self, wall: Timestamp) {
+    pub fn set(&self, wall: Timestamp) {
         let step = wall.duration_since(self.now());
         let anchor = Anchor {
             wall,

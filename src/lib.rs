@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod api;
 pub mod api_server;
+pub mod carrier;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod listen;
 pub mod metrics;
 pub mod notification;
 pub mod plain;
+pub mod process;
 pub mod reference;
 pub mod secret;
 pub mod telemetry;

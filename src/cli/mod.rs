@@ -12,12 +12,10 @@ use crate::config::flags::Flags;
 use crate::config::rbac::Flags as RbacFlags;
 
 mod check;
-mod copies;
 pub mod crd;
 mod docs;
 pub mod rbac;
 pub mod run;
-mod terms;
 
 /// Something failed while running.
 const FAILED: u8 = 1;

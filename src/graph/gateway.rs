@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
+use crate::carrier::Carrier;
 use crate::clock::Clock;
 use crate::graph::admission::{Admission, Permission};
 use crate::graph::authorized::Authorized;
@@ -33,7 +34,7 @@ use crate::graph::retry::Retry;
 use crate::graph::shared::Shared;
 use crate::graph::timed::Timed;
 use crate::graph::token::{Identity, TokenSource};
-use crate::graph::transport::{Leaf, Transport};
+use crate::graph::transport::{self, Leaf, Transport};
 use crate::ids::{AppTenant, MailboxId};
 use crate::metrics::Metrics;
 
@@ -97,6 +98,11 @@ pub enum GatewayError {
     },
 }
 
+/// The network, as calls to Microsoft need it. Trusts the system's authorities and those in `ca_pem`.
+pub fn network(ca_pem: Option<&[u8]>) -> Result<Carrier, GatewayError> {
+    transport::network(ca_pem).map_err(|source| GatewayError::Tls { source })
+}
+
 /// Above so many, what nobody is connected to is forgotten.
 const MAX_TENANTS: usize = 1_000;
 
@@ -136,20 +142,21 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway that sends with reqwest.
+    /// A gateway to Microsoft by the network.
     pub fn new(
         options: GatewayOptions,
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, GatewayError> {
-        let transport = Transport::new(options.ca_pem.as_deref(), clock.clone())
-            .map_err(|source| GatewayError::Tls { source })?;
-        Ok(Self::with_leaf(
-            Leaf::new(transport),
-            options,
-            clock,
-            metrics,
-        ))
+        let carrier = network(options.ca_pem.as_deref())?;
+        Ok(Self::over(carrier, options, clock, metrics))
+    }
+
+    /// A gateway to whatever `carrier` reaches.
+    #[must_use]
+    pub fn over(carrier: Carrier, options: GatewayOptions, clock: Clock, metrics: Metrics) -> Self {
+        let transport = Transport::new(carrier, clock.clone());
+        Self::with_leaf(Leaf::new(transport), options, clock, metrics)
     }
 
     /// A gateway that sends with whatever `leaf` is.

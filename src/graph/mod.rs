@@ -14,7 +14,7 @@
 //! | `coalesced` | puts small reads that are asked for together into one `$batch` |
 //! | `measured` | counts and times each request |
 //! | `timed` | bounds each attempt |
-//! | `transport` | reqwest: one request, one bounded answer |
+//! | `transport` | one request by the carrier it was given, one bounded answer |
 //!
 //! Token requests enter at `breaker`, so they obey the same rules. Every part of a `$batch` has been admitted by
 //! itself, and its answer passes holds and retries alone: callers do not notice.

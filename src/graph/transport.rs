@@ -1,12 +1,14 @@
-//! The innermost layer: one request through reqwest, one bounded answer. Follows no redirect, so that no
-//! token travels to another host.
+//! The innermost layer: one request, one bounded answer. Follows no redirect, so that no token travels to another host.
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Certificate, Client, redirect};
+use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+use crate::carrier::{Carrier, Lost, by_network};
 use crate::clock::Clock;
 use crate::graph::call::{Answer, Body, Call, Failure, NoAnswer, Outcome, layer};
 use crate::graph::holds::Group;
@@ -25,93 +27,89 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whatever carries a call to the service: this module, or a stand-in in tests.
 pub(super) type Leaf = BoxCloneSyncService<Call, Answer, Failure>;
 
-/// Sends calls with reqwest.
+/// Sends calls by a carrier.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
-    client: Client,
+    carrier: Carrier,
     clock: Clock,
 }
 
+/// The network, where redirects are answers. Trusts the system's authorities and those in `ca_pem`; honours the proxy
+/// variables.
+pub(super) fn network(ca_pem: Option<&[u8]>) -> Result<Carrier, reqwest::Error> {
+    let authorities = match ca_pem {
+        Some(pem) => Certificate::from_pem_bundle(pem)?,
+        None => Vec::new(),
+    };
+    let client = Client::builder()
+        .user_agent(concat!(
+            "hybrid-calendar-operator/",
+            env!("CARGO_PKG_VERSION")
+        ))
+        .tls_certs_merge(authorities)
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build()?;
+    Ok(by_network(client, MAX_ANSWER))
+}
+
 impl Transport {
-    /// Trusts the system's authorities and those in `ca_pem`; honours the proxy variables.
-    pub(super) fn new(ca_pem: Option<&[u8]>, clock: Clock) -> Result<Self, reqwest::Error> {
-        let authorities = match ca_pem {
-            Some(pem) => Certificate::from_pem_bundle(pem)?,
-            None => Vec::new(),
-        };
-        let client = Client::builder()
-            .user_agent(concat!(
-                "hybrid-calendar-operator/",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .tls_certs_merge(authorities)
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()?;
-        Ok(Self { client, clock })
+    pub(super) const fn new(carrier: Carrier, clock: Clock) -> Self {
+        Self { carrier, clock }
     }
 
     async fn send(self, call: Call) -> Outcome {
         let attempt_id = call.attempt_id;
         let lost = |cause| Failure::NoAnswer { cause, attempt_id };
-        let request = self.request(&call);
-        let mut response = request.send().await.map_err(|error| lost(cause(&error)))?;
-        let received_at = self.clock.now();
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| lost(cause(&error)))?
-        {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(lost(NoAnswer::Oversized));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let request = request(&call).map_err(|_| lost(NoAnswer::Connect))?;
+        let carried = self.carrier.oneshot(request).await;
+        let carried = carried.map_err(|why| lost(cause(why)))?;
+        let since = SignedDuration::try_from(carried.head_at.elapsed()).unwrap_or_default();
+        let received_at = self.clock.now().saturating_sub(since);
+        let (head, body) = carried.response.into_parts();
         Ok(Answer {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
+            status: head.status,
+            headers: head.headers,
             body,
-            received_at,
+            received_at: received_at.unwrap_or(Timestamp::MIN),
             attempt_id,
         })
     }
+}
 
-    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
-        let mut request = self
-            .client
-            .request(call.method.clone(), call.url.clone())
-            .header(ACCEPT, "application/json")
-            .header("client-request-id", call.attempt_id.to_string());
-        if let Some(bearer) = &call.bearer
-            && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", bearer.expose()))
-        {
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
-        }
-        if Group::of(call.operation) != Group::Login {
-            request = request.header("prefer", IMMUTABLE_IDS);
-        }
-        match &call.body {
-            Body::Empty => request,
-            Body::Json(json) => request
-                .header(CONTENT_TYPE, "application/json")
-                .body(json.as_bytes().to_vec()),
-            Body::Form(form) => request
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.expose().to_owned()),
-        }
+fn request(call: &Call) -> http::Result<http::Request<Vec<u8>>> {
+    let mut request = http::Request::builder()
+        .method(call.method.clone())
+        .uri(call.url.as_str())
+        .header(ACCEPT, "application/json")
+        .header("client-request-id", call.attempt_id.to_string());
+    if let Some(bearer) = &call.bearer
+        && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", bearer.expose()))
+    {
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
+    if Group::of(call.operation) != Group::Login {
+        request = request.header("prefer", IMMUTABLE_IDS);
+    }
+    match &call.body {
+        Body::Empty => request.body(Vec::new()),
+        Body::Json(json) => request
+            .header(CONTENT_TYPE, "application/json")
+            .body(json.as_bytes().to_vec()),
+        Body::Form(form) => request
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.expose().as_bytes().to_vec()),
     }
 }
 
-fn cause(error: &reqwest::Error) -> NoAnswer {
-    if error.is_connect() || error.is_builder() {
-        NoAnswer::Connect
-    } else if error.is_timeout() {
-        NoAnswer::TimedOut
-    } else {
-        NoAnswer::Cut
+const fn cause(lost: Lost) -> NoAnswer {
+    match lost {
+        Lost::Connect => NoAnswer::Connect,
+        Lost::TimedOut => NoAnswer::TimedOut,
+        Lost::Cut => NoAnswer::Cut,
+        Lost::Oversized => NoAnswer::Oversized,
     }
 }
 

@@ -8,17 +8,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header;
+use axum::http::{Request, StatusCode, header};
 use futures::future::BoxFuture;
 use rand::RngExt;
-use reqwest::StatusCode;
 use reqwest::redirect::Policy;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tower::ServiceExt;
 
 use super::forwarded::{BATCH, Message, PATH, SCHEME};
 use super::receiver::IdentitySlot;
 use super::wake::{Wake, WakeQueue};
+use crate::carrier::{Carrier, by_network, within};
 use crate::clock::{Clock, sleep};
 use crate::domain::identity::forward::Nonce;
 use crate::metrics::Metrics;
@@ -48,6 +49,32 @@ pub trait FindLeader: Send + Sync + fmt::Debug {
     fn find(&self) -> BoxFuture<'_, Option<Leader>>;
 }
 
+/// The way to other copies.
+#[derive(Clone, Debug)]
+pub struct Others {
+    /// Who of them leads.
+    pub leaders: Arc<dyn FindLeader>,
+    /// What takes messages to them: see [`network`].
+    pub carrier: Carrier,
+}
+
+/// Longest answer of another copy that is read; only its status counts.
+const ANSWER_LIMIT: usize = 4 * 1024;
+
+/// The network, as calls to other copies need it: straight to one in the same cluster, whatever the environment says of
+/// proxies.
+///
+/// # Errors
+/// When there can be no HTTP client.
+pub fn network() -> reqwest::Result<Carrier> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .pool_max_idle_per_host(1)
+        .build()?;
+    Ok(by_network(client, ANSWER_LIMIT))
+}
+
 /// Why wakes were not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
@@ -67,36 +94,27 @@ pub struct Forwarder {
     metrics: Metrics,
     clock: Clock,
     leaders: Arc<dyn FindLeader>,
-    http: reqwest::Client,
+    carrier: Carrier,
 }
 
 impl Forwarder {
     /// Passes on what waits in `wakes`, signed by a key of `identity`.
-    ///
-    /// # Errors
-    /// When there can be no HTTP client.
+    #[must_use]
     pub fn new(
         identity: IdentitySlot,
         wakes: WakeQueue,
         metrics: Metrics,
         clock: Clock,
-        leaders: Arc<dyn FindLeader>,
-    ) -> reqwest::Result<Self> {
-        // Straight to another copy in the same cluster, whatever the environment says of proxies.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .timeout(PATIENCE)
-            .pool_max_idle_per_host(1)
-            .build()?;
-        Ok(Self {
+        others: Others,
+    ) -> Self {
+        Self {
             identity,
             wakes,
             metrics,
             clock,
-            leaders,
-            http,
-        })
+            leaders: others.leaders,
+            carrier: within(others.carrier, PATIENCE),
+        }
     }
 
     /// Works whenever this copy does not lead, for as long as somebody can tell.
@@ -148,10 +166,14 @@ impl Forwarder {
         let nonce = rand::rng().random::<Nonce>();
         let now = (self.clock.now(), nonce);
         let seal = identity.keys.seal(&leader.identity, &body, now);
-        let url = format!("http://{}{PATH}", leader.address);
-        let request = self.http.post(url).body(body);
-        let request = request.header(header::AUTHORIZATION, format!("{SCHEME} {seal}"));
-        let outcome = match request.send().await.map(|answer| answer.status()) {
+        let request = Request::post(format!("http://{}{PATH}", leader.address))
+            .header(header::AUTHORIZATION, format!("{SCHEME} {seal}"))
+            .body(body);
+        let Ok(request) = request else {
+            return Err(Kept::NobodyToSendTo);
+        };
+        let answer = self.carrier.clone().oneshot(request).await;
+        let outcome = match answer.map(|carried| carried.response.status()) {
             Ok(status) if status.is_success() => Ok(()),
             Ok(status) if status.is_client_error() => Err(Kept::Refused(status)),
             Ok(_) | Err(_) => Err(Kept::Unanswered),

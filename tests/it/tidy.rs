@@ -14,14 +14,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("clock", &[]),
     ("api_server", &[]),
+    ("carrier", &[]),
     ("listen", &[]),
     ("metrics", &["ids"]),
     ("api", &["ids"]),
     ("domain", &["api", "ids", "plain", "secret"]),
-    ("graph", &["ids", "plain", "secret", "clock", "metrics"]),
+    (
+        "graph",
+        &["carrier", "clock", "ids", "metrics", "plain", "secret"],
+    ),
     (
         "notification",
-        &["domain", "ids", "secret", "metrics", "clock", "listen"],
+        &[
+            "carrier", "clock", "domain", "ids", "listen", "metrics", "secret",
+        ],
     ),
     (
         "controller",
@@ -73,6 +79,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["api", "domain", "ids", "secret"]),
     ("reference", &["api", "config", "domain", "ids", "metrics"]),
     (
+        "process",
+        &[
+            "admin",
+            "carrier",
+            "clock",
+            "config",
+            "controller",
+            "domain",
+            "graph",
+            "ids",
+            "keys",
+            "leader",
+            "metrics",
+            "notification",
+        ],
+    ),
+    (
         "cli",
         &[
             "admin",
@@ -84,10 +107,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "domain",
             "graph",
             "ids",
-            "keys",
             "leader",
             "metrics",
             "notification",
+            "process",
             "reference",
             "secret",
             "telemetry",

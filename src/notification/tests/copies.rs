@@ -18,7 +18,7 @@ use crate::clock::{Clock, sleep};
 use crate::domain::identity::{Identity, KeyRing};
 use crate::ids::{InstanceId, KeyId, Uid};
 use crate::metrics::Metrics;
-use crate::notification::forward::{FindLeader, Forwarder, Leader};
+use crate::notification::forward::{FindLeader, Forwarder, Leader, Others, network};
 use crate::notification::forwarded::{BATCH, BODY_LIMIT, ForwardedState, PATH, router};
 use crate::notification::receiver::IdentitySlot;
 use crate::notification::server::Server;
@@ -150,9 +150,12 @@ impl Following {
             wakes.clone(),
             metrics.clone(),
             Clock::system(),
-            Arc::new(board.clone()),
+            Others {
+                leaders: Arc::new(board.clone()),
+                carrier: network().unwrap(),
+            },
         );
-        let task = tokio::spawn(forwarder.unwrap().run(leads));
+        let task = tokio::spawn(forwarder.run(leads));
         Self {
             wakes,
             metrics,

@@ -16,7 +16,7 @@ use crate::leader::{Leadership, Term};
 
 /// Why nobody leads any more, though nobody asked for that.
 #[derive(Debug, Error)]
-pub(super) enum Ended {
+pub enum Ended {
     /// The election is gone.
     #[error("nobody takes part in the election any more")]
     Election,
@@ -30,6 +30,9 @@ pub(super) enum Ended {
         #[source]
         source: Broken,
     },
+    /// A mistake of ours, which the log shows.
+    #[error("the controllers panicked")]
+    Panicked,
 }
 
 /// What stays the same from term to term.
@@ -41,10 +44,15 @@ pub(super) struct Terms {
     concurrency: usize,
     notification_url: url::Url,
     listening: watch::Receiver<bool>,
+    host: Option<String>,
 }
 
 impl Terms {
-    pub(super) fn new(config: &Config, listening: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        listening: watch::Receiver<bool>,
+        host: Option<String>,
+    ) -> Self {
         Self {
             pace: config.pace,
             scope: config.scope.clone(),
@@ -53,6 +61,7 @@ impl Terms {
             concurrency: config.concurrency,
             notification_url: config.notification_url.clone(),
             listening,
+            host,
         }
     }
 
@@ -67,7 +76,7 @@ impl Terms {
             listening: self.listening.clone(),
             leading_since: term.since,
             served_until: term.previous_renewal.unwrap_or(term.since),
-            name: std::env::var("HOSTNAME").ok(),
+            name: self.host.clone(),
         }
     }
 
