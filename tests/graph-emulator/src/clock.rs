@@ -1,4 +1,4 @@
-//! The emulator's clock: the machine's time at the start, moved by tokio's clock and by [`Clock::advance`].
+//! The emulator's clock: the machine's time at the start, or another, moved by tokio's clock and by [`Clock::advance`].
 //!
 //! Everything that Graph dates uses it: subscriptions, tokens, secrets, quotas, the `Date` header. It never
 //! goes backwards, and it does not follow later steps of the machine's clock.
@@ -23,8 +23,12 @@ impl Clock {
         reason = "the one home of wall-clock time in the emulator"
     )]
     pub(crate) fn system() -> Self {
+        Self::starting_at(Timestamp::now())
+    }
+
+    pub(crate) fn starting_at(wall: Timestamp) -> Self {
         Self {
-            wall: Timestamp::now(),
+            wall,
             instant: Instant::now(),
             advanced: watch::Sender::new(Duration::ZERO),
         }

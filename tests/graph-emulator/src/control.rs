@@ -50,47 +50,62 @@ impl From<bool> for Removal {
     }
 }
 
+/// Does it. Clones concern the same emulator.
 #[derive(Clone, Debug)]
-pub(crate) struct Control(pub(crate) Arc<Core>);
+pub struct Control(pub(crate) Arc<Core>);
 
 impl Control {
-    pub(crate) fn journal(&self, since: u64) -> Vec<JournalEntry> {
+    /// Calls that were answered after the one with this number.
+    #[must_use]
+    pub fn journal(&self, since: u64) -> Vec<JournalEntry> {
         self.0.state().journal.since(since)
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    /// How often each operation was answered with each status, and what became of notifications.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
         self.0.state().journal.counts.clone()
     }
 
-    pub(crate) fn set_faults(&self, faults: Faults) {
+    /// Replaces all faults.
+    pub fn set_faults(&self, faults: Faults) {
         let mut state = self.0.state();
         state.faults = FaultState::new(faults, &state.data);
     }
 
-    pub(crate) fn faults_fired(&self) -> Vec<u64> {
+    /// How often each rule has fired since the rules were set, in their order.
+    #[must_use]
+    pub fn faults_fired(&self) -> Vec<u64> {
         self.0.state().faults.fired.clone()
     }
 
-    pub(crate) fn advance(&self, by: Duration) {
+    /// Moves the emulator's clock forward.
+    pub fn advance(&self, by: Duration) {
         self.0.clock.advance(by);
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The emulator's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    pub(crate) fn world(&self) -> World {
+    /// The world as it is.
+    #[must_use]
+    pub fn world(&self) -> World {
         self.0.state().data.directory.world.clone()
     }
 
-    pub(crate) fn set_world(&self, world: World) -> Result<(), WorldError> {
+    /// Replaces the world; subscriptions, events and clock of what remains are kept.
+    pub fn set_world(&self, world: World) -> Result<(), WorldError> {
         world.check()?;
         let directory = Directory::new(world, &self.0.ids);
         self.0.state().data.replace_directory(directory);
         Ok(())
     }
 
-    pub(crate) fn book(&self, address: &str, booking: &Booking) -> Result<String, ControlError> {
+    /// Books a meeting in the mailbox with this primary address; returns the event's id.
+    pub fn book(&self, address: &str, booking: &Booking) -> Result<String, ControlError> {
         if booking.end < booking.start {
             return Err(ControlError::EndsBeforeItStarts);
         }
@@ -107,7 +122,9 @@ impl Control {
         Ok(id.unwrap_or_default())
     }
 
-    pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
+    /// Every subscription that is alive.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<Subscription> {
         self.0
             .state()
             .data
@@ -117,15 +134,20 @@ impl Control {
             .collect()
     }
 
-    pub(crate) fn client_states(&self) -> Vec<String> {
+    /// Subscriptions whose time was over since somebody last asked, without being renewed; the newest 1,000.
+    #[must_use]
+    pub fn take_expired(&self) -> Vec<Subscription> {
+        self.0.state().expired.take()
+    }
+
+    /// Every `clientState` that somebody sent; the newest 20,000.
+    #[must_use]
+    pub fn client_states(&self) -> Vec<String> {
         self.0.state().client_states.all()
     }
 
-    pub(crate) fn remove_subscription(
-        &self,
-        id: &str,
-        removal: Removal,
-    ) -> Result<(), ControlError> {
+    /// Removes a subscription behind its owner's back.
+    pub fn remove_subscription(&self, id: &str, removal: Removal) -> Result<(), ControlError> {
         let removed = self.0.state().data.subscriptions.remove(id);
         let removed = removed.ok_or_else(|| ControlError::NoSubscription(id.to_owned()))?;
         match removal {
@@ -138,11 +160,8 @@ impl Control {
         Ok(())
     }
 
-    pub(crate) fn send_lifecycle(
-        &self,
-        id: &str,
-        event: LifecycleEvent,
-    ) -> Result<(), ControlError> {
+    /// Sends a lifecycle event to a subscription's lifecycle URL.
+    pub fn send_lifecycle(&self, id: &str, event: LifecycleEvent) -> Result<(), ControlError> {
         let found = self.0.state().data.subscriptions.get(id).cloned();
         let found = found.ok_or_else(|| ControlError::NoSubscription(id.to_owned()))?;
         if found.lifecycle_notification_url.is_none() {

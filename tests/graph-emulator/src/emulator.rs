@@ -13,12 +13,14 @@ use tokio::task::JoinHandle;
 
 use crate::admin;
 use crate::call::Origin;
+use crate::clock::Clock;
 use crate::control::{Control, ControlError, Removal};
 use crate::core::Core;
 use crate::fault::Faults;
 use crate::graph::events::Booking;
 use crate::journal::{Counts, JournalEntry};
 use crate::notify::LifecycleEvent;
+use crate::outgoing::network;
 use crate::service::{EmulatorService, ForEachConnection};
 use crate::state::subscriptions::Subscription;
 use crate::tls::{TlsError, TlsFiles};
@@ -108,9 +110,9 @@ impl Emulator {
             .as_deref()
             .map(TlsFiles::load_or_make)
             .transpose()?;
-        let client = client(&options)?;
+        let outgoing = network(client(&options)?);
         let seed = options.seed.unwrap_or_else(rand::random);
-        let core = Core::new(world, seed, client);
+        let core = Core::new(world, seed, outgoing, Clock::system());
         let (listener, address) = listen(options.listen)?;
         let (admin_listener, admin) = listen(options.admin)?;
         let origin = Arc::new(Origin {

@@ -13,12 +13,14 @@ use tower::ServiceExt as _;
 
 use crate::admin;
 use crate::call::{Answer, Call, Content};
+use crate::clock::Clock;
 use crate::control::Control;
 use crate::core::Core;
 use crate::entra::certificate::Claims;
 use crate::fault::{FaultState, Faults};
 use crate::graph::filter::{Filter, Queries};
 use crate::operation::Operation;
+use crate::outgoing::network;
 use crate::world::World;
 
 const TENANT: &str = "5f1d7a9c-1111-4000-8000-000000000001";
@@ -43,7 +45,7 @@ fn core(world: World) -> Arc<Core> {
         let nobody = reqwest::Proxy::all("http://127.0.0.1:9").unwrap();
         reqwest::Client::builder().proxy(nobody).build().unwrap()
     });
-    Core::new(world, 7, CLIENT.clone())
+    Core::new(world, 7, network(CLIENT.clone()), Clock::system())
 }
 
 fn call(message: &Message<'_>) -> Option<Call> {

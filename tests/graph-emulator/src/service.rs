@@ -8,16 +8,58 @@ use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
 use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
 use tower::{BoxError, Service};
 
 use crate::call::{Answer, Call, ConnectionCut, Content, Origin};
+use crate::clock::Clock;
+use crate::control::Control;
 use crate::core::Core;
+use crate::outgoing::Outgoing;
+use crate::world::{World, WorldError};
 
 /// Entra and Graph without sockets. Clones share one emulator.
 #[derive(Clone, Debug)]
 pub struct EmulatorService {
     pub(crate) core: Arc<Core>,
     pub(crate) origin: Arc<Origin>,
+}
+
+/// What an emulator without sockets lives by.
+#[derive(Clone, Debug)]
+pub struct Seclusion {
+    /// Fixes all ids.
+    pub seed: u64,
+    /// Its clock at the start; from there on it follows tokio's.
+    pub start: Timestamp,
+    /// Reaches the receivers of notifications.
+    pub outgoing: Outgoing,
+}
+
+impl EmulatorService {
+    /// An emulator that listens nowhere and calls only by what it was given. Links in its answers are HTTPS. Must be called
+    /// within a tokio runtime, which its work does not outlive.
+    pub fn secluded(world: World, seclusion: Seclusion) -> Result<Self, WorldError> {
+        world.check()?;
+        let Seclusion {
+            seed,
+            start,
+            outgoing,
+        } = seclusion;
+        Ok(Self {
+            core: Core::new(world, seed, outgoing, Clock::starting_at(start)),
+            origin: Arc::new(Origin {
+                scheme: "https",
+                authority: "graph.microsoft.com".to_owned(),
+            }),
+        })
+    }
+
+    /// What may be done to it from outside.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control(Arc::clone(&self.core))
+    }
 }
 
 impl<B> Service<Request<B>> for EmulatorService

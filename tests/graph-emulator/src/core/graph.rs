@@ -171,7 +171,7 @@ impl Core {
 
     async fn validate(&self, world: &crate::world::World, urls: &[String]) -> graph::Result<()> {
         let validation = Validation {
-            client: &self.client,
+            outgoing: &self.outgoing,
             timeout: world
                 .limits
                 .validation_timeout

@@ -23,10 +23,11 @@ use crate::ids::Ids;
 use crate::journal::{Journal, JournalEntry};
 use crate::notify::reception::Receivers;
 use crate::operation::{Operation, Workload};
+use crate::outgoing::Outgoing;
 use crate::quota::{QuotaState, resource_units};
 use crate::route::{Route, Target, has_empty_segment, route};
 use crate::state::directory::Directory;
-use crate::state::{ClientStates, Data, State};
+use crate::state::{ClientStates, Data, Expired, State};
 use crate::world::World;
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     /// For notifications, validations and the discovery of issuers.
-    pub(crate) client: reqwest::Client,
+    pub(crate) outgoing: Outgoing,
     /// Deliveries and calls under way.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -73,7 +74,7 @@ pub(crate) type Outcome = Result<Answer, ConnectionCut>;
 
 impl Core {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(world: World, seed: u64, client: reqwest::Client) -> Arc<Self> {
+    pub(crate) fn new(world: World, seed: u64, outgoing: Outgoing, clock: Clock) -> Arc<Self> {
         let ids = Ids::new(seed);
         let data = Data::new(Directory::new(world, &ids));
         let state = Mutex::new(State {
@@ -83,11 +84,12 @@ impl Core {
             quotas: QuotaState::default(),
             receivers: Receivers::default(),
             client_states: ClientStates::default(),
+            expired: Expired::default(),
         });
         Arc::new_cyclic(|this| Self {
-            clock: Clock::system(),
+            clock,
             ids,
-            client,
+            outgoing,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             runtime: Handle::current(),
@@ -99,7 +101,8 @@ impl Core {
     /// The state, with subscriptions whose time is over forgotten.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.data.expire(self.clock.now());
+        let over = state.data.expire(self.clock.now());
+        state.expired.saw(over);
         state
     }
 

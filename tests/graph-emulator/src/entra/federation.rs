@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
+use http::Request;
 use jiff::Timestamp;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -9,9 +11,13 @@ use serde_json::Value;
 
 use super::certificate::{Claims, verify};
 use super::error::{EntraError, invalid_client, invalid_request, malformed_assertion};
+use crate::outgoing::{Outgoing, ask};
 use crate::world::{Application, FederatedCredential};
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No more of an issuer's answer is read.
+const LONGEST_KEYS: usize = 1024 * 1024;
 
 /// Tokens of Entra itself are no proof for Entra.
 const ENTRA_ISSUERS: &[&str] = &[
@@ -26,7 +32,7 @@ const KEYS_KEPT: usize = 100;
 
 /// Refuses an assertion that no federated credential of the application trusts.
 pub(super) async fn check(
-    client: &reqwest::Client,
+    outgoing: &Outgoing,
     assertion: &str,
     claims: &Claims,
     application: &Application,
@@ -41,7 +47,7 @@ pub(super) async fn check(
         return Err(invalid_request(700_222, text));
     }
     let credential = matching(claims, &application.federated)?;
-    let keys = keys(client, credential).await?;
+    let keys = keys(outgoing, credential).await?;
     let candidates = keys
         .keys
         .iter()
@@ -131,10 +137,7 @@ pub(crate) fn key_set_of_text(text: &str) -> Result<JwkSet, String> {
     serde_json::from_str(text).map_err(|error| format!("it is not a JWKS: {error}"))
 }
 
-async fn keys(
-    client: &reqwest::Client,
-    credential: &FederatedCredential,
-) -> Result<JwkSet, EntraError> {
+async fn keys(outgoing: &Outgoing, credential: &FederatedCredential) -> Result<JwkSet, EntraError> {
     let found = match (&credential.jwks, &credential.jwks_file) {
         (Some(keys), _) => key_set(keys.clone()),
         (None, Some(file)) => tokio::fs::read_to_string(file)
@@ -142,7 +145,7 @@ async fn keys(
             .map_err(|error| error.to_string())
             .and_then(|text| key_set_of_text(&text)),
         (None, None) => {
-            let keys = discovered(client, &credential.issuer).await;
+            let keys = discovered(outgoing, &credential.issuer).await;
             keys.and_then(key_set)
         }
     };
@@ -152,22 +155,33 @@ async fn keys(
     })
 }
 
-async fn discovered(client: &reqwest::Client, issuer: &str) -> Result<Value, String> {
+async fn discovered(outgoing: &Outgoing, issuer: &str) -> Result<Value, String> {
     let issuer = issuer.trim_end_matches('/');
     let configuration = fetch(
-        client,
+        outgoing,
         &format!("{issuer}/.well-known/openid-configuration"),
     )
     .await?;
     let keys = configuration["jwks_uri"]
         .as_str()
         .ok_or("the discovery document has no jwks_uri")?;
-    fetch(client, keys).await
+    fetch(outgoing, keys).await
 }
 
-async fn fetch(client: &reqwest::Client, url: &str) -> Result<Value, String> {
-    let answer = client.get(url).timeout(FETCH_TIMEOUT).send().await;
-    let answer = answer.and_then(reqwest::Response::error_for_status);
-    let answer = answer.map_err(|error| error.to_string())?;
-    answer.json().await.map_err(|error| error.to_string())
+async fn fetch(outgoing: &Outgoing, url: &str) -> Result<Value, String> {
+    let request = Request::get(url).body(Bytes::new());
+    let request = request.map_err(|error| error.to_string())?;
+    let fetched = async {
+        let answer = ask(outgoing, request, FETCH_TIMEOUT).await;
+        let answer = answer.map_err(|why| format!("{why:?}"))?;
+        if !answer.status().is_success() {
+            return Err(format!("the answer is {}", answer.status()));
+        }
+        let body = axum::body::to_bytes(answer.into_body(), LONGEST_KEYS).await;
+        body.map_err(|error| error.to_string())
+    };
+    let body = tokio::time::timeout(FETCH_TIMEOUT, fetched)
+        .await
+        .map_err(|error| error.to_string())??;
+    serde_json::from_slice(&body).map_err(|error| error.to_string())
 }

@@ -222,7 +222,7 @@ async fn authenticate(
                     .collect();
                 certificate::check(assertion, &claims, spec, &audiences, now)?;
             } else {
-                federation::check(&core.client, assertion, &claims, spec, now).await?;
+                federation::check(&core.outgoing, assertion, &claims, spec, now).await?;
             }
             Ok(true)
         }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use axum::body::Bytes;
+use futures::StreamExt;
+use http::{Request, StatusCode};
+use tower::ServiceExt as _;
 use url::Url;
 
 use super::error::{GraphError, error};
+use crate::outgoing::Outgoing;
 use crate::world::{Behaviour, ValidationFailureCode};
 
 /// How long a URL may take to answer.
@@ -14,7 +18,7 @@ pub(crate) const VALIDATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How a validation is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validation<'a> {
-    pub(crate) client: &'a reqwest::Client,
+    pub(crate) outgoing: &'a Outgoing,
     pub(crate) timeout: Duration,
     pub(crate) behaviour: &'a Behaviour,
 }
@@ -60,12 +64,13 @@ impl Validation<'_> {
                                   match validationToken query parameter.";
         let mut url = Url::parse(url).map_err(|_| NOT_200)?;
         url.query_pairs_mut().append_pair("validationToken", token);
-        let request = self
-            .client
-            .post(url)
+        let request = Request::post(url.as_str())
             .header("content-type", "text/plain; charset=utf-8")
-            .header("content-length", "0");
-        let mut answer = request.send().await.map_err(|_| NOT_200)?;
+            .header("content-length", "0")
+            .body(Bytes::new())
+            .map_err(|_| NOT_200)?;
+        let answer = self.outgoing.clone().oneshot(request).await;
+        let answer = answer.map_err(|_| NOT_200)?;
         if answer.status() != StatusCode::OK {
             return Err(NOT_200);
         }
@@ -79,8 +84,9 @@ impl Validation<'_> {
             return Err(NOT_ECHOED);
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|_| NOT_200)? {
-            body.extend_from_slice(&chunk);
+        let mut chunks = answer.into_body().into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            body.extend_from_slice(&chunk.map_err(|_| NOT_200)?);
             // More than the token is never the token, however much there is.
             if body.len() > token.len() {
                 return Err(NOT_ECHOED);

@@ -9,6 +9,9 @@ pub(crate) mod reception;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use http::Request;
+use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,6 +20,7 @@ use tokio::time::Instant;
 use crate::clock::{after, pause};
 use crate::core::Core;
 use crate::graph::events::Change;
+use crate::outgoing::{Unanswered, ask};
 use crate::state::directory::Account;
 use crate::state::subscriptions::Subscription;
 use reception::{FIRST_TIMEOUT, RETRY_TIMEOUT, Reception, Speed};
@@ -235,14 +239,19 @@ impl Core {
     }
 
     async fn attempt(&self, delivery: &Delivery, timeout: Duration) -> bool {
-        let request = self.client.post(&delivery.url).json(&delivery.body);
+        let request = Request::post(&delivery.url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Bytes::from(delivery.body.to_string()));
         let started = Instant::now();
-        let answer = request.timeout(timeout).send().await;
+        let answer = match request {
+            Ok(request) => ask(&self.outgoing, request, timeout).await,
+            Err(_) => Err(Unanswered::Unreached),
+        };
         let speed = match &answer {
             Ok(_) => Some(Speed::of(started.elapsed())),
-            Err(error) if error.is_timeout() => Some(Speed::of(timeout)),
+            Err(Unanswered::Late) => Some(Speed::of(timeout)),
             // Who cannot be reached is not slow.
-            Err(_) => None,
+            Err(Unanswered::Unreached) => None,
         };
         let delivered = answer.is_ok_and(|answer| answer.status().is_success());
         let now = self.clock.now();

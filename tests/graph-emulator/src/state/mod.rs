@@ -38,18 +38,21 @@ impl Data {
         }
     }
 
-    /// Forgets subscriptions whose time is over.
-    pub(crate) fn expire(&mut self, now: Timestamp) {
+    /// Takes out subscriptions whose time is over.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<Subscription> {
         if now < self.soonest {
-            return;
+            return Vec::new();
         }
-        self.subscriptions
-            .retain(|_, subscription| subscription.expiration_date_time > now);
+        let is_over =
+            |_: &String, subscription: &mut Subscription| subscription.expiration_date_time <= now;
+        let over = self.subscriptions.extract_if(.., is_over);
+        let over = over.map(|(_, subscription)| subscription).collect();
         let ends = self
             .subscriptions
             .values()
             .map(|one| one.expiration_date_time);
         self.soonest = ends.min().unwrap_or(Timestamp::MAX);
+        over
     }
 
     /// Must be told of every end that is granted.
@@ -89,6 +92,25 @@ pub(crate) struct State {
     pub(crate) quotas: QuotaState,
     pub(crate) receivers: Receivers,
     pub(crate) client_states: ClientStates,
+    pub(crate) expired: Expired,
+}
+
+/// Subscriptions whose time was over: the newest, up to a limit, until somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Expired(VecDeque<Subscription>);
+
+impl Expired {
+    const KEPT: usize = 1_000;
+
+    pub(crate) fn saw(&mut self, over: Vec<Subscription>) {
+        self.0.extend(over);
+        let more = self.0.len().saturating_sub(Self::KEPT);
+        self.0.drain(..more);
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Subscription> {
+        self.0.drain(..).collect()
+    }
 }
 
 /// Every `clientState` that was in a call, also in one that was refused: the newest, up to a limit.
