@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::changes::tenant_of;
 use super::item::Item;
 use super::world::{Inner, TenantState, World};
+use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
 use crate::domain::mailbox::tenant_view::{KnownTenant, TokenState};
@@ -70,10 +72,49 @@ impl World {
     /// Whether Graph accepts our notification URL, as far as the tenant's cloud has shown.
     pub(super) fn endpoint_verdict(&self, key: &ObjectKey) -> EndpointVerdict {
         let desired = self.tenants.get(key).map(|state| state.desired.as_ref());
-        match desired {
-            Some(Ok(desired)) => self.verdicts.of(&desired.app().cloud),
-            Some(Err(_)) | None => EndpointVerdict::Unknown,
+        let Some(Ok(desired)) = desired else {
+            return EndpointVerdict::Unknown;
+        };
+        let cloud = &desired.app().cloud;
+        let verdict = self.verdicts.of(cloud);
+        let in_doubt = match verdict {
+            EndpointVerdict::Accepted | EndpointVerdict::NobodyTries => false,
+            EndpointVerdict::Rejected { .. } => true,
+            EndpointVerdict::Unknown => self.says_rejected(key),
+        };
+        if in_doubt && !self.somebody_waits_in(cloud) {
+            return EndpointVerdict::NobodyTries;
         }
+        verdict
+    }
+
+    /// Whether the tenant's status says that Graph refuses our notification URL.
+    fn says_rejected(&self, key: &ObjectKey) -> bool {
+        let entry = self.store.tenant(key);
+        entry.is_some_and(|entry| {
+            find(
+                &entry.record.status.conditions,
+                &ConditionType::EndpointRejected,
+            )
+            .is_some_and(|condition| condition.status == ConditionStatus::True)
+        })
+    }
+
+    /// Whether nothing but a subscription is missing to some mailbox in this cloud: it tries to get one.
+    fn somebody_waits_in(&self, cloud: &str) -> bool {
+        let waits = |conditions: &[Condition]| {
+            find(conditions, &ConditionType::Ready).is_some_and(|ready| {
+                ready.status != ConditionStatus::True
+                    && ready.reason.as_str() == ConditionType::SubscriptionInactive.as_str()
+            })
+        };
+        self.store.mailboxes().any(|entry| {
+            waits(&entry.record.status.conditions)
+                && self
+                    .store
+                    .tenant(&tenant_of(&entry.record))
+                    .is_some_and(|tenant| *tenant.known.app.cloud == *cloud)
+        })
     }
 
     /// What is known of a tenant, if it is still this very object.
@@ -207,8 +248,13 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::super::stage::{Stage, room, start, tenant};
     use super::*;
+    use crate::domain::records::MailboxRecord;
     use crate::domain::schedule::earlier;
 
     #[tokio::test]
@@ -263,5 +309,44 @@ mod tests {
             );
         }
         assert_eq!(context.world().mailboxes_summed_up(&key).total, 8);
+    }
+
+    /// As it would say after Graph refused the notification URL twice.
+    fn rejected(mut record: TenantRecord) -> TenantRecord {
+        let condition = json!({
+            "type": "EndpointRejected", "status": "True", "reason": "ValidationFailed",
+            "lastTransitionTime": start(),
+        });
+        record.status = serde_json::from_value(json!({"conditions": [condition]})).unwrap();
+        record
+    }
+
+    fn waiting(mut record: MailboxRecord, status: &str, reason: &str) -> MailboxRecord {
+        let condition = json!({
+            "type": "Ready", "status": status, "reason": reason, "lastTransitionTime": start(),
+        });
+        record.status = serde_json::from_value(json!({"conditions": [condition]})).unwrap();
+        record.resource_version = format!("{status}-{reason}");
+        record
+    }
+
+    /// Another process had seen Graph refuse the URL, and meanwhile every mailbox has its subscription.
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_endpoint_is_not_carried_on_where_nobody_tries_it_any_more() {
+        let context = Stage::new().context();
+        context.tenant_present(&rejected(tenant(1)));
+        let verdict = || context.world().endpoint_verdict(&tenant(1).key);
+        for (status, reason, expected) in [
+            ("False", "SubscriptionInactive", EndpointVerdict::Unknown),
+            ("True", "Activated", EndpointVerdict::NobodyTries),
+            ("Unknown", "SubscriptionInactive", EndpointVerdict::Unknown),
+            ("False", "MailboxNotFound", EndpointVerdict::NobodyTries),
+        ] {
+            context.mailbox_present(&waiting(room(2), status, reason));
+            assert_eq!(verdict(), expected, "{status}/{reason}");
+        }
+        let cloud: Arc<str> = "Worldwide".into();
+        context.world().verdicts.accepted(&cloud);
+        assert_eq!(verdict(), EndpointVerdict::Accepted);
     }
 }

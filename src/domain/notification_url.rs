@@ -44,6 +44,8 @@ pub enum EndpointVerdict {
         /// How often in a row.
         times: u32,
     },
+    /// Nothing better is known, and no mailbox waits for a subscription: nobody tries.
+    NobodyTries,
 }
 
 impl EndpointVerdict {

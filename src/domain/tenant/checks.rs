@@ -252,15 +252,27 @@ fn endpoint_rejected(s: &TenantSnapshot<'_>) -> Verdict {
             Verdict::Problem(reason, message)
         }
         EndpointVerdict::Unknown | EndpointVerdict::Rejected { .. } => {
-            let untried = || match s.observed.roles() {
-                Some(_) => Verdict::Pass(
-                    Reason::NotApplicable,
-                    "No subscription was asked for yet.".to_owned(),
-                ),
-                None => Verdict::Keep,
-            };
-            carried(s, &ConditionType::EndpointRejected).unwrap_or_else(untried)
+            carried(s, &ConditionType::EndpointRejected).unwrap_or_else(|| untried(s))
         }
+        // A refusal that nobody can take back would stand for ever.
+        EndpointVerdict::NobodyTries => match carried(s, &ConditionType::EndpointRejected) {
+            Some(Verdict::Problem(..)) => Verdict::Pass(
+                Reason::NotApplicable,
+                "No mailbox waits for a subscription, so that Graph is not asked whether it reaches the notification URL.".to_owned(),
+            ),
+            Some(passed) => passed,
+            None => untried(s),
+        },
+    }
+}
+
+fn untried(s: &TenantSnapshot<'_>) -> Verdict {
+    match s.observed.roles() {
+        Some(_) => Verdict::Pass(
+            Reason::NotApplicable,
+            "No subscription was asked for yet.".to_owned(),
+        ),
+        None => Verdict::Keep,
     }
 }
 

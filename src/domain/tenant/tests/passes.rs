@@ -374,6 +374,27 @@ fn one_failed_validation_of_the_endpoint_says_nothing_yet() {
 }
 
 #[test]
+fn a_refused_endpoint_blocks_no_tenant_when_nobody_tries_it_any_more() {
+    let mut world = World::new();
+    world.settle();
+    world.endpoint = EndpointVerdict::Rejected {
+        problem: EndpointProblem::Failed,
+        times: 2,
+    };
+    world.pass();
+    assert_eq!(
+        world.condition(&C::EndpointRejected).reason,
+        R::ValidationFailed
+    );
+    world.endpoint = EndpointVerdict::NobodyTries;
+    assert_eq!(world.due(), Some(Work::NONE));
+    world.pass();
+    let condition = world.condition(&C::EndpointRejected);
+    assert_eq!(condition.reason, R::NotApplicable);
+    assert_eq!(world.due(), None, "and that is all");
+}
+
+#[test]
 fn an_ending_credential_is_told_when_the_day_comes() {
     let mut world = World::new();
     let ends = later(start(), Duration::from_hours(40 * 24));
