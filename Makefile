@@ -6,6 +6,10 @@ DEMO_ARGS ?=
 # More arguments for the benchmark: --mailboxes N,N…, --tenants N, --repeat N,
 # --scenario cold|restart|twins|apply|receiver.
 BENCH_ARGS ?=
+# What `make simulate` plays: how many courses, of how many days, with how many mailboxes; SEED plays one of them, aloud.
+SEEDS ?= 10
+DAYS ?= 30
+MAILBOXES ?= 30
 # How long `make fuzz` tries each parser.
 SECONDS ?= 60
 # Most tests wait for a cluster or for Graph, so that more of them than there are cores go side by side.
@@ -16,7 +20,7 @@ PROGRAMS := $(CARGO) build --locked --workspace --bins
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench image image-arm64 image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane faults
+.PHONY: help demo test fuzz simulate simulate-mistakes bench image image-arm64 image-files image-twice test-chart packages format lint docs site pictures audit clients generate control-plane faults
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +46,14 @@ faults: ## Break processes, networks, disks, certificates and clocks around the 
 fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS=60 each; finds stay in tests/fuzz/corpus
 	HYBRID_CALENDAR_FUZZ_SECONDS=$(SECONDS) RUST_TEST_THREADS=$$(nproc) \
 	    $(CARGO) test --locked --workspace --lib --no-fail-fast -- --nocapture fuzz::
+
+simulate: ## Play months of the whole operator while everything goes wrong (SEEDS=100 DAYS=30 MAILBOXES=30; SEED=7 tells that one)
+	$(CARGO) build --locked --release --package simulation
+	$(BUILT)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(HOURS),--hours $(HOURS),--days $(DAYS)) --mailboxes $(MAILBOXES)
+
+simulate-mistakes: ## See the simulation find each deliberate mistake
+	$(CARGO) build --locked --release --package simulation
+	$(BUILT)/release/simulate --mistakes --seeds 5 --days 2 --mailboxes 12
 
 bench: ## Measure what the operator costs, next to a floor and to twins in other frameworks (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
 	$(CARGO) build --locked --release --package bench

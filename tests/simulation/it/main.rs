@@ -1,0 +1,57 @@
+//! A short simulation, in which everything must hold; that it replays; and that it finds mistakes.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy allows this in tests, but not in their helpers"
+)]
+
+use std::process::{Command, Stdio};
+
+use simulation::mutants::Mutant;
+use simulation::play::Outcome;
+
+fn simulate(arguments: &str) -> Outcome {
+    let output = Command::new(env!("CARGO_BIN_EXE_simulate"))
+        .arg("--json")
+        .args(arguments.split(' '))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn everything_holds_through_a_storm_and_the_same_seed_tells_the_same_story() {
+    let first = simulate("--seed 1 --hours 2 --mailboxes 6");
+    assert!(first.violation.is_none(), "{:#?}", first.violation);
+    assert!(first.tally["storms"] > 0);
+    let again = simulate("--seed 1 --hours 2 --mailboxes 6");
+    let told = (again.digest, again.tally);
+    assert_eq!((first.digest, first.tally), told);
+}
+
+/// Those that show at once; `make simulate-mistakes` looks for all of them.
+const QUICK: &[Mutant] = &[Mutant::LogsToken, Mutant::Panics];
+
+#[test]
+fn mistakes_are_found() {
+    for mutant in QUICK {
+        let value = clap::ValueEnum::to_possible_value(mutant).unwrap();
+        let play = format!(
+            "--seed 1 --hours 1 --mailboxes 3 --mutant {}",
+            value.get_name()
+        );
+        let violation = simulate(&play).violation.unwrap();
+        assert!(
+            mutant.breaks().contains(&violation.invariant),
+            "{mutant:?} is taken for {violation:#?}"
+        );
+    }
+}
+
+#[test]
+fn other_seeds_tell_other_stories() {
+    let digest =
+        |seed: u64| simulate(&format!("--seed {seed} --hours 0 --calm --mailboxes 1")).digest;
+    assert_ne!(digest(1), digest(2));
+}

@@ -1,0 +1,245 @@
+//! The ways of one process to the API server, to Microsoft and to other copies, with a witness at each.
+
+use std::sync::Arc;
+
+use axum::body::Body as HttpBody;
+use graph_emulator::EmulatorService;
+use http::{Method, Request, Response, StatusCode};
+use hybrid_calendar_operator::carrier::{Carried, Carrier, Lost};
+use kube::Client;
+use kube::client::Body;
+use kube::client::retry::RetryPolicy;
+use memory_apiserver::MemoryApiServer;
+use serde_json::{Value, json};
+use tower::retry::Retry;
+use tower::{BoxError, ServiceExt, service_fn};
+
+use crate::link::{Link, NoAnswer};
+use crate::mutants::Mutant;
+use crate::weather::Way;
+use crate::witness::{Invariant, Witness};
+
+/// More writes of one status within an hour are too many.
+const MOST_WRITES: u32 = 60;
+
+/// Events are merged, and there are several for one change.
+const MOST_EVENTS: u32 = 120;
+
+/// What the edges of all processes have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) server: MemoryApiServer,
+    pub(crate) graph: EmulatorService,
+    pub(crate) witness: Witness,
+    pub(crate) mutant: Option<Mutant>,
+}
+
+/// A client as the program makes it, which repeats by itself what is refused.
+pub(crate) fn cluster(ground: &Ground, link: &Arc<Link>) -> Client {
+    let service = requests(ground.clone(), Arc::clone(link));
+    Client::new(Retry::new(RetryPolicy::server_retry(), service), "default")
+}
+
+/// A client as the program makes it for the Lease, which repeats nothing.
+pub(crate) fn lease(ground: &Ground, link: &Arc<Link>) -> Client {
+    Client::new(requests(ground.clone(), Arc::clone(link)), "default")
+}
+
+type Answered = futures::future::BoxFuture<'static, Result<Response<HttpBody>, BoxError>>;
+
+fn requests(
+    ground: Ground,
+    link: Arc<Link>,
+) -> impl tower::Service<
+    Request<Body>,
+    Response = Response<HttpBody>,
+    Error = BoxError,
+    Future = Answered,
+> + Clone
++ Send
++ 'static {
+    service_fn(move |request: Request<Body>| -> Answered {
+        let (ground, link) = (ground.clone(), Arc::clone(&link));
+        Box::pin(async move { ask_cluster(ground, &link, request).await })
+    })
+}
+
+async fn ask_cluster(
+    ground: Ground,
+    link: &Link,
+    request: Request<Body>,
+) -> Result<Response<HttpBody>, BoxError> {
+    let (head, body) = request.into_parts();
+    let write = head.method != Method::GET;
+    // Asked all the time, and no news.
+    let quiet = head.uri.path().contains("/leases") || (!write && is_routine(&head.uri));
+    let what = if quiet {
+        String::new()
+    } else {
+        format!("{} {}", head.method, head.uri)
+    };
+    let body = body.collect_bytes().await?;
+    let told = (
+        head.method.clone(),
+        head.uri.path().to_owned(),
+        body.clone(),
+    );
+    let request = Request::from_parts(head, Body::from(body));
+    let witness = ground.witness.clone();
+    let twice = ground.mutant == Some(Mutant::WritesTwice) && write;
+    let answered = link.carry(Way::Cluster, async {
+        if write {
+            let (method, path, body) = &told;
+            note_write(&witness, method, path, body);
+            if twice && path.ends_with("/status") {
+                note_write(&witness, method, path, body);
+            }
+        }
+        ground.server.service().oneshot(request).await
+    });
+    let answered = answered.await;
+    match answered {
+        Ok(Ok(response)) => {
+            if !quiet {
+                witness.note(format_args!(
+                    "{} {what} -> {}",
+                    link.name,
+                    response.status().as_u16()
+                ));
+            }
+            witness.count("calls of the API server");
+            Ok(response)
+        }
+        Ok(Err(error)) => Err(Into::<BoxError>::into(error)),
+        Err(NoAnswer::Failing) => Ok(failing()),
+        Err(why @ (NoAnswer::Refused | NoAnswer::Cut)) => {
+            Err(format!("{why:?} on the way to the API server").into())
+        }
+    }
+}
+
+/// Watches, and looks at the key Secret.
+fn is_routine(uri: &http::Uri) -> bool {
+    let is_watch = |query: &str| query.contains("watch=");
+    uri.query().is_some_and(is_watch) || uri.path().contains("/operator/secrets/")
+}
+
+fn failing() -> Response<HttpBody> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "etcdserver: request timed out", "reason": "InternalError", "code": 500,
+    });
+    let mut response = Response::new(HttpBody::from(status.to_string()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}
+
+/// Which object a write is about, and whether it may be written at all.
+fn note_write(witness: &Witness, method: &Method, path: &str, body: &[u8]) {
+    let text = String::from_utf8_lossy(body);
+    if path.contains("/leases") {
+        witness.count("writes of the Lease");
+    } else if path.contains("/secrets") && path.contains("/namespaces/operator/") {
+        witness.count("writes of the key Secret");
+        learn_keys(witness, &text);
+        witness.wrote("the key Secret", MOST_WRITES);
+    } else if path.contains("/events.k8s.io/") {
+        witness.count("Events");
+        witness.read_impersonal("an Event", &text);
+        let about = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        let about = about["regarding"]["name"]
+            .as_str()
+            .unwrap_or(path)
+            .to_owned();
+        witness.wrote(&format!("Events of {about}"), MOST_EVENTS);
+    } else if path.ends_with("/status") && path.contains("/hybridcalendar.dev/") {
+        witness.count("writes of statuses");
+        witness.read("a status", &text);
+        witness.wrote(path, MOST_WRITES);
+    } else {
+        witness.violate(
+            Invariant::NothingForeign,
+            format!("the operator wrote {method} {path}"),
+        );
+    }
+}
+
+/// Keys of the key Secret are secrets, in whatever form they are written.
+fn learn_keys(witness: &Witness, text: &str) {
+    let secret = serde_json::from_str::<Value>(text).unwrap_or_default();
+    for key in secret["data"]
+        .as_object()
+        .into_iter()
+        .flat_map(|data| data.values())
+    {
+        witness.secret(key.as_str().unwrap_or_default());
+    }
+}
+
+/// The way to Entra and Graph.
+pub(crate) fn microsoft(ground: &Ground, link: &Arc<Link>) -> Carrier {
+    let (ground, link) = (ground.clone(), Arc::clone(link));
+    Carrier::new(service_fn(move |request: Request<Vec<u8>>| {
+        let (ground, link) = (ground.clone(), Arc::clone(&link));
+        async move { ask_microsoft(ground, &link, request).await }
+    }))
+}
+
+async fn ask_microsoft(
+    ground: Ground,
+    link: &Link,
+    mut request: Request<Vec<u8>>,
+) -> Result<Carried, Lost> {
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let witness = ground.witness.clone();
+    if let Some(mutant) = ground.mutant
+        && let Some(answer) = mutant.answer_instead(&mut request)
+    {
+        return Ok(Carried::now(answer));
+    }
+    let answered = link.carry(Way::Microsoft, async {
+        guard_foreign(&witness, &method, uri.path());
+        let request = request.map(HttpBody::from);
+        let response = ground.graph.clone().oneshot(request).await.ok()?;
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.ok()?;
+        Some(Response::from_parts(head, body.to_vec()))
+    });
+    let answered = answered.await;
+    witness.count("requests to Graph and Entra");
+    match answered {
+        Ok(Some(mut response)) => {
+            if uri.path().ends_with("/oauth2/v2.0/token") {
+                learn_token(&witness, response.body());
+            }
+            if let Some(mutant) = ground.mutant {
+                mutant.change_answer(&method, uri.path(), &mut response, &witness);
+            }
+            let status = response.status().as_u16();
+            witness.note(format_args!("{} {method} {uri} -> {status}", link.name));
+            Ok(Carried::now(response))
+        }
+        Ok(None) | Err(NoAnswer::Cut | NoAnswer::Failing) => {
+            witness.note(format_args!("{} {method} {uri} -> cut", link.name));
+            Err(Lost::Cut)
+        }
+        Err(NoAnswer::Refused) => Err(Lost::Connect),
+    }
+}
+
+fn learn_token(witness: &Witness, body: &[u8]) {
+    let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    witness.secret(answer["access_token"].as_str().unwrap_or_default());
+}
+
+/// Nobody renews or deletes a subscription of others.
+fn guard_foreign(witness: &Witness, method: &Method, path: &str) {
+    let id = path.rsplit('/').next().unwrap_or_default();
+    if matches!(*method, Method::DELETE | Method::PATCH) && witness.is_foreign(id) {
+        witness.violate(
+            Invariant::NothingForeign,
+            format!("the operator sent {method} {path}, which belongs to others"),
+        );
+    }
+}

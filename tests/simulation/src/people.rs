@@ -1,0 +1,404 @@
+//! What people do in the cluster and at Microsoft, and what Microsoft does by itself.
+
+use std::time::Duration;
+
+use graph_emulator::world::{ClientSecret, Tenant};
+use graph_emulator::{Booking, Control, LifecycleEvent, Removal, World};
+use jiff::{SignedDuration, Timestamp};
+use memory_apiserver::MemoryApiServer;
+use serde_json::{Value, json};
+
+use crate::dice::Dice;
+use crate::town::{NAMESPACE, OPERATOR, Town, address, client_id, room, tenant_id};
+use crate::witness::Witness;
+
+/// Everybody who edits something.
+#[derive(Debug)]
+pub(crate) struct People {
+    pub(crate) dice: Dice,
+    pub(crate) server: MemoryApiServer,
+    pub(crate) graph: Control,
+    pub(crate) witness: Witness,
+    /// Rooms of each tenant.
+    pub(crate) rooms: usize,
+}
+
+/// How often one edit happens in comparison with others.
+const EDITS: &[(usize, &str)] = &[
+    (8, "create a mailbox"),
+    (6, "delete a mailbox"),
+    (6, "change an address"),
+    (6, "suspend or resume a mailbox"),
+    (1, "suspend or resume a tenant"),
+    (2, "move a mailbox to another tenant"),
+    (2, "declare an address twice"),
+    (6, "rename a room at Microsoft"),
+    (4, "delete a room at Microsoft"),
+    (6, "restore a room at Microsoft"),
+    (3, "deny a room or allow all"),
+    (1, "revoke or grant a permission"),
+    (1, "let a credential expire"),
+    (3, "rotate a credential"),
+    (8, "remove a subscription"),
+    (8, "send a lifecycle event"),
+    (4, "request a reconcile"),
+    (10, "book a meeting"),
+    (1, "delete the key Secret"),
+    (3, "compact and drop watches"),
+];
+
+impl People {
+    /// One edit.
+    pub(crate) fn edit(&self, town: &mut Town) {
+        let all = EDITS.iter().map(|(weight, _)| weight).sum();
+        let mut drawn = self.dice.below(all);
+        let what = EDITS.iter().find(|(weight, _)| {
+            let hit = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            hit
+        });
+        let Some((_, what)) = what else { return };
+        self.witness.note(format_args!("somebody: {what}"));
+        self.witness.count("edits");
+        self.carry_out(what, town);
+    }
+
+    fn carry_out(&self, what: &str, town: &mut Town) {
+        match what {
+            "create a mailbox" => self.create(town),
+            "delete a mailbox" => self.delete(town),
+            "change an address" => self.change_address(town),
+            "suspend or resume a mailbox" => self.suspend_mailbox(town),
+            "suspend or resume a tenant" => self.suspend_tenant(town),
+            "move a mailbox to another tenant" => self.move_mailbox(town),
+            "declare an address twice" => self.declare_twice(town),
+            "rename a room at Microsoft" => self.rename_room(town),
+            "delete a room at Microsoft" => self.delete_room(town),
+            "restore a room at Microsoft" => self.restore_room(town),
+            "deny a room or allow all" => self.deny(town),
+            "revoke or grant a permission" => self.revoke(town),
+            "let a credential expire" => self.expire(town),
+            "rotate a credential" => self.rotate(town),
+            "remove a subscription" => self.remove_subscription(),
+            "send a lifecycle event" => self.send_lifecycle(),
+            "request a reconcile" => self.request(town),
+            "book a meeting" => self.book(),
+            "delete the key Secret" => {
+                // It may be gone already.
+                let _ = self
+                    .server
+                    .delete("Secret", OPERATOR, "hybrid-calendar-operator-key");
+            }
+            _ => {
+                self.server.compact();
+                self.server.drop_watches();
+            }
+        }
+    }
+
+    fn tenant(&self, town: &Town) -> usize {
+        self.dice.below(town.tenants.len())
+    }
+
+    fn mailbox(&self, town: &Town) -> Option<String> {
+        let names: Vec<&String> = town.mailboxes.keys().collect();
+        self.dice.one(&names).map(|name| (*name).clone())
+    }
+
+    fn patch(&self, kind: &str, name: &str, change: Value) {
+        let answer = self.server.patch((kind, NAMESPACE, name), change);
+        answer.expect("what people change is there");
+    }
+
+    /// An address of the tenant, perhaps one that nobody has.
+    fn some_address(&self, tenant: usize) -> String {
+        if self.dice.chance(0.05) {
+            let domain = format!("old.tenant{tenant}.example");
+            return format!("room-1@{domain}");
+        }
+        address(tenant, self.dice.below(self.rooms + 1))
+    }
+
+    /// An address that no object has, mostly.
+    fn free_address(&self, town: &Town, tenant: usize) -> Option<String> {
+        let found = (0..20).map(|_| self.some_address(tenant));
+        let is_free = |address: &String| town.mailboxes.values().all(|one| one.address != *address);
+        found.into_iter().find(is_free)
+    }
+
+    fn create(&self, town: &mut Town) {
+        let tenant = self.tenant(town);
+        if let Some(address) = self.free_address(town, tenant) {
+            let name = town.declare(tenant, address);
+            town.apply(&self.server, &name);
+        }
+    }
+
+    fn delete(&self, town: &mut Town) {
+        if let Some(name) = self.mailbox(town) {
+            town.mailboxes.remove(&name);
+            let answer = self.server.delete("WorkspaceMailbox", NAMESPACE, &name);
+            answer.expect("what is declared is there");
+        }
+    }
+
+    fn change_address(&self, town: &mut Town) {
+        let Some(name) = self.mailbox(town) else {
+            return;
+        };
+        let tenant = town.mailboxes[&name].tenant;
+        if let Some(address) = self.free_address(town, tenant)
+            && let Some(model) = town.mailboxes.get_mut(&name)
+        {
+            model.address.clone_from(&address);
+            self.patch(
+                "WorkspaceMailbox",
+                &name,
+                json!({"spec": {"address": address}}),
+            );
+        }
+    }
+
+    fn suspend_mailbox(&self, town: &mut Town) {
+        let Some(name) = self.mailbox(town) else {
+            return;
+        };
+        if let Some(model) = town.mailboxes.get_mut(&name) {
+            model.suspended = !model.suspended && self.dice.chance(0.5);
+            let suspend = model.suspended;
+            self.patch(
+                "WorkspaceMailbox",
+                &name,
+                json!({"spec": {"suspend": suspend}}),
+            );
+        }
+    }
+
+    fn suspend_tenant(&self, town: &mut Town) {
+        let tenant = self.tenant(town);
+        let model = &mut town.tenants[tenant];
+        model.suspended = !model.suspended && self.dice.chance(0.5);
+        let suspend = model.suspended;
+        let name = format!("tenant-{tenant}");
+        self.patch(
+            "CalendarTenant",
+            &name,
+            json!({"spec": {"suspend": suspend}}),
+        );
+    }
+
+    fn move_mailbox(&self, town: &mut Town) {
+        self.delete(town);
+        self.create(town);
+    }
+
+    fn declare_twice(&self, town: &mut Town) {
+        if let Some(name) = self.mailbox(town) {
+            let model = town.mailboxes[&name].clone();
+            let name = town.declare(model.tenant, model.address);
+            town.apply(&self.server, &name);
+        }
+    }
+
+    /// Changes one organization at Microsoft.
+    fn at_microsoft(&self, tenant: usize, change: impl FnOnce(&mut Tenant)) {
+        let mut world: World = self.graph.world();
+        if let Some(organization) = world.tenant_mut(&tenant_id(tenant)) {
+            change(organization);
+            let Tenant {
+                applications,
+                mailboxes,
+                ..
+            } = organization;
+            // What the policy names has to be there.
+            for application in applications {
+                let is_there = |denied: &String| mailboxes.iter().any(|one| one.address == *denied);
+                application.denied.retain(is_there);
+            }
+        }
+        let accepted = self.graph.set_world(world);
+        accepted.expect("what administrators do is well-formed");
+    }
+
+    fn rename_room(&self, town: &Town) {
+        let (tenant, number) = (self.tenant(town), self.dice.below(self.rooms));
+        let (keeps_alias, back) = (self.dice.chance(0.5), self.dice.chance(0.5));
+        let born = room(tenant, number);
+        self.at_microsoft(tenant, |organization| {
+            let found = organization
+                .mailboxes
+                .iter_mut()
+                .find(|one| one.id == born.id);
+            if let Some(found) = found {
+                if back {
+                    *found = born;
+                } else {
+                    found.address = format!("renamed-{number}@tenant{tenant}.example");
+                    found.aliases = Vec::from_iter(keeps_alias.then_some(born.address));
+                }
+            }
+        });
+    }
+
+    fn delete_room(&self, town: &Town) {
+        let (tenant, number) = (self.tenant(town), self.dice.below(self.rooms));
+        let born = room(tenant, number);
+        self.at_microsoft(tenant, |organization| {
+            organization.mailboxes.retain(|one| one.id != born.id);
+        });
+    }
+
+    fn restore_room(&self, town: &Town) {
+        let (tenant, number) = (self.tenant(town), self.dice.below(self.rooms));
+        let born = room(tenant, number);
+        self.at_microsoft(tenant, |organization| {
+            organization.mailboxes.retain(|one| one.id != born.id);
+            organization.mailboxes.push(born);
+        });
+    }
+
+    fn deny(&self, town: &Town) {
+        let tenant = self.tenant(town);
+        let denies = self.dice.chance(0.5);
+        let number = self.dice.below(self.rooms);
+        self.at_microsoft(tenant, |organization| {
+            let there = organization.mailboxes.iter().map(|one| one.address.clone());
+            let chosen: Vec<String> = there.skip(number).take(1).collect();
+            let application = &mut organization.applications[0];
+            application.denied = if denies { chosen } else { Vec::new() };
+        });
+    }
+
+    fn revoke(&self, town: &Town) {
+        let tenant = self.tenant(town);
+        let grants = self.dice.chance(0.6);
+        self.at_microsoft(tenant, |organization| {
+            let roles = &mut organization.applications[0].roles;
+            roles.retain(|role| role != "Calendars.Read");
+            if grants {
+                roles.push("Calendars.Read".to_owned());
+            }
+        });
+    }
+
+    fn expire(&self, town: &Town) {
+        let tenant = self.tenant(town);
+        let now = self.graph.now();
+        self.at_microsoft(tenant, |organization| {
+            for secret in &mut organization.applications[0].secrets {
+                secret.expires_at = Some(now);
+            }
+        });
+    }
+
+    fn rotate(&self, town: &mut Town) {
+        let tenant = self.tenant(town);
+        let value = town.next_secret(tenant);
+        self.witness.secret(&value);
+        let old_ends = self
+            .graph
+            .now()
+            .saturating_add(SignedDuration::from_hours(1));
+        self.at_microsoft(tenant, |organization| {
+            let secrets = &mut organization.applications[0].secrets;
+            for secret in secrets.iter_mut() {
+                let sooner = secret
+                    .expires_at
+                    .into_iter()
+                    .chain(old_ends.clone().ok())
+                    .min();
+                secret.expires_at = sooner;
+            }
+            secrets.push(ClientSecret {
+                value,
+                expires_at: None,
+            });
+        });
+        let change = town.secret_object(tenant)["data"].clone();
+        self.patch(
+            "Secret",
+            &format!("credential-{tenant}"),
+            json!({"data": change}),
+        );
+    }
+
+    fn some_subscription(&self) -> Option<String> {
+        let ours = self.graph.subscriptions().into_iter();
+        let ours = ours.filter(|one| !self.witness.is_foreign(&one.id));
+        let ids: Vec<String> = ours.map(|one| one.id).collect();
+        self.dice.one(&ids).cloned()
+    }
+
+    fn remove_subscription(&self) {
+        let removal = if self.dice.chance(0.5) {
+            Removal::Announced
+        } else {
+            Removal::Silent
+        };
+        if let Some(id) = self.some_subscription() {
+            let removed = self.graph.remove_subscription(&id, removal);
+            removed.expect("it was there a moment ago");
+        }
+    }
+
+    fn send_lifecycle(&self) {
+        let event = if self.dice.chance(0.7) {
+            LifecycleEvent::ReauthorizationRequired
+        } else {
+            LifecycleEvent::Missed
+        };
+        if let Some(id) = self.some_subscription() {
+            let sent = self.graph.send_lifecycle(&id, event);
+            sent.expect("ours have a lifecycle URL");
+        }
+    }
+
+    fn request(&self, town: &Town) {
+        if let Some(name) = self.mailbox(town) {
+            let now = self.graph.now().to_string();
+            let annotation = json!({"hybridcalendar.dev/reconcile-requested-at": now});
+            self.patch(
+                "WorkspaceMailbox",
+                &name,
+                json!({"metadata": {"annotations": annotation}}),
+            );
+        }
+    }
+
+    fn book(&self) {
+        let world = self.graph.world();
+        let rooms: Vec<&str> = world
+            .tenants
+            .iter()
+            .flat_map(|tenant| &tenant.mailboxes)
+            .map(|one| one.address.as_str())
+            .collect();
+        let start = self.graph.now();
+        let booking = Booking {
+            organizer: "organizer@tenant0.example".to_owned(),
+            subject: "a meeting".to_owned(),
+            start,
+            end: start
+                .saturating_add(Duration::from_mins(30))
+                .unwrap_or(start),
+        };
+        if let Some(room) = self.dice.one(&rooms) {
+            // What nobody can book is booked by nobody.
+            let _ = self.graph.book(room, &booking);
+        }
+    }
+}
+
+/// Whether the tenant's secret in the cluster is one that Entra takes.
+pub(crate) fn credential_works(world: &World, town: &Town, tenant: usize, now: Timestamp) -> bool {
+    let id = client_id(tenant);
+    let mut applications = world.tenants.iter().flat_map(|one| &one.applications);
+    let application = applications.find(|one| one.client_id == id);
+    application.is_some_and(|application| {
+        let is_it = |secret: &ClientSecret| {
+            secret.value == town.tenants[tenant].secret
+                && secret.expires_at.is_none_or(|end| end > now)
+        };
+        application.secrets.iter().any(is_it)
+    })
+}

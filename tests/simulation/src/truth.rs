@@ -1,0 +1,212 @@
+//! What every status should say, told from what is declared and what is at Microsoft, without asking the operator.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use graph_emulator::{Control, SubscriptionView, World};
+use jiff::Timestamp;
+
+use crate::people::credential_works;
+use crate::town::{MailboxModel, Seen, Town, client_id};
+use crate::witness::Witness;
+
+/// `Ready` as it should be: status and reason.
+type Expected = (&'static str, &'static str);
+
+const SUSPENDED: Expected = ("Unknown", "Suspended");
+
+/// What is true of a tenant at Microsoft.
+#[derive(Debug, Default)]
+struct Organization {
+    works: bool,
+    may_read: bool,
+    addresses: BTreeSet<String>,
+    aliases: BTreeSet<String>,
+    denied: BTreeSet<String>,
+}
+
+/// The truth at one instant.
+#[derive(Debug)]
+pub(crate) struct Truth<'a> {
+    town: &'a Town,
+    organizations: Vec<Organization>,
+    /// The oldest object of each mailbox.
+    oldest: BTreeMap<(usize, String), (Timestamp, &'a str)>,
+}
+
+impl<'a> Truth<'a> {
+    pub(crate) fn now(town: &'a Town, graph: &Control) -> Self {
+        let (world, now) = (graph.world(), graph.now());
+        let tenants = 0..town.tenants.len();
+        let mut oldest = BTreeMap::new();
+        for model in town.mailboxes.values() {
+            let age = (model.created, model.uid.as_str());
+            let first = oldest.entry(key(model)).or_insert(age);
+            *first = age.min(*first);
+        }
+        Self {
+            town,
+            organizations: tenants
+                .map(|tenant| organization(&world, town, tenant, now))
+                .collect(),
+            oldest,
+        }
+    }
+
+    fn of_tenant(&self, tenant: usize) -> Expected {
+        let organization = &self.organizations[tenant];
+        if self.town.tenants[tenant].suspended {
+            SUSPENDED
+        } else if !organization.works || !organization.may_read {
+            ("False", "Unauthorized")
+        } else {
+            ("True", "Operational")
+        }
+    }
+
+    fn of_mailbox(&self, model: &MailboxModel) -> Expected {
+        let organization = &self.organizations[model.tenant];
+        let key = key(model);
+        if model.suspended {
+            SUSPENDED
+        } else if self.town.tenants[model.tenant].suspended || !organization.works {
+            ("False", "TenantNotReady")
+        } else if self.oldest.get(&key) != Some(&(model.created, model.uid.as_str())) {
+            ("False", "Conflict")
+        } else if model.address.contains("@old.") {
+            ("False", "DomainMismatch")
+        } else if organization.aliases.contains(&key.1) {
+            ("False", "AddressMismatch")
+        } else if !organization.addresses.contains(&key.1) {
+            ("False", "MailboxNotFound")
+        } else if organization.denied.contains(&key.1) || !organization.may_read {
+            ("False", "Unauthorized")
+        } else {
+            ("True", "Activated")
+        }
+    }
+
+    /// Whether subscriptions of the tenant can be taken away.
+    pub(crate) fn is_reachable(&self, tenant: usize) -> bool {
+        self.organizations[tenant].works && !self.town.tenants[tenant].suspended
+    }
+
+    /// Mailboxes that work, as far as their objects and Microsoft are concerned.
+    pub(crate) fn healthy(&self) -> impl Iterator<Item = &'a MailboxModel> {
+        let mailboxes = self.town.mailboxes.values();
+        mailboxes.filter(|model| self.of_mailbox(model).0 == "True")
+    }
+
+    /// Everything that is not as it should be, in sentences.
+    pub(crate) fn differences(
+        &self,
+        (tenants, mailboxes): (&[Seen], &[Seen]),
+        subscriptions: &[SubscriptionView],
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        for seen in tenants {
+            let number = seen
+                .name
+                .rsplit('-')
+                .next()
+                .and_then(|text| text.parse().ok());
+            differ(seen, self.of_tenant(number.unwrap_or_default()), &mut found);
+        }
+        let mut living: HashMap<&str, Vec<&str>> = HashMap::new();
+        for one in subscriptions {
+            living.entry(owner(one)).or_default().push(&one.id);
+        }
+        for seen in mailboxes {
+            let Some(model) = self.town.mailboxes.get(&seen.name) else {
+                found.push(format!("{} is there and was deleted", seen.name));
+                continue;
+            };
+            let expected = self.of_mailbox(model);
+            differ(seen, expected, &mut found);
+            if expected.0 == "True" {
+                let living = living.get(seen.uid.as_str()).map_or(&[][..], Vec::as_slice);
+                has_one(seen, living, &mut found);
+            }
+        }
+        self.strays(mailboxes, subscriptions, &mut found);
+        found
+    }
+
+    /// Nothing of ours is left where no object is, if it can be taken away.
+    fn strays(
+        &self,
+        mailboxes: &[Seen],
+        subscriptions: &[SubscriptionView],
+        found: &mut Vec<String>,
+    ) {
+        let owners: BTreeSet<&str> = mailboxes.iter().map(|seen| seen.uid.as_str()).collect();
+        for one in subscriptions {
+            let tenant =
+                (0..self.organizations.len()).find(|tenant| client_id(*tenant) == one.client_id);
+            let reachable = tenant.is_some_and(|tenant| self.is_reachable(tenant));
+            if reachable && !owners.contains(owner(one)) {
+                found.push(format!("{} of {} is a stray", one.id, one.mailbox));
+            }
+        }
+    }
+}
+
+/// A mailbox as Microsoft tells them apart.
+fn key(model: &MailboxModel) -> (usize, String) {
+    (model.tenant, model.address.to_ascii_lowercase())
+}
+
+fn organization(world: &World, town: &Town, tenant: usize, now: Timestamp) -> Organization {
+    let Some(found) = world.tenants.get(tenant) else {
+        return Organization::default();
+    };
+    let id = client_id(tenant);
+    let application = found.applications.iter().find(|one| one.client_id == id);
+    let mailboxes = &found.mailboxes;
+    Organization {
+        works: credential_works(world, town, tenant, now),
+        may_read: application
+            .is_some_and(|one| one.roles.iter().any(|role| role == "Calendars.Read")),
+        addresses: mailboxes.iter().map(|one| one.address.clone()).collect(),
+        aliases: mailboxes
+            .iter()
+            .flat_map(|one| one.aliases.clone())
+            .collect(),
+        denied: application
+            .into_iter()
+            .flat_map(|one| one.denied.clone())
+            .collect(),
+    }
+}
+
+/// UID of the object for which a subscription was created: the end of its URL.
+pub(crate) fn owner(subscription: &SubscriptionView) -> &str {
+    let url = &subscription.notification_url;
+    url.rsplit('/').next().unwrap_or_default()
+}
+
+/// Living subscriptions of ours.
+pub(crate) fn ours(graph: &Control, witness: &Witness) -> Vec<SubscriptionView> {
+    let living = graph.subscriptions().into_iter();
+    living.filter(|one| !witness.is_foreign(&one.id)).collect()
+}
+
+/// A mailbox that works has one living subscription, and its status names it.
+fn has_one(seen: &Seen, living: &[&str], found: &mut Vec<String>) {
+    match (seen.subscription.as_deref(), living) {
+        (Some(named), [one]) if named == *one => {}
+        (named, living) => found.push(format!(
+            "{} names the subscription {named:?}, and {living:?} are alive",
+            seen.name
+        )),
+    }
+}
+
+fn differ(seen: &Seen, (status, reason): Expected, found: &mut Vec<String>) {
+    let (is, why) = &seen.ready;
+    if is != status || why != reason {
+        found.push(format!(
+            "{} is Ready={is}/{why} ({}) instead of {status}/{reason}",
+            seen.name, seen.message
+        ));
+    }
+}
