@@ -9,7 +9,6 @@ use tokio::time::timeout_at;
 use tower::ServiceExt;
 
 use crate::clock::sleep;
-use crate::graph::budget;
 use crate::graph::call::{Answer, Call, Failure, Outcome, layer};
 use crate::graph::classify;
 use crate::graph::coalesced::Coalesced;
@@ -102,16 +101,14 @@ impl Admission {
     async fn reserve(&self, call: &Call) -> Result<(), Failure> {
         self.sit_out_holds(call).await?;
         let group = Group::of(call.operation);
-        let shared = &call.shared;
-        let left = call.patience_left();
-        match budget::reserve(&shared.application, &shared.tenant, group, left) {
-            Ok(wait) if wait.is_zero() => Ok(()),
-            Ok(wait) => {
+        // Who waits for the tenant's sake takes nothing yet of what the application may do in others.
+        for budget in [&call.shared.tenant, &*call.shared.application] {
+            let wait = budget.reserve(group, call.patience_left()).map_err(later)?;
+            if !wait.is_zero() {
                 sleep(wait).await;
-                Ok(())
             }
-            Err(wait) => Err(later(wait)),
         }
+        Ok(())
     }
 
     /// Waits for a place, and until nobody asks to wait.

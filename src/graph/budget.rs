@@ -1,8 +1,8 @@
 //! How many calls an application may make, spread so that Graph never has to say no (docs/graph.md 9.1).
 //!
-//! Each meter is a leaky bucket (generic cell rate algorithm): a burst of a quarter of the limit at once,
-//! the rest evenly, so that no window of the documented length ever sees more than the limit. Slots are
-//! given out in the order of asking. A caller that gives up while waiting leaves its slot unused.
+//! Each meter is a leaky bucket (generic cell rate algorithm): some at once, the rest evenly, so that no
+//! window of the documented length ever sees more than the limit. Slots are given out in the order of
+//! asking. A caller that gives up while waiting leaves its slot unused.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,9 +19,17 @@ struct Meter {
     empty_at: Option<Instant>,
 }
 
+/// What is rarely much: a quarter of the limit at once.
+const RARELY_MUCH: u32 = 4;
+
+/// What may be much for minutes: a tenth at once, which leaves nearly all of the limit to go on with. Thousands of new
+/// mailboxes take as long as their subscriptions.
+const LONG_MUCH: u32 = 10;
+
 impl Meter {
-    fn new(limit: u32, window: Duration) -> Self {
-        let burst = (limit / 4).max(1);
+    /// At once, the limit by `part`.
+    fn new(limit: u32, part: u32, window: Duration) -> Self {
+        let burst = (limit / part).max(1);
         let interval = window / (limit - burst).max(1);
         Self {
             interval,
@@ -79,10 +87,10 @@ impl Budget {
     pub(super) fn of_application() -> Self {
         Self {
             meters: Mutex::new(Meters {
-                identity: Meter::new(150_000, Duration::from_secs(20)),
-                subscription_write: Meter::new(2_000, SUBSCRIPTION_WINDOW),
-                subscription_read: Meter::new(2_000, SUBSCRIPTION_WINDOW),
-                subscription_list: Meter::new(40, SUBSCRIPTION_WINDOW),
+                identity: Meter::new(150_000, RARELY_MUCH, Duration::from_secs(20)),
+                subscription_write: Meter::new(2_000, LONG_MUCH, SUBSCRIPTION_WINDOW),
+                subscription_read: Meter::new(2_000, RARELY_MUCH, SUBSCRIPTION_WINDOW),
+                subscription_list: Meter::new(40, RARELY_MUCH, SUBSCRIPTION_WINDOW),
             }),
         }
     }
@@ -91,47 +99,31 @@ impl Budget {
     pub(super) fn of_tenant() -> Self {
         Self {
             meters: Mutex::new(Meters {
-                identity: Meter::new(3_500, Duration::from_secs(10)),
-                subscription_write: Meter::new(500, SUBSCRIPTION_WINDOW),
-                subscription_read: Meter::new(500, SUBSCRIPTION_WINDOW),
-                subscription_list: Meter::new(25, SUBSCRIPTION_WINDOW),
+                identity: Meter::new(3_500, RARELY_MUCH, Duration::from_secs(10)),
+                subscription_write: Meter::new(500, LONG_MUCH, SUBSCRIPTION_WINDOW),
+                subscription_read: Meter::new(500, RARELY_MUCH, SUBSCRIPTION_WINDOW),
+                subscription_list: Meter::new(25, RARELY_MUCH, SUBSCRIPTION_WINDOW),
             }),
         }
     }
-}
 
-/// Takes the next slot that both budgets allow and returns how long it is away.
-///
-/// # Errors
-/// The wait, when it is longer than `patience`; no slot is taken then.
-pub(super) fn reserve(
-    application: &Budget,
-    tenant: &Budget,
-    group: Group,
-    patience: Duration,
-) -> Result<Duration, Duration> {
-    let now = Instant::now();
-    let mut application = application
-        .meters
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    let mut tenant = tenant.meters.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut meters: Vec<&mut Meter> = [application.of(group), tenant.of(group)]
-        .into_iter()
-        .flatten()
-        .collect();
-    let wait = meters
-        .iter()
-        .map(|meter| meter.wait(now))
-        .max()
-        .unwrap_or_default();
-    if wait > patience {
-        return Err(wait);
-    }
-    for meter in &mut meters {
+    /// Takes the next slot and returns how long it is away.
+    ///
+    /// # Errors
+    /// The wait, when it is longer than `patience`; no slot is taken then.
+    pub(super) fn reserve(&self, group: Group, patience: Duration) -> Result<Duration, Duration> {
+        let now = Instant::now();
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(meter) = meters.of(group) else {
+            return Ok(Duration::ZERO);
+        };
+        let wait = meter.wait(now);
+        if wait > patience {
+            return Err(wait);
+        }
         meter.take(now + wait);
+        Ok(wait)
     }
-    Ok(wait)
 }
 
 /// Retries that a tenant may still make: a tenth of its calls, and one more every ten seconds.
@@ -176,17 +168,27 @@ impl RetryBudget {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::join_all;
+
     use super::*;
     use crate::clock::sleep;
 
     const PATIENT: Duration = Duration::from_mins(10);
+
+    /// One after the other for the tenant, then for the application, as `admission` does.
+    async fn pass(budgets: [&Budget; 2], group: Group) {
+        for budget in budgets {
+            sleep(budget.reserve(group, PATIENT).unwrap()).await;
+        }
+    }
 
     async fn times_of(count: usize, group: Group) -> Vec<Duration> {
         let (application, tenant) = (Budget::of_application(), Budget::of_tenant());
         let start = Instant::now();
         let mut times = Vec::new();
         for _ in 0..count {
-            sleep(reserve(&application, &tenant, group, PATIENT).unwrap()).await;
+            pass([&tenant, &application], group).await;
             times.push(start.elapsed());
         }
         times
@@ -228,21 +230,46 @@ mod tests {
             Budget::of_tenant(),
         ];
         let start = Instant::now();
-        let mut times = Vec::new();
-        for turn in 0..120 {
-            let tenant = &tenants[turn % tenants.len()];
-            let wait = reserve(&application, tenant, Group::SubscriptionList, PATIENT).unwrap();
-            times.push(start.elapsed() + wait);
-        }
+        let all = (0..120).map(|turn| {
+            let (tenant, application) = (&tenants[turn % tenants.len()], &application);
+            async move {
+                pass([tenant, application], Group::SubscriptionList).await;
+                start.elapsed()
+            }
+        });
+        let times = join_all(all).await;
         let most = most_in_any_window(&times, SUBSCRIPTION_WINDOW);
         assert!((39..=40).contains(&most), "{most}");
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_asks_for_more_than_it_may_delays_no_other() {
+        let application = Budget::of_application();
+        let (greedy, modest) = (Budget::of_tenant(), Budget::of_tenant());
+        let write = Group::SubscriptionWrite;
+        let hundreds = join_all((0..400).map(|_| pass([&greedy, &application], write)));
+        let one = async {
+            sleep(Duration::from_secs(1)).await;
+            let asked = Instant::now();
+            pass([&modest, &application], write).await;
+            asked.elapsed()
+        };
+        let ((), waited) = tokio::join!(hundreds.map(drop), one);
+        assert_eq!(waited, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_subscriptions_take_little_longer_than_their_limit_says() {
+        let times = times_of(10_000, Group::SubscriptionWrite).await;
+        let by_the_limit = SUBSCRIPTION_WINDOW * 10_000 / 500;
+        let took = times.last().unwrap();
+        assert!(*took < by_the_limit.mul_f64(1.11), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_cannot_wait_takes_no_slot() {
-        let (application, tenant) = (Budget::of_application(), Budget::of_tenant());
-        let reserve_list =
-            |patience| reserve(&application, &tenant, Group::SubscriptionList, patience);
+        let tenant = Budget::of_tenant();
+        let reserve_list = |patience| tenant.reserve(Group::SubscriptionList, patience);
         while reserve_list(Duration::ZERO).is_ok() {}
         let wait = reserve_list(Duration::ZERO).unwrap_err();
         assert_eq!(reserve_list(Duration::ZERO).unwrap_err(), wait);
