@@ -129,7 +129,7 @@ pub struct Flags {
         long,
         env = "HYBRID_CALENDAR_CONCURRENCY",
         value_name = "N",
-        default_value = "64"
+        default_value = "512"
     )]
     pub concurrency: String,
 
@@ -195,7 +195,7 @@ impl Flags {
             wakes_listen: "[::]:9091".to_owned(),
             leader_elect: "true".to_owned(),
             observe_only: "false".to_owned(),
-            concurrency: "64".to_owned(),
+            concurrency: "512".to_owned(),
             metrics_detail: "object".to_owned(),
             log_format: "json".to_owned(),
             log_filter: DEFAULT_LOG_FILTER.to_owned(),

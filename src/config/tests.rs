@@ -75,7 +75,7 @@ fn one_flag_is_enough_and_the_rest_has_sensible_defaults() {
     assert_eq!(config.election, Election::Lease(lease));
     assert_eq!(config.writes, Writes::Allowed);
     assert_eq!(config.pace, Pace::REAL);
-    assert_eq!(config.concurrency, 64);
+    assert_eq!(config.concurrency, 512);
     assert_eq!(config.metrics_detail, MetricsDetail::Object);
     assert_eq!(config.allowed_endpoints.microsoft(), Microsoft::Allowed);
     assert_eq!(config.logs.format, LogFormat::Json);

@@ -37,7 +37,7 @@ const TENANT_SHARE: usize = 4;
 const TENANT_LIMIT: usize = 2 * ROW;
 
 /// So many mailboxes of a tenant are looked at together: as many as one batch of reads holds.
-const ROW: usize = 20;
+pub(super) const ROW: usize = 20;
 
 /// How this process works while it leads.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use kube::{Client, Resource};
 use serde::Serialize;
 use serde_json::json;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use super::objects::{self, Malformed};
 use crate::api::v1alpha1::mailbox::WorkspaceMailbox;
@@ -17,6 +18,10 @@ use crate::api_server::in_time;
 use crate::domain::records::{MailboxRecord, Record, TenantRecord};
 use crate::graph::gateway::Fence;
 use crate::ids::Kind;
+
+/// So many writes are under way at once. With more of them the API server does no more a second, and each takes a
+/// connection.
+const AT_ONCE: usize = 32;
 
 /// Owner of the fields of a status.
 pub(super) const FIELD_MANAGER: &str = "hybrid-calendar-operator";
@@ -67,11 +72,17 @@ pub(super) fn resource(kind: Kind) -> ApiResource {
 pub(super) struct StatusWriter {
     client: Client,
     fence: Arc<dyn Fence>,
+    turns: Arc<Semaphore>,
 }
 
 impl StatusWriter {
     pub(super) fn new(client: Client, fence: Arc<dyn Fence>) -> Self {
-        Self { client, fence }
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self {
+            client,
+            fence,
+            turns,
+        }
     }
 
     pub(super) async fn write_mailbox(
@@ -103,6 +114,8 @@ impl StatusWriter {
         record: &Record<Spec, Status>,
         status: &impl Serialize,
     ) -> Result<Written<DynamicObject>, WriteError> {
+        // `Err` means a closed semaphore, and this one is never closed.
+        let _turn = self.turns.acquire().await;
         if !self.fence.may_write() {
             return Err(WriteError::NotLeading);
         }

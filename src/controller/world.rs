@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::events::Publisher;
 use super::item::{Item, Lane};
-use super::lead::Settings;
+use super::lead::{ROW, Settings};
 use super::mirror::Mirror;
 use super::places::Rooms;
 use super::removal::Removal;
@@ -353,7 +353,9 @@ impl World {
             .map(|entry| entry.record.key.clone())
             .collect();
         for (position, key) in keys.iter().enumerate() {
-            let wait = smear::nth(position, smear::SMEARED_WRITES_PER_SECOND);
+            // By rows, so that what they ask can travel together.
+            let row = position - position % ROW;
+            let wait = smear::nth(row, smear::SMEARED_WRITES_PER_SECOND);
             self.refresh_after(shared, key, (now, wait));
         }
     }

@@ -1,11 +1,15 @@
 //! What happens when everything is right.
 
 use serde_json::{Value, json};
+use testbed::audit::AuditEntry;
 use testbed::objects::{Kind, condition};
 use testbed::testbed::Testbed;
 
 use super::recorder::Recorder;
-use super::scene::{SOON, apply, contoso, good, patch, state, status_writes, world};
+use super::scene::{
+    SECRET, SOON, all_ready, apply, contoso, contoso_with, daily, good, patch, room_name, rooms,
+    secret, start, state, status_writes, tenant, world,
+};
 
 /// What kstatus makes of a custom resource: `sigs.k8s.io/cli-utils/pkg/kstatus`, generic rules.
 fn kstatus(object: &Value) -> &'static str {
@@ -143,4 +147,34 @@ async fn a_changed_spec_is_in_progress_until_it_was_looked_at() {
     let states = agreed(&rooms.until(last).await);
     assert!(states.contains(&"InProgress"), "{states:?}");
     assert_eq!(*states.last().unwrap(), "Current");
+}
+
+/// What ten thousand mailboxes cost is decided here: a request each for the subscription, and little besides.
+#[tokio::test]
+async fn a_hundred_new_mailboxes_cost_hardly_more_requests_than_their_subscriptions_and_one_write_each()
+ {
+    let mut bed = start(&contoso_with(100), &[secret("credential", SECRET)]).await;
+    let mark = bed.control_plane.audit_mark().await.unwrap();
+    // All are there when the operator comes, however long a busy API server takes to store them.
+    bed.operator.terminate().await.unwrap();
+    apply(&bed, &daily(vec![tenant("contoso")])).await;
+    apply(&bed, &daily(rooms(100))).await;
+    bed.operator.restart().await.unwrap();
+    all_ready(&bed, 100).await;
+    let entries = bed.control_plane.audit_since(mark).await.unwrap();
+    for number in 1..=100 {
+        let writes = status_writes(&bed, &entries, &room_name(number));
+        assert_eq!(writes.len(), 1, "{writes:#?}");
+    }
+    let journal = bed.emulator.journal(0);
+    let requests = journal.iter().filter(|entry| !entry.batched).count();
+    // One by one they would be more than four hundred. On a busy machine some batches leave before they are full.
+    assert!(
+        requests <= 160,
+        "{requests} requests: {:#?}",
+        bed.emulator.counts().requests
+    );
+    let operator = format!("system:serviceaccount:{0}:{0}", bed.namespace);
+    let events = |entry: &&AuditEntry| entry.user == operator && entry.resource == "events";
+    assert_eq!(entries.iter().filter(events).count(), 0);
 }
