@@ -6,13 +6,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::objects::{self, Malformed};
+use super::objects::{Malformed, Stored};
 use super::status::resource;
 use crate::api_server::in_time;
 use crate::config::Scope;
-use crate::domain::records::{MailboxRecord, TenantRecord};
+use crate::domain::records::{MailboxRecord, Record, TenantRecord};
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// Objects in one page of a list. A page is parsed as a whole, which takes many times the memory of what is kept of it and
@@ -49,7 +50,7 @@ pub(super) async fn mailbox(
     client: &Client,
     key: &ObjectKey,
 ) -> Result<Option<MailboxRecord>, ReadError> {
-    read(client, (Kind::WorkspaceMailbox, key), objects::mailbox).await
+    read(client, Kind::WorkspaceMailbox, key).await
 }
 
 /// A tenant as it is now; `None` when there is none of this name.
@@ -57,19 +58,24 @@ pub(super) async fn tenant(
     client: &Client,
     key: &ObjectKey,
 ) -> Result<Option<TenantRecord>, ReadError> {
-    read(client, (Kind::CalendarTenant, key), objects::tenant).await
+    read(client, Kind::CalendarTenant, key).await
 }
 
-async fn read<R>(
+async fn read<Spec, Status>(
     client: &Client,
-    (kind, key): (Kind, &ObjectKey),
-    read: fn(DynamicObject) -> Result<R, Malformed>,
-) -> Result<Option<R>, ReadError> {
-    let api: Api<DynamicObject> =
+    kind: Kind,
+    key: &ObjectKey,
+) -> Result<Option<Record<Spec, Status>>, ReadError>
+where
+    Stored<Spec, Status>: Clone + std::fmt::Debug + DeserializeOwned,
+    Spec: DeserializeOwned,
+    Status: Default,
+{
+    let api: Api<Stored<Spec, Status>> =
         Api::namespaced_with(client.clone(), &key.namespace, &resource(kind));
     let object = in_time(api.get_opt(&key.name)).await.map_err(refused)?;
     object
-        .map(read)
+        .map(Stored::record)
         .transpose()
         .map_err(|source| ReadError::Malformed { source })
 }

@@ -1,13 +1,23 @@
 //! From Kubernetes objects to records: just what decisions use.
+//!
+//! An object is read piece by piece, and what is not kept is not built: neither the bookkeeping of field managers, which is
+//! longer than all the rest, nor the annotations of others, nor a tree of the whole object.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::core::{DynamicObject, ObjectMeta};
-use serde::de::DeserializeOwned;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
+use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
-use crate::domain::records::{MailboxRecord, Record, TenantRecord};
+use crate::domain::records::Record;
 use crate::ids::{ObjectKey, Uid};
 
 /// Asks for a check now; any new value counts.
@@ -29,7 +39,7 @@ pub(super) enum Malformed {
         part: &'static str,
         /// Where and why.
         #[source]
-        source: serde_json::Error,
+        source: Arc<serde_json::Error>,
     },
 }
 
@@ -43,12 +53,179 @@ fn without_values(error: &serde_json::Error) -> String {
     cause.trim().to_owned()
 }
 
-pub(super) fn tenant(object: DynamicObject) -> Result<TenantRecord, Malformed> {
-    record::<CalendarTenantSpec, CalendarTenantStatus>(object)
+/// A tenant as the API server stores it.
+pub(super) type StoredTenant = Stored<CalendarTenantSpec, CalendarTenantStatus>;
+
+/// A mailbox as the API server stores it.
+pub(super) type StoredMailbox = Stored<WorkspaceMailboxSpec, WorkspaceMailboxStatus>;
+
+/// An object as the API server stores it. A part of no known form spoils this object only, not the list that it is in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(bound = "Spec: DeserializeOwned, Status: DeserializeOwned")]
+pub(super) struct Stored<Spec, Status> {
+    #[serde(default, deserialize_with = "kept_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default, deserialize_with = "part")]
+    spec: Part<Spec>,
+    #[serde(default, deserialize_with = "part")]
+    status: Part<Status>,
 }
 
-pub(super) fn mailbox(object: DynamicObject) -> Result<MailboxRecord, Malformed> {
-    record::<WorkspaceMailboxSpec, WorkspaceMailboxStatus>(object)
+/// What was read; `None` is `null` or nothing.
+type Part<T> = Option<Result<T, Arc<serde_json::Error>>>;
+
+fn part<'de, T, D>(deserializer: D) -> Result<Part<T>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    // By way of a value, because what follows a field of a wrong form must still be read.
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let read: Result<Option<T>, _> = serde_json::from_value(value).map_err(Arc::new);
+    Ok(read.transpose())
+}
+
+/// Those fields of the metadata that anything here looks at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    generation: Option<i64>,
+    resource_version: Option<String>,
+    creation_timestamp: Option<Time>,
+    #[serde(default)]
+    annotations: Option<Annotations>,
+}
+
+fn kept_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let kept = Metadata::deserialize(deserializer)?;
+    let requested_at = kept.annotations.and_then(|all| all.requested_at);
+    Ok(ObjectMeta {
+        name: kept.name,
+        namespace: kept.namespace,
+        uid: kept.uid,
+        generation: kept.generation,
+        resource_version: kept.resource_version,
+        creation_timestamp: kept.creation_timestamp,
+        annotations: requested_at.map(|value| [(REQUESTED_AT.to_owned(), value)].into()),
+        ..ObjectMeta::default()
+    })
+}
+
+/// The annotation that is ours; others may hold copies of the whole object.
+struct Annotations {
+    requested_at: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(AnnotationsVisitor)
+    }
+}
+
+struct AnnotationsVisitor;
+
+impl<'de> Visitor<'de> for AnnotationsVisitor {
+    type Value = Annotations;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of annotations")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Annotations, A::Error> {
+        let mut requested_at = None;
+        while let Some(name) = all.next_key::<Cow<'de, str>>()? {
+            if name == REQUESTED_AT {
+                requested_at = Some(all.next_value()?);
+            } else {
+                all.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Annotations { requested_at })
+    }
+}
+
+impl<Spec, Status> Resource for Stored<Spec, Status> {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        resource.kind.as_str().into()
+    }
+
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        resource.group.as_str().into()
+    }
+
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.version.as_str().into()
+    }
+
+    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.api_version.as_str().into()
+    }
+
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        resource.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<Spec, Status> Stored<Spec, Status>
+where
+    Spec: DeserializeOwned,
+    Status: Default,
+{
+    /// What decisions use of it.
+    pub(super) fn record(self) -> Result<Record<Spec, Status>, Malformed> {
+        let metadata = self.metadata;
+        let missing = |field| Malformed::Metadata { field };
+        let unreadable = |part| move |source| Malformed::Content { part, source };
+        let created = metadata
+            .creation_timestamp
+            .as_ref()
+            .ok_or(missing("creationTimestamp"))?;
+        let created_at = Timestamp::from_second(created.0.as_second())
+            .map_err(|_| missing("creationTimestamp"))?;
+        let spec = self.spec.transpose().map_err(unreadable("spec"))?;
+        let spec = match spec {
+            Some(spec) => spec,
+            // Its fields are named as missing.
+            None => serde_json::from_value(serde_json::Value::Null)
+                .map_err(|error| unreadable("spec")(Arc::new(error)))?,
+        };
+        Ok(Record {
+            key: key_of(&metadata).ok_or(missing("name"))?,
+            uid: metadata
+                .uid
+                .as_deref()
+                .and_then(Uid::parse)
+                .ok_or(missing("uid"))?,
+            generation: metadata.generation.ok_or(missing("generation"))?,
+            resource_version: metadata
+                .resource_version
+                .ok_or(missing("resourceVersion"))?,
+            created_at,
+            requested_at: metadata
+                .annotations
+                .and_then(|mut all| all.remove(REQUESTED_AT)),
+            spec,
+            status: self
+                .status
+                .transpose()
+                .map_err(unreadable("status"))?
+                .unwrap_or_default(),
+        })
+    }
 }
 
 /// The name of an object; `None` for one without, which the API server does not store.
@@ -57,56 +234,12 @@ pub(super) fn key_of(metadata: &ObjectMeta) -> Option<ObjectKey> {
     Some(ObjectKey::new(namespace, metadata.name.as_deref()?))
 }
 
-fn record<Spec, Status>(object: DynamicObject) -> Result<Record<Spec, Status>, Malformed>
-where
-    Spec: DeserializeOwned,
-    Status: DeserializeOwned + Default,
-{
-    let DynamicObject {
-        types: _,
-        metadata,
-        mut data,
-    } = object;
-    let missing = |field| Malformed::Metadata { field };
-    let mut part = |name: &'static str| data.get_mut(name).map(serde_json::Value::take);
-    let unreadable = |part| move |source| Malformed::Content { part, source };
-    let spec = part("spec").unwrap_or_default();
-    let status = part("status").filter(|status| !status.is_null());
-    let created = metadata
-        .creation_timestamp
-        .as_ref()
-        .ok_or(missing("creationTimestamp"))?;
-    let created_at =
-        Timestamp::from_second(created.0.as_second()).map_err(|_| missing("creationTimestamp"))?;
-    Ok(Record {
-        key: key_of(&metadata).ok_or(missing("name"))?,
-        uid: metadata
-            .uid
-            .as_deref()
-            .and_then(Uid::parse)
-            .ok_or(missing("uid"))?,
-        generation: metadata.generation.ok_or(missing("generation"))?,
-        resource_version: metadata
-            .resource_version
-            .ok_or(missing("resourceVersion"))?,
-        created_at,
-        requested_at: metadata
-            .annotations
-            .and_then(|mut all| all.remove(REQUESTED_AT)),
-        spec: serde_json::from_value(spec).map_err(unreadable("spec"))?,
-        status: match status {
-            Some(status) => serde_json::from_value(status).map_err(unreadable("status"))?,
-            None => Status::default(),
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(status: &serde_json::Value) -> DynamicObject {
+    fn object(status: &serde_json::Value) -> StoredMailbox {
         serde_json::from_value(json!({
             "apiVersion": "hybridcalendar.dev/v1alpha1",
             "kind": "WorkspaceMailbox",
@@ -123,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_record_has_what_decisions_use() {
-        let record = mailbox(object(&json!({"observedGeneration": -1}))).unwrap();
+        let record = object(&json!({"observedGeneration": -1})).record().unwrap();
         assert_eq!(record.key, ObjectKey::new("rooms", "room-a"));
         assert_eq!(
             (record.generation, record.requested_at.as_deref()),
@@ -134,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_status_of_no_known_form_is_an_error_that_names_it() {
-        let error = mailbox(object(&json!({"conditions": "none"}))).unwrap_err();
+        let error = object(&json!({"conditions": "none"})).record().unwrap_err();
         assert!(
             error.to_string().starts_with("status cannot be read"),
             "{error}"

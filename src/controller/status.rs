@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use kube::api::{Api, Patch, PatchParams};
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::ApiResource;
 use kube::{Client, Resource};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use super::objects::{self, Malformed};
+use super::objects::{Malformed, Stored};
 use crate::api::v1alpha1::mailbox::WorkspaceMailbox;
 use crate::api::v1alpha1::tenant::CalendarTenant;
 use crate::api_server::in_time;
@@ -90,10 +91,9 @@ impl StatusWriter {
         record: &MailboxRecord,
         status: &impl Serialize,
     ) -> Result<Written<MailboxRecord>, WriteError> {
-        let version = (WorkspaceMailbox::api_version(&()), Kind::WorkspaceMailbox);
-        self.write(&version.0, version.1, record, status)
-            .await?
-            .read(objects::mailbox)
+        let version = WorkspaceMailbox::api_version(&());
+        self.write(&version, Kind::WorkspaceMailbox, record, status)
+            .await
     }
 
     pub(super) async fn write_tenant(
@@ -101,10 +101,9 @@ impl StatusWriter {
         record: &TenantRecord,
         status: &impl Serialize,
     ) -> Result<Written<TenantRecord>, WriteError> {
-        let version = (CalendarTenant::api_version(&()), Kind::CalendarTenant);
-        self.write(&version.0, version.1, record, status)
-            .await?
-            .read(objects::tenant)
+        let version = CalendarTenant::api_version(&());
+        self.write(&version, Kind::CalendarTenant, record, status)
+            .await
     }
 
     async fn write<Spec, Status>(
@@ -113,13 +112,18 @@ impl StatusWriter {
         kind: Kind,
         record: &Record<Spec, Status>,
         status: &impl Serialize,
-    ) -> Result<Written<DynamicObject>, WriteError> {
+    ) -> Result<Written<Record<Spec, Status>>, WriteError>
+    where
+        Stored<Spec, Status>: Clone + std::fmt::Debug + DeserializeOwned,
+        Spec: DeserializeOwned,
+        Status: Default,
+    {
         // `Err` means a closed semaphore, and this one is never closed.
         let _turn = self.turns.acquire().await;
         if !self.fence.may_write() {
             return Err(WriteError::NotLeading);
         }
-        let api: Api<DynamicObject> =
+        let api: Api<Stored<Spec, Status>> =
             Api::namespaced_with(self.client.clone(), &record.key.namespace, &resource(kind));
         let patch = Patch::Apply(json!({
             "apiVersion": api_version,
@@ -135,28 +139,16 @@ impl StatusWriter {
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let call = api.patch_status(&record.key.name, &parameters, &patch);
         match in_time(call).await {
-            Ok(object) => Ok(Written::Done(object)),
+            Ok(object) => object
+                .record()
+                .map(Written::Done)
+                .map_err(|source| WriteError::Malformed { source }),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Written::Gone),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Conflict),
             Err(source) => Err(WriteError::Cluster {
                 source: Box::new(source),
             }),
         }
-    }
-}
-
-impl Written<DynamicObject> {
-    fn read<R>(
-        self,
-        read: fn(DynamicObject) -> Result<R, Malformed>,
-    ) -> Result<Written<R>, WriteError> {
-        Ok(match self {
-            Self::Done(object) => {
-                Written::Done(read(object).map_err(|source| WriteError::Malformed { source })?)
-            }
-            Self::Conflict => Written::Conflict,
-            Self::Gone => Written::Gone,
-        })
     }
 }
 

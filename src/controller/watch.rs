@@ -1,21 +1,23 @@
 //! Watches that fill the store, and what a change in the cluster wakes.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::Client;
-use kube::api::{Api, DynamicObject, ObjectMeta};
-use kube::core::PartialObjectMeta;
+use kube::api::{Api, ObjectMeta};
+use kube::core::{ApiResource, DynamicResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::cluster;
 use super::mirror::Mirror;
-use super::objects;
+use super::objects::{self, Malformed, StoredMailbox, StoredTenant};
 use super::status::resource;
 use crate::config::Scope;
 use crate::domain::freshness::{Freshness, Stream};
@@ -68,16 +70,12 @@ pub(super) fn start(
     synced: &mpsc::Sender<()>,
 ) -> usize {
     let client = mirror.client();
-    let config = || watcher::Config::default().page_size(cluster::PAGE);
     for (kind, namespace) in streams(scope) {
-        let resource = resource(kind);
-        let api: Api<DynamicObject> = match &namespace {
-            Some(name) => Api::namespaced_with(client.clone(), name, &resource),
-            None => Api::all_with(client.clone(), &resource),
+        let around = (mirror.clone(), namespace, synced.clone());
+        match kind {
+            Kind::CalendarTenant => tasks.spawn(follow_ours::<StoredTenant>(around)),
+            Kind::WorkspaceMailbox => tasks.spawn(follow_ours::<StoredMailbox>(around)),
         };
-        let stream = watcher(api, config()).default_backoff();
-        let around = (mirror.clone(), namespace.clone(), synced.clone());
-        tasks.spawn(follow(around, Objects(kind, namespace), stream));
     }
     for namespace in &places(scope) {
         let secrets: Api<PartialObjectMeta<Secret>> = match namespace {
@@ -99,9 +97,28 @@ pub(super) fn start(
     4 * places(scope).len()
 }
 
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(cluster::PAGE)
+}
+
+/// What keeps the mirror in step with a stream of one namespace or of all, and hears when that is there.
+type Around = (Mirror, Option<Arc<str>>, mpsc::Sender<()>);
+
+/// Follows the objects of one of our kinds.
+async fn follow_ours<K: Ours>(around: Around) {
+    let (mirror, namespace, _) = &around;
+    let (client, resource) = (mirror.client().clone(), resource(K::KIND));
+    let api: Api<K> = match namespace {
+        Some(name) => Api::namespaced_with(client, name, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let watched = Objects::<K>(namespace.clone(), PhantomData);
+    follow(around, watched, watcher(api, config()).default_backoff()).await;
+}
+
 /// Keeps the mirror in step with a stream of one namespace or of all; what only a new list shows as gone is gone.
 async fn follow<W: Watched>(
-    (mirror, namespace, synced): (Mirror, Option<Arc<str>>, mpsc::Sender<()>),
+    (mirror, namespace, synced): Around,
     watched: W,
     stream: impl futures::Stream<Item = watcher::Result<Event<W::Object>>>,
 ) {
@@ -190,46 +207,75 @@ async fn is_empty(client: &Client, namespace: Option<&str>, error: &watcher::Err
     }
 }
 
-/// Tenants or mailboxes.
-#[derive(Clone)]
-struct Objects(Kind, Option<Arc<str>>);
+/// One of our kinds.
+trait Ours: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>
+where
+    Self: Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    const KIND: Kind;
 
-impl Watched for Objects {
-    type Object = DynamicObject;
+    fn present(self, mirror: &Mirror) -> Result<(), Malformed>;
+    fn gone(mirror: &Mirror, key: &ObjectKey);
+}
 
-    fn present(&self, mirror: &Mirror, object: DynamicObject) {
-        let key = objects::key_of(&object.metadata);
-        let problem = match self.0 {
-            Kind::CalendarTenant => {
-                objects::tenant(object).map(|record| mirror.tenant_present(record))
-            }
-            Kind::WorkspaceMailbox => {
-                objects::mailbox(object).map(|record| mirror.mailbox_present(record))
-            }
-        };
-        if let (Err(problem), Some(object)) = (problem, key) {
-            let kind = self.0.as_str();
+impl Ours for StoredTenant {
+    const KIND: Kind = Kind::CalendarTenant;
+
+    fn present(self, mirror: &Mirror) -> Result<(), Malformed> {
+        self.record().map(|record| mirror.tenant_present(record))
+    }
+
+    fn gone(mirror: &Mirror, key: &ObjectKey) {
+        mirror.tenant_gone(key);
+    }
+}
+
+impl Ours for StoredMailbox {
+    const KIND: Kind = Kind::WorkspaceMailbox;
+
+    fn present(self, mirror: &Mirror) -> Result<(), Malformed> {
+        self.record().map(|record| mirror.mailbox_present(record))
+    }
+
+    fn gone(mirror: &Mirror, key: &ObjectKey) {
+        mirror.mailbox_gone(key);
+    }
+}
+
+/// Objects of one of our kinds, in a namespace or in all.
+struct Objects<K>(Option<Arc<str>>, PhantomData<fn(K)>);
+
+impl<K> Clone for Objects<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl<K: Ours> Watched for Objects<K> {
+    type Object = K;
+
+    fn present(&self, mirror: &Mirror, object: K) {
+        let key = Self::key(&object);
+        if let (Err(problem), Some(object)) = (object.present(mirror), key) {
+            let kind = K::KIND.as_str();
             tracing::error!(kind, %object, %problem, "an object cannot be read and is left alone until it changes");
         }
     }
 
     fn gone(&self, mirror: &Mirror, key: &ObjectKey) {
-        match self.0 {
-            Kind::CalendarTenant => mirror.tenant_gone(key),
-            Kind::WorkspaceMailbox => mirror.mailbox_gone(key),
-        }
+        K::gone(mirror, key);
     }
 
-    fn key(object: &DynamicObject) -> Option<ObjectKey> {
-        objects::key_of(&object.metadata)
+    fn key(object: &K) -> Option<ObjectKey> {
+        objects::key_of(object.meta())
     }
 
     fn stream(&self) -> Option<Stream> {
-        Some((self.0, self.1.clone()))
+        Some((K::KIND, self.0.clone()))
     }
 
-    fn version(object: &DynamicObject) -> Option<String> {
-        object.metadata.resource_version.clone()
+    fn version(object: &K) -> Option<String> {
+        object.meta().resource_version.clone()
     }
 }
 
