@@ -3,27 +3,40 @@
 //! Only names live here. What a name refers to is known elsewhere.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Namespace and name of a namespaced Kubernetes object. Cheap to clone.
+/// Namespace and name of a namespaced Kubernetes object. One pointer, because every index of objects holds keys.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectKey {
+pub struct ObjectKey(Arc<Names>);
+
+/// What an [`ObjectKey`] consists of.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Names {
     /// Namespace.
     pub namespace: Arc<str>,
     /// Name.
     pub name: Arc<str>,
 }
 
+impl Deref for ObjectKey {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0
+    }
+}
+
 impl ObjectKey {
     /// The key of `namespace/name`.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self {
+        Self(Arc::new(Names {
             namespace: namespace.into(),
             name: name.into(),
-        }
+        }))
     }
 }
 

@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
             tenants: BTreeMap::new(),
             seen: BTreeMap::new(),
             endpoint: Endpoint {
-                hash: String::new(),
+                hash: "".into(),
                 keys: Vec::new(),
                 since: now,
                 replace_within: Duration::ZERO,

@@ -255,7 +255,7 @@ pub(super) fn tenant_of(record: &MailboxRecord) -> ObjectKey {
         .namespace
         .as_deref()
         .unwrap_or(&record.key.namespace);
-    ObjectKey::new(namespace, reference.name.as_str())
+    ObjectKey::new(namespace, Arc::clone(&reference.name))
 }
 
 impl World {
@@ -415,7 +415,7 @@ mod tests {
         let mut edited = room(1);
         edited.generation = 2;
         edited.resource_version = "2".to_owned();
-        edited.spec.address = "elsewhere@contoso.example".to_owned();
+        edited.spec.address = "elsewhere@contoso.example".into();
         assert!(context.mailbox_written(&edited));
         let mut world = context.world();
         let soon = later(start(), Duration::from_secs(10));

@@ -12,6 +12,8 @@ mod events;
 #[cfg(test)]
 mod fuzz;
 mod item;
+#[cfg(test)]
+mod kept;
 pub mod labels;
 pub mod lead;
 pub mod mailbox;

@@ -257,7 +257,7 @@ impl World {
             verdicts: EndpointVerdicts::default(),
             identity: None,
             endpoint: Endpoint {
-                hash: String::new(),
+                hash: "".into(),
                 keys: Vec::new(),
                 since: now,
                 replace_within: Duration::ZERO,

@@ -89,7 +89,7 @@ mod tests {
             reason,
             message:
                 "room-a@contoso.example is an alias; the primary address is a@contoso.example."
-                    .to_owned(),
+                    .into(),
         }
     }
 

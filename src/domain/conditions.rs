@@ -231,7 +231,7 @@ fn summarize_problem(subject: &Subject<'_>, problem: &Condition) -> Summary {
     Summary {
         ready: Saying::new(ConditionStatus::False, as_reason(&problem.type_), message),
         generation,
-        stalled: stalled.then(|| (problem.reason.clone(), problem.message.clone())),
+        stalled: stalled.then(|| (problem.reason.clone(), problem.message.to_string())),
         settled: stalled,
     }
 }
@@ -374,7 +374,7 @@ fn said(subject: &Subject<'_>, type_: &ConditionType, saying: Saying) -> Conditi
         Some(previous) if same_but_for_request_id(&previous.message, &message) => {
             previous.message.clone()
         }
-        Some(_) | None => message,
+        Some(_) | None => message.into(),
     };
     Condition {
         type_: type_.clone(),

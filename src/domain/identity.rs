@@ -112,8 +112,8 @@ impl NotificationUrls {
 
     /// Changes when the base or the installation does: a subscription made for another one is replaced.
     #[must_use]
-    pub fn endpoint_hash(&self) -> String {
-        short_hash(&["endpoint", self.base.as_str(), self.instance.as_str()])
+    pub fn endpoint_hash(&self) -> Arc<str> {
+        short_hash(&["endpoint", self.base.as_str(), self.instance.as_str()]).into()
     }
 
     fn url(&self, kind: TargetKind, namespace: &str, uid: &Uid) -> Url {

@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod store;
 pub mod sweep;
 pub mod tenant;
+pub mod texts;
 
 #[cfg(test)]
 mod fuzz;

@@ -114,7 +114,8 @@ pub struct Queue<K, T> {
 #[derive(Debug)]
 enum Place<T> {
     Waiting(T),
-    InFlight(Flight<T>),
+    /// Boxed, because nearly all objects wait.
+    InFlight(Box<Flight<T>>),
 }
 
 /// A pass that has begun and not ended.
@@ -186,12 +187,12 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
             .take(level, turn, self.limits)?;
         self.in_flight += 1;
         self.reindex(&tenant);
-        let flight = Flight {
+        let flight = Box::new(Flight {
             charged: tenant.clone(),
             tenant,
             again: None,
             removed: false,
-        };
+        });
         self.objects.insert(key.clone(), Place::InFlight(flight));
         Some(Taken {
             key,
@@ -300,7 +301,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
     }
 
     /// Takes an object out of flight.
-    fn landed(&mut self, key: &K) -> Option<Flight<T>> {
+    fn landed(&mut self, key: &K) -> Option<Box<Flight<T>>> {
         match self.objects.remove(key)? {
             Place::InFlight(flight) => Some(flight),
             waiting @ Place::Waiting(_) => {

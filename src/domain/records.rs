@@ -1,15 +1,17 @@
 //! What the store keeps of each object: just what decisions use, and the object's own memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
+use crate::api::v1alpha1::mailbox::{HistoryEntry, WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
 use crate::api::vocabulary::Reason;
 use crate::domain::mailbox::subscription::Progress;
 use crate::domain::mailbox::work::Work;
 use crate::domain::schedule::earlier;
+use crate::domain::texts::Texts;
 use crate::ids::{ObjectKey, Uid};
 
 /// A Kubernetes object as far as decisions use it.
@@ -38,6 +40,50 @@ pub type TenantRecord = Record<CalendarTenantSpec, CalendarTenantStatus>;
 
 /// A mailbox in the store.
 pub type MailboxRecord = Record<WorkspaceMailboxSpec, WorkspaceMailboxStatus>;
+
+impl MailboxRecord {
+    /// Keeps once what it has in common with others, and nothing twice.
+    pub fn share(&mut self, texts: &mut Texts) {
+        let mut namespace = Arc::clone(&self.key.namespace);
+        texts.share(&mut namespace);
+        self.key = ObjectKey::new(namespace, Arc::clone(&self.key.name));
+        texts.share(&mut self.spec.tenant_ref.name);
+        texts.share(&mut self.spec.check_interval);
+        let WorkspaceMailboxStatus {
+            conditions,
+            mailbox,
+            subscription,
+            history,
+            ..
+        } = &mut self.status;
+        for condition in conditions.iter_mut() {
+            texts.share(&mut condition.message);
+        }
+        for entry in history.iter_mut() {
+            let HistoryEntry {
+                time: _,
+                from,
+                to,
+                reason,
+                message,
+            } = entry;
+            for text in [to, reason, message].into_iter().chain(from) {
+                texts.share(text);
+            }
+        }
+        if let Some(subscription) = subscription {
+            texts.share(&mut subscription.endpoint_hash);
+        }
+        if let Some(mailbox) = mailbox
+            && mailbox.primary_address == self.spec.address
+        {
+            mailbox.primary_address = Arc::clone(&self.spec.address);
+        }
+        // A list is read with room for more, which never comes.
+        conditions.shrink_to_fit();
+        history.shrink_to_fit();
+    }
+}
 
 /// What this process remembers about one mailbox.
 ///

@@ -10,6 +10,7 @@ use super::mailbox::desired::MailboxDesired;
 use super::mailbox::tenant_view::{KnownTenant, TenantView};
 use super::permission::{Labels, permits};
 use super::records::{MailboxRecord, Memory, TenantRecord};
+use super::texts::Texts;
 use crate::ids::{ObjectKey, Uid};
 
 /// A tenant and what is known of it.
@@ -55,11 +56,14 @@ pub enum Put<Entry> {
 #[derive(Debug, Default)]
 pub struct Store {
     tenants: BTreeMap<ObjectKey, TenantEntry>,
-    mailboxes: BTreeMap<ObjectKey, MailboxEntry>,
+    /// Boxed, because a tree leaves up to half of its places empty.
+    mailboxes: BTreeMap<ObjectKey, Box<MailboxEntry>>,
     uids: HashMap<Uid, ObjectKey>,
     by_tenant: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
-    by_address: HashMap<String, BTreeSet<ObjectKey>>,
+    /// Nearly always one object each.
+    by_address: HashMap<Arc<str>, Vec<ObjectKey>>,
     namespaces: BTreeMap<Arc<str>, Labels>,
+    texts: Texts,
 }
 
 /// Versions of one object are ordered by the API server's counter; what cannot be read counts as newer.
@@ -70,13 +74,22 @@ fn is_newer(candidate: &str, known: &str) -> bool {
     }
 }
 
+/// Addresses differ by case for people only.
+fn lower_case(address: &Arc<str>) -> Arc<str> {
+    if address.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return address.to_ascii_lowercase().into();
+    }
+    Arc::clone(address)
+}
+
 impl Store {
     /// Takes a mailbox in. `memory` is for one that was not known.
     pub fn put_mailbox(
         &mut self,
-        record: MailboxRecord,
+        mut record: MailboxRecord,
         memory: Memory,
     ) -> Put<Arc<MailboxRecord>> {
+        record.share(&mut self.texts);
         let key = record.key.clone();
         let desired = Arc::new(MailboxDesired::from_spec(&key.namespace, &record.spec));
         if let Some(entry) = self.mailboxes.get_mut(&key)
@@ -98,14 +111,12 @@ impl Store {
         let replaced = self.remove_mailbox(&key).map(|entry| entry.record);
         self.link(&key, &desired);
         self.uids.insert(record.uid, key.clone());
-        self.mailboxes.insert(
-            key,
-            MailboxEntry {
-                record: Arc::new(record),
-                desired,
-                memory,
-            },
-        );
+        let entry = MailboxEntry {
+            record: Arc::new(record),
+            desired,
+            memory,
+        };
+        self.mailboxes.insert(key, Box::new(entry));
         Put::New { replaced }
     }
 
@@ -126,7 +137,7 @@ impl Store {
         let entry = self.mailboxes.remove(key)?;
         self.uids.remove(&entry.record.uid);
         self.unlink(key, &entry.desired);
-        Some(entry)
+        Some(*entry)
     }
 
     fn link(&mut self, key: &ObjectKey, desired: &Result<MailboxDesired, String>) {
@@ -136,9 +147,9 @@ impl Store {
                 .or_default()
                 .insert(key.clone());
             self.by_address
-                .entry(desired.address.to_ascii_lowercase())
-                .or_default()
-                .insert(key.clone());
+                .entry(lower_case(&desired.address))
+                .and_modify(|keys| keys.push(key.clone()))
+                .or_insert_with(|| vec![key.clone()]);
         }
     }
 
@@ -150,9 +161,9 @@ impl Store {
                 self.by_tenant.remove(&desired.tenant);
             }
         }
-        let address = desired.address.to_ascii_lowercase();
+        let address = lower_case(&desired.address);
         if let Some(keys) = self.by_address.get_mut(&address) {
-            keys.remove(key);
+            keys.retain(|other| other != key);
             if keys.is_empty() {
                 self.by_address.remove(&address);
             }
@@ -221,17 +232,17 @@ impl Store {
     /// A mailbox.
     #[must_use]
     pub fn mailbox(&self, key: &ObjectKey) -> Option<&MailboxEntry> {
-        self.mailboxes.get(key)
+        self.mailboxes.get(key).map(Box::as_ref)
     }
 
     /// A mailbox, to remember something about it.
     pub fn mailbox_mut(&mut self, key: &ObjectKey) -> Option<&mut MailboxEntry> {
-        self.mailboxes.get_mut(key)
+        self.mailboxes.get_mut(key).map(Box::as_mut)
     }
 
     /// All mailboxes, to remember something about them.
     pub fn mailboxes_mut(&mut self) -> impl Iterator<Item = &mut MailboxEntry> {
-        self.mailboxes.values_mut()
+        self.mailboxes.values_mut().map(Box::as_mut)
     }
 
     /// The name of the mailbox with a UID.
@@ -242,7 +253,7 @@ impl Store {
 
     /// All mailboxes.
     pub fn mailboxes(&self) -> impl Iterator<Item = &MailboxEntry> {
-        self.mailboxes.values()
+        self.mailboxes.values().map(Box::as_ref)
     }
 
     /// A tenant.
@@ -267,16 +278,16 @@ impl Store {
             .get(tenant)
             .into_iter()
             .flatten()
-            .filter_map(|key| self.mailboxes.get(key))
+            .filter_map(|key| self.mailbox(key))
     }
 
     /// The mailboxes that have an address, in whatever tenant.
     pub fn namesakes(&self, address: &str) -> impl Iterator<Item = &MailboxEntry> {
         self.by_address
-            .get(&address.to_ascii_lowercase())
+            .get(address.to_ascii_lowercase().as_str())
             .into_iter()
             .flatten()
-            .filter_map(|key| self.mailboxes.get(key))
+            .filter_map(|key| self.mailbox(key))
     }
 
     /// The tenant of a mailbox, as far as the mailbox may use it.

@@ -5,6 +5,8 @@
     reason = "the schema derive expands to copies in private scopes"
 )]
 
+use std::sync::Arc;
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +35,7 @@ pub struct Condition {
     pub reason: Reason,
     /// Why, and what to do, in whole sentences. At most 1,024 bytes.
     #[serde(default)]
-    pub message: String,
+    pub message: Arc<str>,
 }
 
 /// `True`, `False` or `Unknown`.

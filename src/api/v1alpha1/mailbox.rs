@@ -5,6 +5,8 @@
     reason = "the schema derive expands to copies in private scopes"
 )]
 
+use std::sync::Arc;
+
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +70,7 @@ pub struct WorkspaceMailboxSpec {
     /// The mailbox's primary SMTP address. May change: the old mailbox's subscription is then removed.
     #[x_kube(validation = rules::one_address("spec.address"))]
     #[schemars(length(max = 320))]
-    pub address: String,
+    pub address: Arc<str>,
 
     /// Room, or User for the mailbox of a person.
     #[serde(default, rename = "type")]
@@ -82,7 +84,7 @@ pub struct WorkspaceMailboxSpec {
     #[serde(default = "default_check_interval")]
     #[x_kube(validation = rules::duration("spec.checkInterval", "5m", "24h"))]
     #[schemars(length(max = 20))]
-    pub check_interval: String,
+    pub check_interval: Arc<str>,
 
     /// Stops all calls for this mailbox. Its subscription is left to itself.
     #[serde(default)]
@@ -95,7 +97,7 @@ pub struct TenantRef {
     /// Name of the CalendarTenant.
     #[x_kube(validation = rules::object_name("spec.tenantRef.name", "CalendarTenant"))]
     #[schemars(length(min = 1, max = 253))]
-    pub name: String,
+    pub name: Arc<str>,
     /// Its namespace, when it is another one. The tenant's spec.allowedNamespaces must then admit this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::namespace_name("spec.tenantRef.namespace"))]
@@ -141,8 +143,8 @@ const fn default_true() -> bool {
     true
 }
 
-fn default_check_interval() -> String {
-    "1h".to_owned()
+fn default_check_interval() -> Arc<str> {
+    "1h".into()
 }
 
 /// What the operator found out about a mailbox, and the subscription that it keeps.
@@ -182,7 +184,7 @@ pub struct Mailbox {
     #[schemars(with = "String")]
     pub id: MailboxId,
     /// Primary SMTP address.
-    pub primary_address: String,
+    pub primary_address: Arc<str>,
     /// Name that people know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
@@ -199,7 +201,7 @@ pub struct Subscription {
     #[schemars(with = "String")]
     pub owner_uid: Uid,
     /// Hash of the notification URL's base and of this installation.
-    pub endpoint_hash: String,
+    pub endpoint_hash: Arc<str>,
     /// Number of the key that signed its clientState.
     #[schemars(with = "i64")]
     pub key_id: KeyId,
@@ -218,14 +220,14 @@ pub struct HistoryEntry {
     pub time: Time,
     /// `Ready`'s reason before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<Arc<str>>,
     /// `Ready`'s reason after.
-    pub to: String,
+    pub to: Arc<str>,
     /// Reason of the condition that changed it, or SubscriptionReplaced.
-    pub reason: String,
+    pub reason: Arc<str>,
     /// What that condition said, or from when to when no notifications came.
     #[serde(default)]
-    pub message: String,
+    pub message: Arc<str>,
 }
 
 #[cfg(test)]
@@ -241,7 +243,7 @@ mod tests {
         assert_eq!(spec.type_, MailboxType::Room);
         assert_eq!(spec.subscription, MailboxSubscription::default());
         assert!(spec.subscription.enabled);
-        assert_eq!(spec.check_interval, "1h");
+        assert_eq!(&*spec.check_interval, "1h");
         assert!(!spec.suspend);
     }
 

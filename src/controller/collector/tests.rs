@@ -125,7 +125,7 @@ async fn the_subscription_of_a_deleted_mailbox_is_pending_until_it_is_removed() 
 #[tokio::test]
 async fn a_check_is_overdue_when_its_interval_has_passed() {
     let mut patient = room(2);
-    patient.spec.check_interval = "24h".to_owned();
+    patient.spec.check_interval = "24h".into();
     let mailbox = [TENANT_NAME, Kind::WorkspaceMailbox.as_str()];
     let series = scraped(&tenant(1), &[patient.clone()]);
     assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(0.0));
@@ -138,14 +138,14 @@ async fn a_check_is_overdue_when_its_interval_has_passed() {
 #[tokio::test]
 async fn a_mailbox_that_another_object_has_is_not_late() {
     let mut patient = room(2);
-    patient.spec.check_interval = "24h".to_owned();
+    patient.spec.check_interval = "24h".into();
     let mut namesake = room(3);
     namesake.spec.address = patient.spec.address.clone();
     let series = scraped(&tenant(1), &[patient, namesake]);
     let mailbox = [TENANT_NAME, Kind::WorkspaceMailbox.as_str()];
     assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(0.0));
     let mut alone = room(3);
-    alone.spec.address = "room-4@contoso.example".to_owned();
+    alone.spec.address = "room-4@contoso.example".into();
     let series = scraped(&tenant(1), &[alone]);
     assert_eq!(value(&series, &CHECK_OVERDUE, &mailbox), Some(7200.0));
 }

@@ -1,5 +1,6 @@
 //! What a valid spec asks for. Validated once; everything after uses only this.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::v1alpha1::mailbox::{MailboxType, WorkspaceMailboxSpec};
@@ -18,7 +19,7 @@ pub struct MailboxDesired {
     /// The tenant it belongs to.
     pub tenant: ObjectKey,
     /// Its address as written.
-    pub address: String,
+    pub address: Arc<str>,
     /// Room or user.
     pub type_: MailboxType,
     /// Whether a subscription is wanted.
@@ -37,7 +38,7 @@ impl MailboxDesired {
     /// # Errors
     /// A sentence that names the field and the remedy. The API server's rules let this happen only for objects
     /// that were stored under an older CRD.
-    pub fn from_spec(namespace: &str, spec: &WorkspaceMailboxSpec) -> Result<Self, String> {
+    pub fn from_spec(namespace: &Arc<str>, spec: &WorkspaceMailboxSpec) -> Result<Self, String> {
         let interval = go_duration::parse(&spec.check_interval)
             .map_err(|error| format!("spec.checkInterval cannot be used: {error}"))?;
         let lifetime = match &spec.subscription.lifetime {
@@ -52,9 +53,14 @@ impl MailboxDesired {
         if domain_of(&spec.address).is_none() {
             return Err("spec.address must be exactly one e-mail address.".to_owned());
         }
-        let tenant_namespace = spec.tenant_ref.namespace.as_deref().unwrap_or(namespace);
+        let own = || Arc::clone(namespace);
+        let tenant_namespace = spec
+            .tenant_ref
+            .namespace
+            .as_deref()
+            .map_or_else(own, Arc::from);
         Ok(Self {
-            tenant: ObjectKey::new(tenant_namespace, spec.tenant_ref.name.as_str()),
+            tenant: ObjectKey::new(tenant_namespace, Arc::clone(&spec.tenant_ref.name)),
             address: spec.address.clone(),
             type_: spec.type_,
             subscribed: spec.subscription.enabled,

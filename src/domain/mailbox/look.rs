@@ -148,7 +148,7 @@ fn check_look(snapshot: &Snapshot<'_>) -> CheckLook {
     if found(&ConditionType::DomainMismatch) || tenant.domains.is_none() {
         return CheckLook::Stop;
     }
-    let address = || desired.address.clone();
+    let address = || desired.address.to_string();
     if observed.directory == Reading::NotLooked {
         return CheckLook::Ask(Look::Directory { address: address() });
     }

@@ -1,5 +1,7 @@
 //! Everything that a pass over a mailbox decides from: one value, time included.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::desired::MailboxDesired;
@@ -47,7 +49,7 @@ pub struct Identity {
     /// Object id, or the address when the directory may not be read.
     pub id: MailboxId,
     /// Primary SMTP address.
-    pub primary_address: String,
+    pub primary_address: Arc<str>,
     /// Name that people know.
     pub display_name: Option<String>,
 }
@@ -72,8 +74,8 @@ impl Snapshot<'_> {
         if let Some(person) = self.observed.person(&desired.address) {
             let primary = person
                 .primary
-                .clone()
-                .unwrap_or_else(|| desired.address.clone());
+                .as_deref()
+                .map_or_else(|| Arc::clone(&desired.address), Arc::from);
             let display_name = Some(person.display_name.clone()).filter(|name| !name.is_empty());
             return Some(Identity {
                 id: person.id.clone(),
@@ -82,8 +84,8 @@ impl Snapshot<'_> {
             });
         }
         if self.observed.directory_forbidden() {
-            let address = desired.address.clone();
-            let id = MailboxId::new(address.as_str());
+            let address = Arc::clone(&desired.address);
+            let id = MailboxId::new(Arc::clone(&address));
             return Some(Identity {
                 id,
                 primary_address: address,
@@ -96,7 +98,7 @@ impl Snapshot<'_> {
             .eq_ignore_ascii_case(&desired.address)
             .then(|| Identity {
                 id: known.id.clone(),
-                primary_address: known.primary_address.clone(),
+                primary_address: Arc::clone(&known.primary_address),
                 display_name: known.display_name.clone(),
             })
     }

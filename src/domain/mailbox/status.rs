@@ -115,9 +115,9 @@ fn history(s: &Snapshot<'_>, assessment: &Assessment) -> Vec<HistoryEntry> {
     if was.is_none_or(|was| was.reason != is.reason) {
         entries.push(HistoryEntry {
             time: s.now.into(),
-            from: was.map(|was| was.reason.as_str().to_owned()),
-            to: is.reason.as_str().to_owned(),
-            reason: detail_reason(is).to_owned(),
+            from: was.map(|was| was.reason.as_str().into()),
+            to: is.reason.as_str().into(),
+            reason: detail_reason(is).into(),
             message: is.message.clone(),
         });
     }
@@ -151,9 +151,9 @@ fn replaced_entry(now: Timestamp, ready: &Condition, gap: Option<Gap>) -> Histor
     };
     HistoryEntry {
         time: now.into(),
-        from: Some(ready.reason.as_str().to_owned()),
-        to: ready.reason.as_str().to_owned(),
-        reason: Reason::SubscriptionReplaced.as_str().to_owned(),
-        message,
+        from: Some(ready.reason.as_str().into()),
+        to: ready.reason.as_str().into(),
+        reason: Reason::SubscriptionReplaced.as_str().into(),
+        message: message.into(),
     }
 }

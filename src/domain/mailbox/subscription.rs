@@ -7,6 +7,7 @@ pub mod outcome;
 pub mod plan;
 pub mod verdict;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ use crate::ids::{KeyId, MailboxId, SubscriptionId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Hash of the URL's base and of this installation.
-    pub hash: String,
+    pub hash: Arc<str>,
     /// Keys that we hold, ascending; the last signs.
     pub keys: Vec<KeyId>,
     /// When this endpoint or these keys came into force: replacements are spread from here on.

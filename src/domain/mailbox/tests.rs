@@ -187,7 +187,7 @@ fn a_subscription_that_is_gone_when_it_is_renewed_is_created_anew_with_the_gap_r
     world.run_until(later(due, Duration::from_secs(1)));
     assert_eq!(world.graph.created, 2);
     let latest = &world.record.status.history[0];
-    assert_eq!(latest.reason, "SubscriptionReplaced");
+    assert_eq!(&*latest.reason, "SubscriptionReplaced");
     assert!(
         latest.message.contains("No notifications were sent from"),
         "{}",
@@ -210,7 +210,7 @@ fn a_removal_that_graph_tells_of_is_verified_and_repaired_at_once() {
     assert!(world.pass());
     assert_eq!(world.graph.created, 2);
     assert_eq!(
-        world.record.status.history[0].reason,
+        &*world.record.status.history[0].reason,
         "SubscriptionReplaced"
     );
 }
@@ -275,7 +275,7 @@ fn a_copy_of_an_object_neither_keeps_nor_touches_what_its_status_names() {
 #[test]
 fn a_replacement_that_fails_is_not_tried_again_at_once() {
     let mut world = World::converged();
-    world.endpoint.hash = "there".to_owned();
+    world.endpoint.hash = "there".into();
     world.graph.writes = Some(Failure::EndpointInvalid { request_id: None });
     assert!(world.pass());
     assert!(!world.pass());
@@ -288,11 +288,14 @@ fn a_replacement_that_fails_is_not_tried_again_at_once() {
 #[test]
 fn a_changed_endpoint_replaces_the_subscription_and_leaves_exactly_one() {
     let mut world = World::converged();
-    world.endpoint.hash = "there".to_owned();
+    world.endpoint.hash = "there".into();
     assert!(world.pass());
     let status = &world.record.status;
-    assert_eq!(status.subscription.as_ref().unwrap().endpoint_hash, "there");
-    assert_eq!(status.history[0].reason, "SubscriptionReplaced");
+    assert_eq!(
+        &*status.subscription.as_ref().unwrap().endpoint_hash,
+        "there"
+    );
+    assert_eq!(&*status.history[0].reason, "SubscriptionReplaced");
     assert_eq!(world.graph.subscriptions.len(), 1);
     assert!(!world.pass());
 }
@@ -338,7 +341,7 @@ fn a_subscription_whose_replacement_graph_refuses_is_renewed_meanwhile() {
         EndpointState::LeftToAnother { until },
     ] {
         let mut world = World::converged();
-        world.endpoint.hash = "there".to_owned();
+        world.endpoint.hash = "there".into();
         world.tenant().endpoint = endpoint;
         world.graph.creates = Some(Failure::EndpointInvalid { request_id: None });
         let end = later(world.now, 24 * 7 * HOUR);
@@ -391,7 +394,7 @@ fn a_changed_address_moves_the_subscription() {
     let mut world = World::converged();
     let mut other = person("room-b@contoso.example");
     other.id = crate::ids::MailboxId::new("id-of-b");
-    world.record.spec.address = "room-b@contoso.example".to_owned();
+    world.record.spec.address = "room-b@contoso.example".into();
     world.record.generation = 2;
     world.graph.directory = Reading::Present(vec![other]);
     world.advance(HOUR / 60);

@@ -215,8 +215,8 @@ fn carried(s: &TenantSnapshot<'_>, type_: &ConditionType) -> Option<Verdict> {
         ..
     } = find(s.previous(), type_)?;
     match status {
-        ConditionStatus::True => Some(Verdict::Problem(reason.clone(), message.clone())),
-        ConditionStatus::False => Some(Verdict::Pass(reason.clone(), message.clone())),
+        ConditionStatus::True => Some(Verdict::Problem(reason.clone(), message.to_string())),
+        ConditionStatus::False => Some(Verdict::Pass(reason.clone(), message.to_string())),
         ConditionStatus::Unknown => None,
     }
 }

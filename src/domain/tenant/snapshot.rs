@@ -1,5 +1,7 @@
 //! Everything that a pass over a tenant decides from: one value, time included.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::credential::CredentialReading;
@@ -50,7 +52,7 @@ pub struct Mailboxes {
     /// Those that are Ready.
     pub ready: usize,
     /// Address of one that should be readable: a Ready one if there is one.
-    pub sample: Option<String>,
+    pub sample: Option<Arc<str>>,
 }
 
 impl Mailboxes {
@@ -69,7 +71,7 @@ impl Mailboxes {
                 sum.ready += 1;
             }
             if sum.sample.is_none() || ready && sum.ready == 1 {
-                sum.sample = Some(entry.record.spec.address.clone());
+                sum.sample = Some(Arc::clone(&entry.record.spec.address));
             }
         }
         sum

@@ -46,7 +46,7 @@ fn a_subscription_that_cannot_be_replaced_now_is_renewed_until_it_can() {
         EndpointState::NotListening,
     ] {
         let mut world = World::converged();
-        world.endpoint.hash = "there".to_owned();
+        world.endpoint.hash = "there".into();
         world.tenant().endpoint = endpoint;
         run_for(&mut world, 24 * 14 * HOUR);
         assert!(is_alive(&world), "{endpoint:?}");
@@ -70,7 +70,7 @@ fn a_lost_subscription_is_created_again_whatever_the_checks_say() {
     assert!(world.pass());
     assert!(is_alive(&world));
     assert_eq!(
-        world.record.status.history[0].reason,
+        &*world.record.status.history[0].reason,
         "SubscriptionReplaced"
     );
 }
@@ -110,7 +110,7 @@ fn a_status_that_cannot_be_written_costs_little() {
 #[test]
 fn a_write_that_was_carried_out_although_its_answer_was_lost_costs_no_subscription() {
     let mut world = World::converged();
-    world.endpoint.hash = "there".to_owned();
+    world.endpoint.hash = "there".into();
     let before = world.clone();
     assert!(world.pass());
     let written = world.record.status.clone();
@@ -123,7 +123,7 @@ fn a_write_that_was_carried_out_although_its_answer_was_lost_costs_no_subscripti
     run_for(&mut world, HOUR);
     assert_eq!(world.record.status.subscription, written.subscription);
     let replaced = |entry: &&crate::api::v1alpha1::mailbox::HistoryEntry| {
-        entry.reason == "SubscriptionReplaced"
+        &*entry.reason == "SubscriptionReplaced"
     };
     let told = world.record.status.history.iter().filter(replaced).count();
     assert_eq!(told, 1);
@@ -160,7 +160,7 @@ fn what_was_not_wanted_for_a_while_is_no_gap() {
     world.record.generation = 2;
     run_for(&mut world, 24 * HOUR);
     assert_eq!(
-        world.condition(&C::Ready).message,
+        &*world.condition(&C::Ready).message,
         "The mailbox works. Its calendar is not being watched: no subscription was asked for."
     );
     world.graph.creates = None;
@@ -171,7 +171,7 @@ fn what_was_not_wanted_for_a_while_is_no_gap() {
     let gaps = &world.record.status.history;
     assert!(
         gaps.iter()
-            .all(|entry| entry.reason != "SubscriptionReplaced"),
+            .all(|entry| &*entry.reason != "SubscriptionReplaced"),
         "{gaps:?}"
     );
 }
@@ -206,7 +206,7 @@ fn the_beginning_of_a_gap_is_remembered_while_graph_refuses_a_new_one() {
         .status
         .history
         .iter()
-        .find(|entry| entry.reason == "SubscriptionReplaced")
+        .find(|entry| &*entry.reason == "SubscriptionReplaced")
         .unwrap();
     let from = format!("from {lost_at:.0}");
     assert!(gap.message.contains(&from), "{from}: {}", gap.message);
@@ -300,7 +300,7 @@ fn what_was_found_for_an_older_spec_stalls_nobody() {
     world.graph.directory = Reading::Present(vec![]);
     run_for(&mut world, 15 * MINUTE);
     assert_eq!(world.says(&C::Stalled), (True, reason("NotFound")));
-    world.record.spec.address = "room-b@contoso.example".to_owned();
+    world.record.spec.address = "room-b@contoso.example".into();
     world.record.generation = 2;
     world.graph.directory = Reading::Unavailable(outage());
     assert!(world.pass());

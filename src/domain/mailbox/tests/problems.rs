@@ -65,7 +65,7 @@ fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
         (
             "apostrophe",
             |w| {
-                w.record.spec.address = "o'neil@contoso.example".to_owned();
+                w.record.spec.address = "o'neil@contoso.example".into();
                 w.graph.directory = Reading::Present(vec![person("o'neil@contoso.example")]);
             },
             C::AddressMismatch,
@@ -79,7 +79,7 @@ fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
         ),
         (
             "domain",
-            |w| w.record.spec.address = "room-a@other.example".to_owned(),
+            |w| w.record.spec.address = "room-a@other.example".into(),
             C::DomainMismatch,
             "DomainNotInTenant",
         ),

@@ -135,7 +135,7 @@ fn happen(world: &mut World, event: Event) {
         }
         Event::UrlUsable(usable) => world.tenant().endpoint = url(usable, world.now),
         Event::UrlChanged => {
-            world.endpoint.hash.push('x');
+            world.endpoint.hash = format!("{}x", world.endpoint.hash).into();
             world.endpoint.since = world.now;
         }
         Event::KeyAdded => {

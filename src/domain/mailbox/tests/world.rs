@@ -117,7 +117,7 @@ impl World {
             tenant: TenantView::Known(Box::new(tenant())),
             conflict: None,
             endpoint: Endpoint {
-                hash: "here".to_owned(),
+                hash: "here".into(),
                 keys: vec![KeyId(1)],
                 since: now,
                 replace_within: Duration::ZERO,

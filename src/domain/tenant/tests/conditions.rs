@@ -194,7 +194,7 @@ fn permission_cases() -> Vec<Case> {
         }),
         refused(R::PermissionMissing, "RBAC for Applications", |w| {
             w.microsoft.roles.retain(|role| *role != "Calendars.Read");
-            w.mailboxes.sample = Some("room@contoso.example".to_owned());
+            w.mailboxes.sample = Some("room@contoso.example".into());
             w.microsoft.calendar = Answer::Refused;
         }),
         case(
@@ -350,7 +350,7 @@ fn rights_given_by_rbac_for_applications_need_no_role() {
         .microsoft
         .roles
         .retain(|role| *role != "Calendars.Read");
-    world.mailboxes.sample = Some("room@contoso.example".to_owned());
+    world.mailboxes.sample = Some("room@contoso.example".into());
     world.settle();
     assert_eq!(world.ready(), (ConditionStatus::True, R::Operational));
     assert_eq!(
@@ -392,7 +392,7 @@ fn a_calendar_is_read_again_when_somebody_asks_although_one_was_readable_lately(
         .microsoft
         .roles
         .retain(|role| *role != "Calendars.Read");
-    world.mailboxes.sample = Some("room@contoso.example".to_owned());
+    world.mailboxes.sample = Some("room@contoso.example".into());
     world.settle();
     world.microsoft.calendar = Answer::Refused;
     world.record.requested_at = Some("now".to_owned());

@@ -415,7 +415,7 @@ fn an_ending_credential_is_told_when_the_day_comes() {
 #[test]
 fn a_consent_that_is_withdrawn_is_called_so_although_everything_worked_a_moment_ago() {
     let mut world = World::new();
-    world.mailboxes.sample = Some("room@contoso.example".to_owned());
+    world.mailboxes.sample = Some("room@contoso.example".into());
     world
         .microsoft
         .roles
