@@ -9,6 +9,7 @@ mod behaviour_docs;
 mod faults;
 mod generated;
 mod graph;
+mod layers;
 mod leader;
 mod markdown;
 mod merge_patch;
