@@ -112,7 +112,7 @@ fn every_request_is_answered_in_graphs_words() {
         "authorization: Bearer TOKEN\n",
         "content-type: application/json\n",
     ]);
-    target.run(|input| {
+    target.cases(600).run(|input| {
         let Some(mut call) = call(&Message::read(input)) else {
             return;
         };
