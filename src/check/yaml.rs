@@ -9,11 +9,19 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde::{Deserialize, de};
 use serde_json::{Map, Number, Value};
 
+/// Brackets within each other that are read. More of them would be refused after a time that grows with their square.
+const DEEPEST: usize = 200;
+
 /// Reads one document.
 ///
 /// # Errors
 /// What is wrong, with line and column, as a sentence without a subject.
 pub fn parse(text: &str) -> Result<Value, String> {
+    if depth(text) > DEEPEST {
+        return Err(format!(
+            "has more than {DEEPEST} brackets within each other"
+        ));
+    }
     let strict = Strict::deserialize(serde_yaml_ng::Deserializer::from_str(text));
     strict.map(|Strict(value)| value).map_err(|error| {
         let lenient = IgnoredAny::deserialize(serde_yaml_ng::Deserializer::from_str(text));
@@ -22,6 +30,20 @@ pub fn parse(text: &str) -> Result<Value, String> {
             Err(_) => format!("is no YAML: {error}"),
         }
     })
+}
+
+/// How deep brackets lie within each other, wherever they are: quotes and comments only make it more.
+fn depth(text: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
 }
 
 /// A value in which no key is set twice.
@@ -152,6 +174,15 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err(), told, "{text}");
         }
+    }
+
+    #[test]
+    fn brackets_that_lie_too_deep_are_refused_without_being_read() {
+        let deep = |brackets| "[".repeat(brackets) + &"]".repeat(brackets);
+        let told = parse(&deep(DEEPEST + 1)).unwrap_err();
+        assert_eq!(told, "has more than 200 brackets within each other");
+        assert!(parse(&deep(100)).is_ok());
+        assert!(parse(&"- {}\n".repeat(DEEPEST + 1)).is_ok());
     }
 
     #[test]

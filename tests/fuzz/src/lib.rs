@@ -41,6 +41,9 @@ const BATCH: u32 = 500;
 const SHORT_INPUT: usize = 64 * 1024;
 const LONG_INPUT: usize = 1024 * 1024;
 
+/// Milliseconds in which a failing input is made smaller: what fails because it takes long is found by few attempts.
+const LONGEST_SEARCH: u32 = 10_000;
+
 /// Attempts to make a failing input smaller.
 const ATTEMPTS: u32 = 3_000;
 
@@ -138,6 +141,7 @@ impl Target {
             cases,
             failure_persistence: None,
             max_shrink_iters: ATTEMPTS,
+            max_shrink_time: LONGEST_SEARCH,
             ..Config::default()
         };
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -150,7 +154,8 @@ impl Target {
         match outcome {
             Ok(()) => {}
             Err(TestError::Fail(_, recipe)) => {
-                let fails = |input: &[u8]| attempt.once(input).is_err();
+                let until = time() + Duration::from_millis(LONGEST_SEARCH.into());
+                let fails = |input: &[u8]| time() < until && attempt.once(input).is_err();
                 let input = smallest::smallest(cook(&recipe), ATTEMPTS, fails);
                 let why = attempt.once(&input).err().unwrap_or_default();
                 let kept = environment("SECONDS").map(|_| corpus::keep(self.name, &input));

@@ -329,7 +329,7 @@ impl Generate {
 impl World {
     /// Reads and checks a world; JSON is YAML too.
     pub fn from_yaml(text: &str) -> Result<Self, WorldError> {
-        let world: Self = serde_yaml_ng::from_str(text)?;
+        let world = read(text)?;
         world.check()?;
         Ok(world)
     }
@@ -337,7 +337,7 @@ impl World {
     /// Reads and checks a world file; `jwksFile` in it is relative to its directory.
     pub fn from_file(path: &Path) -> Result<Self, WorldError> {
         let text = std::fs::read_to_string(path).map_err(WorldError::File)?;
-        let mut world: Self = serde_yaml_ng::from_str(&text)?;
+        let mut world = read(&text)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let applications = world
             .tenants
@@ -381,6 +381,31 @@ impl World {
             .flat_map(|tenant| &mut tenant.mailboxes)
             .find(|mailbox| mailbox.address.eq_ignore_ascii_case(address))
     }
+}
+
+/// Brackets within each other that are read. More of them would be refused after a time that grows with their square.
+const DEEPEST: usize = 200;
+
+fn read(text: &str) -> Result<World, serde_yaml_ng::Error> {
+    if depth(text) > DEEPEST {
+        let says = format_args!("there are more than {DEEPEST} brackets within each other");
+        return Err(serde::de::Error::custom(says));
+    }
+    serde_yaml_ng::from_str(text)
+}
+
+/// How deep brackets lie within each other, wherever they are: quotes and comments only make it more.
+fn depth(text: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
 }
 
 const fn yes() -> bool {

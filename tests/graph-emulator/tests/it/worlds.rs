@@ -13,6 +13,19 @@ fn a_world_is_the_same_after_it_was_written() {
 }
 
 #[test]
+fn a_world_with_brackets_that_lie_too_deep_is_refused_without_being_read() {
+    let deep = |brackets| format!("tenants: {}{}", "[".repeat(brackets), "]".repeat(brackets));
+    let refused = |brackets| World::from_yaml(&deep(brackets)).unwrap_err().to_string();
+    let told = refused(201);
+    assert!(
+        told.contains("more than 200 brackets within each other"),
+        "{told}"
+    );
+    let told = refused(2);
+    assert!(!told.contains("brackets"), "{told}");
+}
+
+#[test]
 fn every_contradiction_is_named_at_once() {
     let tenant = "5f1d7a9c-1111-4000-8000-000000000001";
     let text = format!(
