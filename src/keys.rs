@@ -28,6 +28,7 @@ use crate::domain::identity::{Identity, KEY_LENGTH, KeyRing, KeyRingError, entry
 use crate::graph::gateway::Fence;
 use crate::ids::{InstanceId, KeyId, ObjectKey};
 use crate::notification::receiver::IdentitySlot;
+use crate::plain::Causes;
 
 /// How often the Secret is looked at without a sign that it changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -144,9 +145,10 @@ impl Keys {
                     LEADER_FIRST.saturating_sub(waited).max(RETRY)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the keys of notifications are not as they should be");
+                    tracing::warn!(error = %Causes(&error), "the keys of notifications are not as they should be");
                     if self.slot.load().is_none() {
-                        self.readiness.unmet(Requirement::Keys, error.to_string());
+                        let why = Causes(&error).to_string();
+                        self.readiness.unmet(Requirement::Keys, why);
                     }
                     RETRY
                 }
@@ -173,7 +175,7 @@ impl Keys {
                     return instance(&found.metadata.uid.unwrap_or_default(), &self.secret);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the cluster's identity (UID of kube-system) cannot be read yet");
+                    tracing::warn!(error = %Causes(&error), "the cluster's identity (UID of kube-system) cannot be read yet");
                 }
             }
             sleep(RETRY).await;
@@ -252,7 +254,7 @@ impl Keys {
         match self.write_without_unused(&used, &before).await {
             Ok(unused) => unused,
             Err(error) => {
-                tracing::warn!(%error, "keys that no subscription uses could not be dropped; it is tried again");
+                tracing::warn!(error = %Causes(&error), "keys that no subscription uses could not be dropped; it is tried again");
                 before
             }
         }

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, sleep};
 use crate::ids::ObjectKey;
+use crate::plain::Causes;
 
 pub mod fence;
 mod lease;
@@ -212,7 +213,8 @@ struct Attempts {
     writing: bool,
     /// Until when we lead unless we renew.
     leading_until: Option<Instant>,
-    failing: bool,
+    /// Why it cannot be reached, without the numbers in it.
+    failing: Option<String>,
 }
 
 impl Attempts {
@@ -227,7 +229,7 @@ impl Attempts {
             written: None,
             writing: false,
             leading_until: None,
-            failing: false,
+            failing: None,
         }
     }
 
@@ -254,15 +256,17 @@ impl Attempts {
         sleep(pause).await;
         let error = match timeout(REQUEST_TIMEOUT, self.attempt()).await {
             Ok(Ok(pause)) => {
-                self.failing = false;
+                self.failing = None;
                 return pause;
             }
             Ok(Err(error)) if is_conflict(&error) => return FAILURE_PAUSE,
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => Causes(&error).to_string(),
             Err(elapsed) => elapsed.to_string(),
         };
-        if !self.failing {
-            self.failing = true;
+        let mut why = error.clone();
+        why.retain(|c| !c.is_ascii_digit());
+        if self.failing.as_ref() != Some(&why) {
+            self.failing = Some(why);
             tracing::warn!(lease = %self.candidate.lease, error, "cannot reach the Lease");
         }
         FAILURE_PAUSE
@@ -358,7 +362,7 @@ impl Attempts {
         match timeout(REQUEST_TIMEOUT, self.vacate(written)).await {
             Ok(Ok(())) => tracing::info!(lease = %self.candidate.lease, "released"),
             Ok(Err(error)) => {
-                tracing::warn!(error = %error, "cannot release the Lease: it expires");
+                tracing::warn!(error = %Causes(&error), "cannot release the Lease: it expires");
             }
             Err(_) => tracing::warn!("cannot release the Lease in time: it expires"),
         }

@@ -22,6 +22,7 @@ use crate::leader;
 use crate::metrics::Metrics;
 use crate::notification::forward;
 use crate::notification::server::{DRAIN, Listening, Server, Socket};
+use crate::plain::Causes;
 use crate::process::{Edges, Inside, Process};
 use crate::telemetry;
 
@@ -58,22 +59,6 @@ pub(super) fn run(flags: &Flags) -> ExitCode {
             tracing::error!(error = %Causes(&*error), "cannot go on");
             ExitCode::from(FAILED)
         }
-    }
-}
-
-/// An error and everything that led to it, in one line; some errors name their causes themselves.
-struct Causes<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut text = self.0.to_string();
-        for cause in std::iter::successors(self.0.source(), |cause| cause.source()) {
-            let cause = cause.to_string();
-            if !text.contains(&cause) {
-                text = format!("{text}: {cause}");
-            }
-        }
-        f.write_str(&text)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::graph::credential::{
     AssertionError, AssertionSource, CertificateCredential, CertificateError, Credential,
 };
 use crate::ids::ObjectKey;
+use crate::plain::Causes;
 use crate::secret::Secret;
 
 /// The API server's answer to what our Roles do not permit.
@@ -222,7 +223,7 @@ async fn offered_account(
 }
 
 fn unanswered(error: &kube::Error) -> Outage {
-    tracing::warn!(%error, "the credential could not be read from the cluster");
+    tracing::warn!(error = %Causes(error), "the credential could not be read from the cluster");
     Outage::of(OutageKind::ClusterUnreachable)
 }
 

@@ -28,6 +28,7 @@ use crate::domain::tenant::facts::TenantFacts;
 use crate::ids::{ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
 use crate::notification::receiver::TenantLabel;
+use crate::plain::Causes;
 
 /// Who leads this soon lists when it does: a list that is newer than its term leaves nothing in doubt.
 const ELECTED_BY_THEN: Duration = Duration::from_secs(3);
@@ -372,7 +373,7 @@ async fn ask_version(mirror: &Mirror, stream: &Stream) {
         Ok(version) => mirror.with_freshness(|freshness| freshness.asked(stream, &version)),
         Err(error) => {
             let kind = kind.as_str();
-            tracing::debug!(kind, %error, "how new things are could not be asked; each is read by itself");
+            tracing::debug!(kind, error = %Causes(&error), "how new things are could not be asked; each is read by itself");
         }
     }
 }

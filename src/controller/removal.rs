@@ -22,6 +22,7 @@ use crate::graph::error::{ErrorClass, GraphError};
 use crate::graph::gateway::TenantGateway;
 use crate::graph::model::Subscription;
 use crate::ids::{ObjectKey, SubscriptionId, Uid};
+use crate::plain::Causes;
 
 /// How long a tenant's list may be used again. What we created ourselves since then is in our statuses.
 const LISTING_LIFE: Duration = Duration::from_mins(10);
@@ -383,7 +384,7 @@ async fn remove_strays(
     {
         Ok(named) => named,
         Err(error) => {
-            tracing::warn!(%tenant, %error, "the cluster's mailboxes could not be listed; strays are left for the next sweep");
+            tracing::warn!(%tenant, error = %Causes(&error), "the cluster's mailboxes could not be listed; strays are left for the next sweep");
             return Passed::Failed;
         }
     };

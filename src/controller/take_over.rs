@@ -12,6 +12,7 @@ use crate::domain::mailbox::tenant_view::TokenState;
 use crate::domain::records::Memory;
 use crate::domain::tenant::desired::TenantDesired;
 use crate::ids::{Kind, ObjectKey, Uid};
+use crate::plain::Causes;
 
 impl World {
     /// Takes in what was followed. Nothing is remembered of an earlier term: what is due follows from specs, statuses and
@@ -68,7 +69,7 @@ impl Context {
                 true
             }
             Err(error) => {
-                tracing::warn!(kind = kind.as_str(), object = %key, %error, "an object that another copy may have written last could not be read; it is tried again");
+                tracing::warn!(kind = kind.as_str(), object = %key, error = %Causes(&error), "an object that another copy may have written last could not be read; it is tried again");
                 false
             }
         }

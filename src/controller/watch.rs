@@ -22,6 +22,7 @@ use super::status::resource;
 use crate::config::Scope;
 use crate::domain::freshness::{Freshness, Stream};
 use crate::ids::{Kind, ObjectKey};
+use crate::plain::Causes;
 
 /// Secrets that their owners offer to the operator.
 const OFFERED: &str = "hybridcalendar.dev/credential=true";
@@ -173,7 +174,9 @@ async fn follow<W: Watched>(
                     let _ = synced.send(()).await;
                 }
             }
-            Err(error) => tracing::warn!(%error, "a watch was interrupted; it goes on by itself"),
+            Err(error) => {
+                tracing::warn!(error = %Causes(&*error), "a watch was interrupted; it goes on by itself");
+            }
         }
         mirror.told();
     }

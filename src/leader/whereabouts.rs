@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::REQUEST_TIMEOUT;
 use super::lease::Record;
 use crate::ids::ObjectKey;
+use crate::plain::Causes;
 
 /// The annotation: an address with port, a blank, and the holder that wrote it. A holder of a version that knows nothing
 /// of this leaves what its predecessor wrote.
@@ -46,7 +47,7 @@ impl Whereabouts {
         match timeout(REQUEST_TIMEOUT, self.leases.get_opt(&self.name)).await {
             Ok(Ok(lease)) => read(&lease?),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot look up which copy leads");
+                tracing::warn!(error = %Causes(&error), "cannot look up which copy leads");
                 None
             }
             Err(_) => {

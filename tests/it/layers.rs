@@ -55,7 +55,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["metrics", "listen"]),
-    ("leader", &["ids", "clock", "metrics"]),
+    ("leader", &["ids", "clock", "metrics", "plain"]),
     (
         "keys",
         &[
@@ -66,6 +66,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
             "graph",
             "ids",
             "notification",
+            "plain",
         ],
     ),
     ("telemetry", &["config"]),
@@ -103,6 +104,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
             "leader",
             "metrics",
             "notification",
+            "plain",
             "process",
             "reference",
             "secret",

@@ -22,6 +22,7 @@ use crate::domain::mailbox::tenant_view::{EndpointState, TenantView};
 use crate::domain::mailbox::work::Work;
 use crate::domain::records::{MailboxRecord, Memory};
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
+use crate::plain::Causes;
 
 /// A pass that lasts longer than this shows what it has found so far.
 const INTERIM_STATUS_AFTER: Duration = Duration::from_secs(5);
@@ -185,7 +186,7 @@ impl<'a> Pass<'a> {
                 // The next leader does it all again.
                 Err(WriteError::NotLeading) => return Passed::Failed,
                 Err(error) => {
-                    tracing::warn!(mailbox = %record.key, %error, "the status could not be written; it is tried again");
+                    tracing::warn!(mailbox = %record.key, error = %Causes(&error), "the status could not be written; it is tried again");
                     break;
                 }
             }
@@ -201,7 +202,7 @@ impl<'a> Pass<'a> {
             Ok(Some(fresh)) if fresh.uid == self.start.entry.record.uid => fresh,
             Ok(_) => return Reloaded::Gone,
             Err(error) => {
-                tracing::warn!(mailbox = %key, %error, "the object could not be read again");
+                tracing::warn!(mailbox = %key, error = %Causes(&error), "the object could not be read again");
                 return Reloaded::Unread;
             }
         };

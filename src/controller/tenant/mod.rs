@@ -23,6 +23,7 @@ use crate::domain::tenant::snapshot::{Mailboxes, TenantSnapshot};
 use crate::domain::tenant::status::status;
 use crate::domain::tenant::work::Work;
 use crate::ids::{Kind, ObjectKey};
+use crate::plain::Causes;
 
 /// So often a status is decided anew because the object changed meanwhile.
 const WRITE_ATTEMPTS: usize = 4;
@@ -179,8 +180,8 @@ impl<'a> Pass<'a> {
             .publish(Kind::CalendarTenant, &self.record, news);
     }
 
-    fn unwritten(&self, error: &dyn std::error::Error) -> Passed {
-        tracing::warn!(tenant = %self.record.key, %error, "the status could not be written; it is tried again");
+    fn unwritten(&self, error: &(dyn std::error::Error + 'static)) -> Passed {
+        tracing::warn!(tenant = %self.record.key, error = %Causes(error), "the status could not be written; it is tried again");
         self.fail();
         Passed::Failed
     }

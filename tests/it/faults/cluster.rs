@@ -6,7 +6,10 @@ use testbed::testbed::{Testbed, start_emulator};
 
 use super::ending::{many, nothing_was_lost};
 use super::leader::{in_the_midst, slow};
-use crate::behaviour::scene::{SECRET, apply, contoso_with, daily, rooms, secret, tenant, world};
+use super::network::says;
+use crate::behaviour::scene::{
+    SECRET, all_ready, apply, contoso_with, daily, rooms, secret, tenant, world,
+};
 
 /// A control plane that nobody else uses, until this program ends.
 async fn own() -> &'static ControlPlane {
@@ -31,11 +34,36 @@ async fn an_api_server_and_an_etcd_that_are_killed_in_the_midst_of_work_cost_not
     let done = in_the_midst(&bed, &all, 2).await;
     control_plane.kill_apiserver().await;
     control_plane.start_apiserver().await.unwrap();
+    control_plane.ready().await.unwrap();
     let done = in_the_midst(&bed, &all, done).await;
     control_plane.kill_etcd().await;
     control_plane.start_etcd().await.unwrap();
     control_plane.ready().await.unwrap();
     in_the_midst(&bed, &all, done).await;
+    let before = bed.operator.options().clone();
+    nothing_was_lost(&mut bed, &all, Vec::new(), before).await;
+}
+
+#[tokio::test]
+#[ignore = "it has a control plane of its own: make faults"]
+async fn an_api_server_whose_certificate_ran_out_is_named_and_used_again_when_it_is_renewed() {
+    let control_plane = own().await;
+    let emulator = start_emulator(world(&contoso_with(many()))).await.unwrap();
+    let bed = Testbed::start_on(control_plane, emulator, |_| {}).await;
+    let mut bed = bed.unwrap();
+    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
+    apply(&bed, &owner).await;
+    let all = daily(rooms(many()));
+    apply(&bed, &all).await;
+    all_ready(&bed, many()).await;
+    control_plane.kill_apiserver().await;
+    control_plane.certify(2020).unwrap();
+    control_plane.start_apiserver().await.unwrap();
+    says(&bed, &bed.operator, "certificate expired").await;
+    control_plane.kill_apiserver().await;
+    control_plane.certify(2099).unwrap();
+    control_plane.start_apiserver().await.unwrap();
+    control_plane.ready().await.unwrap();
     let before = bed.operator.options().clone();
     nothing_was_lost(&mut bed, &all, Vec::new(), before).await;
 }

@@ -16,7 +16,7 @@ use crate::behaviour::scene::{
 };
 
 /// Waits until the operator has said this.
-async fn says(bed: &Testbed, operator: &OperatorProcess, what: &str) {
+pub(super) async fn says(bed: &Testbed, operator: &OperatorProcess, what: &str) {
     let what_for = format!("the operator says {what:?}");
     bed.wait_until(&what_for, DEADLINE, async || {
         operator.logs().iter().any(|line| line.contains(what))

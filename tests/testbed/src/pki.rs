@@ -9,15 +9,16 @@ use rcgen::{
 
 use crate::error::{Attempt, Error};
 
-/// Writes `ca.crt`, `apiserver.crt`, `apiserver.key`, `admin.crt`, `admin.key` and `service-account.key`.
+/// Writes `ca.crt`, `ca.key`, `apiserver.crt`, `apiserver.key`, `admin.crt`, `admin.key` and `service-account.key`.
 pub(crate) fn write(folder: &Path) -> Result<(), Error> {
     let ca = authority().map_err(refused)?;
-    let serving = serving(&ca.issuer).map_err(refused)?;
+    let serving = serving(&ca.issuer, GOOD).map_err(refused)?;
     let admin = admin(&ca.issuer).map_err(refused)?;
     // Real clusters sign ServiceAccount tokens with RS256, and Entra accepts nothing else.
     let signer = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(refused)?;
     for (name, pem) in [
         ("ca.crt", ca.certificate),
+        ("ca.key", ca.key),
         ("apiserver.crt", serving.certificate),
         ("apiserver.key", serving.key),
         ("admin.crt", admin.certificate),
@@ -29,9 +30,28 @@ pub(crate) fn write(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Certificates are good until the beginning of this year.
+pub(crate) const GOOD: i32 = 2099;
+
+/// Writes `apiserver.crt` and `apiserver.key` anew, good until the beginning of a year.
+pub(crate) fn write_serving(folder: &Path, until: i32) -> Result<(), Error> {
+    let key = folder.join("ca.key");
+    let key = std::fs::read_to_string(&key).attempt(format!("read {}", key.display()))?;
+    let key = KeyPair::from_pem(&key).map_err(refused)?;
+    let serving = serving(&Issuer::new(authority_of(), key), until).map_err(refused)?;
+    for (name, pem) in [
+        ("apiserver.crt", serving.certificate),
+        ("apiserver.key", serving.key),
+    ] {
+        std::fs::write(folder.join(name), pem).attempt(format!("write {name}"))?;
+    }
+    Ok(())
+}
+
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
+    key: String,
 }
 
 struct Leaf {
@@ -41,21 +61,27 @@ struct Leaf {
 
 fn authority() -> Result<Authority, rcgen::Error> {
     let key = KeyPair::generate()?;
+    let params = authority_of();
+    Ok(Authority {
+        certificate: params.self_signed(&key)?.pem(),
+        key: key.serialize_pem(),
+        issuer: Issuer::new(params, key),
+    })
+}
+
+fn authority_of() -> CertificateParams {
     let mut params = named("testbed");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
         KeyUsagePurpose::DigitalSignature,
     ];
-    let certificate = params.self_signed(&key)?.pem();
-    Ok(Authority {
-        issuer: Issuer::new(params, key),
-        certificate,
-    })
+    params
 }
 
-fn serving(issuer: &Issuer<'_, KeyPair>) -> Result<Leaf, rcgen::Error> {
+fn serving(issuer: &Issuer<'_, KeyPair>, until: i32) -> Result<Leaf, rcgen::Error> {
     let mut params = named("kube-apiserver");
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
     params.subject_alt_names = vec![
         SanType::DnsName("localhost".try_into()?),
         SanType::DnsName("kubernetes.default.svc".try_into()?),
