@@ -2,7 +2,7 @@
 
 use bench::options::Options;
 use bench::report::Results;
-use bench::scenario::{apply, cold, receiver, restart};
+use bench::scenario::{apply, cold, receiver, restart, sick, takeover};
 use bench::section::{FLOOR, Measure, OPERATOR};
 use clap::Parser as _;
 
@@ -12,7 +12,7 @@ const QUESTIONS: f64 = 3.0 + 2.0 / 6.0;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_counts_what_is_done() {
     let arguments = "bench --mailboxes 6 --tenants 2 --repeat 1 --latency 1 --watch 0 --pace 60 --probes 1 \
-         --rates 50 --burst 1 --scenario twins --scenario apply --scenario receiver";
+         --rates 50 --burst 1 --scenario twins --scenario apply --scenario receiver --sick 3 --scenario quotas --scenario sick";
     let options = Options::parse_from(arguments.split_whitespace());
     let report = Box::pin(bench::run(&options, |_| {})).await.unwrap();
     let results = &report.results[0];
@@ -26,7 +26,33 @@ async fn every_scenario_counts_what_is_done() {
         assert!(at_50(&receiver::ANSWERED) > Some(40.0), "{section:#?}");
         assert!(at_50(&receiver::HANDSHAKE_P50) > Some(0.0), "{section:#?}");
     }
-    assert_eq!(report.tables(&options).len(), 6);
+    let quotas = |measure: &Measure| results.quotas.median(OPERATOR, measure);
+    assert!(is(quotas(&cold::THROTTLED), 0.0), "{results:#?}");
+    assert!(quotas(&cold::CALLS) >= Some(1.0), "{results:#?}");
+    let sick = results.sick.median(OPERATOR, &sick::ASKED);
+    assert!(sick > Some(0.0), "{results:#?}");
+    assert_eq!(report.tables(&options).len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stands_by_acts_soon_when_the_leader_ends_and_later_when_it_is_killed() {
+    let arguments =
+        "bench --mailboxes 6 --tenants 2 --repeat 1 --latency 1 --pace 60 --scenario takeover";
+    let options = Options::parse_from(arguments.split_whitespace());
+    let report = Box::pin(bench::run(&options, |_| {})).await.unwrap();
+    let takeover = &report.results[0].takeover;
+    let of = |column: &str, measure: &Measure| takeover.median(column, measure);
+    let (told, killed) = (
+        of(takeover::TOLD, &takeover::FIRST),
+        of(takeover::KILLED, &takeover::FIRST),
+    );
+    assert!(told > Some(0.0) && told < killed, "{takeover:#?}");
+    assert!(killed < Some(60.0), "{takeover:#?}");
+    for column in [takeover::TOLD, takeover::KILLED] {
+        assert!(of(column, &takeover::READY) >= of(column, &takeover::FIRST));
+        assert!(of(column, &takeover::STANDING_BY) > Some(0.0));
+        assert!(is(of(column, &takeover::STATUSES), 0.0), "{takeover:#?}");
+    }
 }
 
 fn the_operator_works(results: &Results) {

@@ -152,12 +152,13 @@ impl Ground {
     /// How the operator is started.
     #[must_use]
     pub fn as_installed(place: &Place, microsoft: &Microsoft, trial: Trial<'_>) -> OperatorOptions {
+        let concurrency = trial.concurrency.iter();
         OperatorOptions {
             kubeconfig: place.kubeconfig.clone(),
             allowed_endpoints: vec![microsoft.endpoint().to_owned()],
             namespaces: vec![place.namespace.clone()],
             rehearsal_pace: trial.pace,
-            arguments: vec![format!("--concurrency={}", trial.concurrency)],
+            arguments: concurrency.map(|n| format!("--concurrency={n}")).collect(),
             environment: environment(&place.namespace),
             ..OperatorOptions::default()
         }

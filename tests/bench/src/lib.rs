@@ -61,5 +61,17 @@ async fn measure(
         tell("receiver");
         scenario::receiver::round(&ground, trial, results).await?;
     }
+    if trial.has(Scenario::Quotas) {
+        tell("quotas");
+        scenario::quotas::round(&ground, trial, results).await?;
+    }
+    if trial.has(Scenario::Sick) {
+        tell("a sick tenant");
+        scenario::sick::round(&ground, trial, results).await?;
+    }
+    if trial.has(Scenario::Takeover) {
+        tell("takeover");
+        scenario::takeover::round(&ground, trial, results).await?;
+    }
     Ok(())
 }

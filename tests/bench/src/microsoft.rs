@@ -5,14 +5,27 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::error::{Attempt as _, Error};
 use testbed::guard::{self, Guarded, Scratch};
 use testbed::programs;
 
 use crate::world::World;
+
+/// Operations about a mailbox or its subscription, and the envelope of several.
+const ABOUT_MAILBOXES: [&str; 8] = [
+    "batch",
+    "findUsers",
+    "getUser",
+    "getCalendar",
+    "getPlace",
+    "listPlaces",
+    "listSubscriptions",
+    "createSubscription",
+];
 
 /// A running emulator. Ends when it is dropped.
 #[derive(Debug)]
@@ -143,12 +156,20 @@ impl Microsoft {
     }
 
     async fn take(&self, latency: Duration) -> Result<(), Error> {
-        if latency.is_zero() {
-            return Ok(());
-        }
-        let rule = json!([{"operation": "*", "delay": format!("{}ms", latency.as_millis())}]);
+        let rules: Vec<Value> = slow(latency).into_iter().collect();
+        self.put_faults(rules).await
+    }
+
+    /// From now on no question about a mailbox of this tenant is answered; of the others, as slowly as before.
+    pub async fn hang(&self, tenant: &str, latency: Duration) -> Result<(), Error> {
+        let rule = |operation| json!({"operation": operation, "tenant": tenant, "delay": "2h"});
+        let rules = ABOUT_MAILBOXES.into_iter().map(rule);
+        self.put_faults(rules.chain(slow(latency)).collect()).await
+    }
+
+    async fn put_faults(&self, rules: Vec<Value>) -> Result<(), Error> {
         let url = format!("{}/faults", self.admin);
-        let put = self.client.put(&url).json(&rule).send().await;
+        let put = self.client.put(&url).json(&rules).send().await;
         let put = put.and_then(reqwest::Response::error_for_status);
         put.map(|_| ()).map_err(|error| said(&url, &error))
     }
@@ -156,6 +177,25 @@ impl Microsoft {
     /// Every call so far.
     pub async fn calls(&self) -> Result<Calls, Error> {
         self.ask("counts").await
+    }
+
+    /// When it was first asked about a mailbox; `None` if never, or if that was too long ago for it to remember.
+    pub async fn first_call_about(&self, address: &str) -> Result<Option<Timestamp>, Error> {
+        #[derive(Deserialize)]
+        struct Entry {
+            time: Timestamp,
+            mailbox: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct All {
+            entries: Vec<Entry>,
+        }
+        let all: All = self.ask("journal").await?;
+        let about = all
+            .entries
+            .into_iter()
+            .filter(|entry| entry.mailbox.as_deref() == Some(address));
+        Ok(about.map(|entry| entry.time).min())
     }
 
     /// Every subscription that it keeps.
@@ -174,6 +214,13 @@ impl Microsoft {
         let answer = answer.map_err(|error| said(&url, &error))?;
         answer.json().await.map_err(|error| said(&url, &error))
     }
+}
+
+/// A rule that lets every call take this long, if that is long.
+fn slow(latency: Duration) -> Option<Value> {
+    let delay = format!("{}ms", latency.as_millis());
+    let rule = json!({"operation": "*", "delay": delay});
+    (!latency.is_zero()).then_some(rule)
 }
 
 /// What it prints when it is ready: `graph=URL` and `admin=URL`.

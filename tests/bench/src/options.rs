@@ -30,17 +30,25 @@ pub struct Options {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
     pub latency: u64,
 
-    /// What the operator works on at once, and what the floor does
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub concurrency: u16,
+    /// What the operator works on at once; its own default if this is not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: Option<u16>,
 
-    /// How long a world that has settled is watched, in seconds
+    /// What the floor does at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub floor_concurrency: u16,
+
+    /// How long a world that has settled is watched, in seconds, and so is a tenant that hangs
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub watch: u64,
 
     /// How many mailboxes are applied while others wait, in each tenant
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=999))]
     pub probes: u32,
+
+    /// Mailboxes of the tenant that hangs, in the scenario `sick`
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub sick: u32,
 
     /// Notifications a second that the receiver gets, in ascending order; the first that it cannot keep up with is the last
     #[arg(long, value_name = "N", default_value = "1000,5000,10000,15000,20000,30000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=200_000))]
@@ -72,6 +80,12 @@ pub enum Scenario {
     Apply,
     /// Notifications arrive at an operator that has one core.
     Receiver,
+    /// All mailboxes are in one tenant, at a Graph with its documented quotas.
+    Quotas,
+    /// A tenant that hangs beside others that do not.
+    Sick,
+    /// A copy stands by, and the one that leads ends.
+    Takeover,
 }
 
 impl Options {

@@ -22,6 +22,12 @@ pub struct Results {
     pub receiver: Section,
     /// The same through TLS.
     pub receiver_tls: Section,
+    /// One tenant and Graph's quotas, next to what they allow.
+    pub quotas: Section,
+    /// Others beside a tenant that hangs, next to the same without it.
+    pub sick: Section,
+    /// The next copy after the end of a leader.
+    pub takeover: Section,
     /// What a mailbox's status looks like in the end, for the floor to write.
     pub(crate) status: Option<serde_json::Value>,
 }
@@ -37,6 +43,9 @@ impl Results {
             apply: Section::default(),
             receiver: Section::default(),
             receiver_tls: Section::default(),
+            quotas: Section::default(),
+            sick: Section::default(),
+            takeover: Section::default(),
             status: None,
         }
     }
@@ -45,12 +54,20 @@ impl Results {
         let (mailboxes, tenants) = (self.mailboxes, options.tenants);
         let spread = format!("{mailboxes} mailboxes in {tenants} tenants");
         let crowd = format!("Apply one, {mailboxes} mailboxes of one tenant in the beginning");
+        let quotas = format!("Quotas, {mailboxes} mailboxes of one tenant; floor: what they allow");
+        let sick = format!(
+            "{spread} beside one of {} that hangs; floor: without it",
+            options.sick
+        );
         let sections = [
             (format!("Cold start, {spread}"), &self.cold),
             (format!("Restart, {spread}"), &self.restart),
             (crowd, &self.apply),
             (format!("Receiver, {spread}"), &self.receiver),
             (format!("Receiver with TLS, {spread}"), &self.receiver_tls),
+            (quotas, &self.quotas),
+            (sick, &self.sick),
+            (format!("Takeover, {spread}"), &self.takeover),
         ];
         let measured = sections
             .into_iter()
@@ -145,11 +162,15 @@ impl Report {
     pub fn circumstances(options: &Options, now: Timestamp) -> String {
         let date = now.strftime("%Y-%m-%d");
         format!(
-            "{date}, {}; medians of {} (least to most); {} ms of latency for each call to Graph; {} at once; × is how many times the floor's.",
+            "{date}, {}; medians of {} (least to most); {} ms of latency for each call to Graph; the operator works on {} at once, the floor on {}; × is how many times the floor's.",
             machine::description(),
             options.repeat,
             options.latency,
-            options.concurrency,
+            options.concurrency.map_or_else(
+                || "as many as it does by default".to_owned(),
+                |n| n.to_string()
+            ),
+            options.floor_concurrency,
         )
     }
 }

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 pub struct World {
     /// By tenant.
     rooms: Vec<Rooms>,
+    /// Whether Graph has its documented quotas.
+    quotas: bool,
+    /// Whether the first tenant hangs.
+    sick: bool,
 }
 
 /// The rooms of a tenant.
@@ -18,6 +22,16 @@ struct Rooms {
     declared: u32,
 }
 
+impl Rooms {
+    /// All have an object.
+    fn of(declared: u32) -> Self {
+        Self {
+            known: declared,
+            declared,
+        }
+    }
+}
+
 /// What an application authenticates with; the same in every tenant, and worth nothing elsewhere.
 const SECRET: &str = "bench-secret";
 const CREDENTIAL: &str = "credential";
@@ -27,25 +41,59 @@ impl World {
     #[must_use]
     pub fn spread(mailboxes: u32, tenants: u32) -> Self {
         let share = |tenant| mailboxes / tenants + u32::from(tenant < mailboxes % tenants);
-        let rooms = (0..tenants).map(share).map(|count| Rooms {
-            known: count,
-            declared: count,
-        });
+        Self::of((0..tenants).map(share).map(Rooms::of).collect())
+    }
+
+    fn of(rooms: Vec<Rooms>) -> Self {
         Self {
-            rooms: rooms.collect(),
+            rooms,
+            quotas: false,
+            sick: false,
         }
+    }
+
+    /// The same with so many more rooms in each tenant, which have no object.
+    #[must_use]
+    pub fn with_spare(mut self, spare: u32) -> Self {
+        for rooms in &mut self.rooms {
+            rooms.known += spare;
+        }
+        self
+    }
+
+    /// The same, at a Graph that allows what its documentation says.
+    #[must_use]
+    pub fn with_quotas(self) -> Self {
+        Self {
+            quotas: true,
+            ..self
+        }
+    }
+
+    /// The same with a first tenant of so many mailboxes that hangs.
+    #[must_use]
+    pub fn beside_a_sick(mut self, mailboxes: u32) -> Self {
+        self.rooms.insert(0, Rooms::of(mailboxes));
+        Self { sick: true, ..self }
+    }
+
+    /// The ID of the tenant that hangs, if one does.
+    #[must_use]
+    pub fn sick(&self) -> Option<String> {
+        self.sick.then(|| tenant_id(1))
+    }
+
+    /// The name of its object, with which the names of its mailboxes begin.
+    #[must_use]
+    pub fn sick_name() -> String {
+        name(1)
     }
 
     /// A tenant with all the mailboxes and one with a single one; in each are `spare` rooms without an object.
     #[must_use]
     pub fn crowd(mailboxes: u32, spare: u32) -> Self {
-        let with_spare = |declared| Rooms {
-            known: declared + spare,
-            declared,
-        };
-        Self {
-            rooms: vec![with_spare(mailboxes), with_spare(1)],
-        }
+        let rooms = [mailboxes, 1].map(Rooms::of);
+        Self::of(rooms.to_vec()).with_spare(spare)
     }
 
     /// How many mailboxes have an object from the beginning.
@@ -73,7 +121,8 @@ impl World {
                 })
             })
             .collect();
-        json!({"quotas": "off", "tenants": tenants})
+        let quotas = if self.quotas { "documented" } else { "off" };
+        json!({"quotas": quotas, "tenants": tenants})
     }
 
     /// The Secret of all tenants.
@@ -161,6 +210,21 @@ mod tests {
             let counts = world.rooms.iter().map(|rooms| rooms.declared);
             assert!(counts.clone().max() <= counts.min().map(|least| least + 1));
         }
+    }
+
+    #[test]
+    fn a_sick_tenant_comes_first_and_is_no_part_of_the_others() {
+        let well = World::spread(4, 2);
+        assert_eq!(well.sick(), None);
+        let world = well.beside_a_sick(3);
+        let tenants = world.tenants("http://127.0.0.1:1");
+        assert_eq!(Value::from(world.sick()), tenants[0]["spec"]["tenantId"]);
+        let is_sick = |mailbox: &Value| {
+            let name = mailbox["metadata"]["name"].as_str().unwrap();
+            name.starts_with(&World::sick_name())
+        };
+        assert_eq!(world.mailboxes().filter(is_sick).count(), 3);
+        assert_eq!(world.declared(), 7);
     }
 
     #[test]

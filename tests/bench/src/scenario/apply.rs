@@ -62,7 +62,7 @@ pub async fn round(ground: &Ground, trial: Trial<'_>, results: &mut Results) -> 
 }
 
 /// How long a mailbox takes from its creation to Ready.
-async fn ready(
+pub(super) async fn ready(
     ground: &Ground,
     place: &Place,
     mailbox: Value,

@@ -52,6 +52,32 @@ pub(super) struct Turn<'a> {
     pub(super) place: &'a Place,
 }
 
+impl<'a> Turn<'a> {
+    /// Where nobody but the operator is measured.
+    pub(super) fn of_operator(
+        (ground, microsoft): (&'a Ground, &'a Microsoft),
+        trial: Trial<'a>,
+        place: &'a Place,
+    ) -> Self {
+        Self {
+            ground,
+            microsoft,
+            trial,
+            contender: Contender::Operator,
+            place,
+        }
+    }
+
+    /// Starts who is measured; also returns when.
+    pub(super) async fn begin(self) -> Result<(Running, Timestamp), Error> {
+        let begin = process::now();
+        let launched = self
+            .ground
+            .launch(self.contender, self.place, self.microsoft, self.trial);
+        Ok((launched.await?, begin))
+    }
+}
+
 /// One round: everybody in turn, each with objects of their own.
 pub async fn round(
     ground: &Ground,
@@ -93,8 +119,7 @@ async fn take(turn: Turn<'_>, results: &mut Results) -> Result<Value, Error> {
     } = turn;
     let before = microsoft.calls().await?;
     let mark = ground.control_plane.audit_mark().await?;
-    let begin = process::now();
-    let mut running = ground.launch(contender, place, microsoft, trial).await?;
+    let (mut running, begin) = turn.begin().await?;
     let ready = all_ready(turn, &mut running, &before).await?;
     let usage = Usage::of(running.id())?;
     let (rest, share) = process::rest(running.id(), trial.watch()).await?;
@@ -157,7 +182,8 @@ pub(super) fn requested(column: &mut Cells<'_>, tally: &Tally, trial: Trial<'_>)
     each_request(column, tally.writes().chain(tally.reads()));
 }
 
-fn called(column: &mut Cells<'_>, calls: &Calls, trial: Trial<'_>) {
+/// What Graph was asked for.
+pub(super) fn called(column: &mut Cells<'_>, calls: &Calls, trial: Trial<'_>) {
     column.put(&CALLS, count(calls.requests()) / f64::from(trial.mailboxes));
     column.put(&THROTTLED, count(calls.with_status("429")));
     each_call(column, calls);

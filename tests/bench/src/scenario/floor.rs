@@ -44,7 +44,7 @@ pub(super) async fn turn(
         .args(["--namespace", &place.namespace])
         .arg("--status")
         .arg(&file)
-        .arg(format!("--concurrency={}", turn.trial.concurrency))
+        .arg(format!("--concurrency={}", turn.trial.floor_concurrency))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -3,5 +3,8 @@
 pub mod apply;
 pub mod cold;
 pub mod floor;
+pub mod quotas;
 pub mod receiver;
 pub mod restart;
+pub mod sick;
+pub mod takeover;

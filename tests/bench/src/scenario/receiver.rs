@@ -60,19 +60,14 @@ const KEPT_UP: f64 = 0.98;
 pub async fn round(ground: &Ground, trial: Trial<'_>, results: &mut Results) -> Result<(), Error> {
     let world = World::spread(trial.mailboxes, trial.tenants);
     let microsoft = Microsoft::start(&world, trial.latency()).await?;
-    let contender = Contender::Operator;
-    let place = ground.place(contender, &world, &microsoft).await?;
+    let place = ground
+        .place(Contender::Operator, &world, &microsoft)
+        .await?;
     let cores = Cores::new().await?;
     let mut options = Ground::as_installed(&place, &microsoft, trial);
     let operator = programs::path("hybrid-calendar-operator").await?;
     options.program = cores.confined(&cores.one, &operator);
-    let turn = Turn {
-        ground,
-        microsoft: &microsoft,
-        trial,
-        contender,
-        place: &place,
-    };
+    let turn = Turn::of_operator((ground, &microsoft), trial, &place);
     let operator = OperatorProcess::spawn(options).await?;
     let mut running = Running::Operator(Box::new(operator));
     all_ready(turn, &mut running, &crate::microsoft::Calls::default()).await?;
