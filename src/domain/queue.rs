@@ -3,7 +3,8 @@
 //! It holds each object at most once, with the instant at which it is due and the class of its work. Of what
 //! is due it hands out the most urgent class first; within a class the tenants take turns, and no tenant
 //! has more than its share in flight. A turn is one object where somebody waits for it, and a row of objects
-//! where nobody does, so that what they ask of Microsoft can travel together. A tenant that hangs is taken out
+//! where nobody does, so that what they ask of Microsoft can travel together; a row does not begin before there is room
+//! for all of it. A tenant that hangs is taken out
 //! of the indexes, so that its waiting objects, however many, cost the others nothing. Work that waits rises a
 //! class per [`AGEING`], so that none starves.
 //!
@@ -74,11 +75,11 @@ impl Class {
 /// How much may be in flight. Zero counts as one, since nothing would ever run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Objects in flight in all.
+    /// Objects in flight in all. No row begins that has no room.
     pub total: usize,
     /// Objects in flight of one tenant. Once so many are, none of it follows before there is room for a row.
     pub per_tenant: usize,
-    /// Objects of one tenant that are handed out in a row: at most `per_tenant`.
+    /// Objects of one tenant that are handed out in a row: at most `per_tenant` and `total`.
     pub row: usize,
 }
 
@@ -106,6 +107,8 @@ pub struct Queue<K, T> {
     /// Lanes that have room, by when something in them becomes due or rises next.
     changes: BTreeSet<(Timestamp, T)>,
     in_flight: usize,
+    /// The row that was begun last goes on.
+    in_row: bool,
     turn: u64,
     sequence: u64,
 }
@@ -135,11 +138,12 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
     /// An empty queue.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let (total, per_tenant) = (limits.total.max(1), limits.per_tenant.max(1));
         Self {
             limits: Limits {
-                total: limits.total.max(1),
-                per_tenant: limits.per_tenant.max(1),
-                row: limits.row.clamp(1, limits.per_tenant.max(1)),
+                total,
+                per_tenant,
+                row: limits.row.clamp(1, per_tenant.min(total)),
             },
             objects: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -147,6 +151,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
             dues: BTreeSet::new(),
             changes: BTreeSet::new(),
             in_flight: 0,
+            in_row: false,
             turn: 0,
             sequence: 0,
         }
@@ -181,11 +186,14 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         let (level, tenant) = self.next_turn()?;
         self.turn += 1;
         let turn = self.turn;
-        let (key, wish) = self
-            .lanes
-            .get_mut(&tenant)?
-            .take(level, turn, self.limits)?;
+        let lane = self.lanes.get_mut(&tenant)?;
+        let (key, wish) = lane.take(level, turn, self.limits)?;
+        let goes_on = lane.in_row(level);
         self.in_flight += 1;
+        if Class::IN_ROWS[level] {
+            // One that was broken off for want of room waits like those that have not begun.
+            self.in_row = goes_on && self.in_flight < self.limits.total;
+        }
         self.reindex(&tenant);
         let flight = Box::new(Flight {
             charged: tenant.clone(),
@@ -278,12 +286,16 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         }
     }
 
-    /// The earliest instant at which [`Queue::take`] would hand something out, given the limits: in the past
-    /// when something is ready, `None` when nothing waits or the limits hold all of it.
+    /// The earliest instant at which [`Queue::take`] could hand something out, given the limits: in the past
+    /// when something is ready, `None` when nothing waits or the limits hold all of it. While there is no room for a row
+    /// that is when something becomes due or rises, even if it then waits for that room.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         if self.in_flight >= self.limits.total {
             return None;
+        }
+        if self.rows_wait() && self.next_turn().is_none() {
+            return self.changes.first().map(|(at, _)| *at);
         }
         self.dues.first().map(|(due, _)| *due)
     }
@@ -345,11 +357,17 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         }
     }
 
+    /// Whether there is no room for a row.
+    fn rows_wait(&self) -> bool {
+        !self.in_row && self.in_flight + self.limits.row > self.limits.total
+    }
+
     /// The most urgent class that has something ready, and the tenant whose turn it is there.
     fn next_turn(&self) -> Option<(usize, T)> {
         self.rings
             .iter()
             .enumerate()
+            .filter(|(level, _)| !(Class::IN_ROWS[*level] && self.rows_wait()))
             .find_map(|(level, ring)| ring.first().map(|(_, tenant)| (level, tenant.clone())))
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use http::StatusCode;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::ServiceExt;
 
 use crate::graph::call::{Answer, Call, Failure, NoAnswer, Outcome, layer};
@@ -22,8 +22,12 @@ use crate::graph::lessons::Lessons;
 use crate::graph::measured::Measured;
 use crate::metrics::Metrics;
 
-/// How long the first of a batch waits for others: little beside the time that Graph takes.
+/// How long a batch waits for the next to join: little beside the time that Graph takes.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How long it waits altogether, while one after the other joins: those of a row begin together, and a busy processor
+/// draws them out.
+const LONGEST_LINGER: Duration = Duration::from_millis(50);
 
 /// Graph takes no more in one batch.
 const MOST_PARTS: usize = 20;
@@ -69,6 +73,18 @@ struct Batch {
 }
 
 impl Batch {
+    /// Waits until it is full, nobody joins any more, or `until`.
+    async fn fill(&self, until: Instant) {
+        let mut joined = 0;
+        while Instant::now() < until {
+            let linger = until.min(Instant::now() + LINGER);
+            let before = std::mem::replace(&mut joined, self.parts().len());
+            if before == joined || timeout_at(linger, self.full.notified()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
     fn parts(&self) -> MutexGuard<'_, Vec<Option<Call>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,10 +238,9 @@ impl Coalesced {
 
     /// Waits for more parts and for a place, then sends what has gathered.
     async fn gather(self, first: Call, batch: Arc<Batch>) -> Sent {
-        let linger = LINGER.min(first.patience_left());
-        if !linger.is_zero() {
-            let _ = timeout(linger, batch.full.notified()).await;
-        }
+        batch
+            .fill(Instant::now() + LONGEST_LINGER.min(first.patience_left()))
+            .await;
         let tenant = Arc::clone(&first.shared);
         let place = tenant.lanes.enter_tenant().await;
         let mut outcomes: Vec<Option<Outcome>> = Vec::new();

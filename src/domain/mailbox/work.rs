@@ -263,12 +263,15 @@ fn checks_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<Work>)
         agenda.add(looks, Class::User, Work::CHECK);
     }
     let domain = checks::verdict(s, &ConditionType::DomainMismatch);
-    if !agrees(
-        s.previous(),
-        &ConditionType::DomainMismatch,
-        &domain,
-        s.record.generation,
-    ) {
+    // A mailbox that says nothing yet is to be validated for the first time, and nothing has changed for it.
+    if !s.previous().is_empty()
+        && !agrees(
+            s.previous(),
+            &ConditionType::DomainMismatch,
+            &domain,
+            s.record.generation,
+        )
+    {
         agenda.add(looks, Class::User, Work::CHECK);
     }
     let slot = Slot::new(desired.interval, tenant.uid, uid, tenant.mailboxes);

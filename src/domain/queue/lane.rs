@@ -220,6 +220,11 @@ impl<K: Clone + Ord> Lane<K> {
         Some((key, entry.wish))
     }
 
+    /// Whether the row of this class goes on.
+    pub(super) const fn in_row(&self, level: usize) -> bool {
+        self.bays[level].row > 0 && !self.full
+    }
+
     /// One of those in flight has ended.
     pub(super) fn land(&mut self, limits: Limits) {
         self.in_flight -= 1;

@@ -144,6 +144,25 @@ fn a_tenant_that_was_full_goes_on_when_there_is_room_for_a_row() {
 }
 
 #[test]
+fn a_row_begins_when_there_is_room_for_it_and_what_is_urgent_needs_none() {
+    let mut queue = Queue::new(Limits { total: 4, ..ROWS });
+    for key in 0..10 {
+        queue.wake(key, "a", at(0), Class::Routine);
+    }
+    assert_eq!(keys(&mut queue, at(0)), [0, 1, 2]);
+    assert_eq!(queue.next_due(), Some(at(60)), "when the others rise");
+    queue.done(&0, None);
+    assert_eq!(queue.take(at(0)), None);
+    queue.wake(20, "b", at(0), Class::User);
+    assert_eq!(queue.next_due(), Some(at(0)));
+    assert_eq!(keys(&mut queue, at(0)), [20]);
+    for key in [1, 2] {
+        queue.done(&key, None);
+    }
+    assert_eq!(keys(&mut queue, at(0)), [3, 4, 5]);
+}
+
+#[test]
 fn a_tenant_that_comes_and_goes_does_not_jump_the_turn() {
     let one = Limits {
         total: 1,

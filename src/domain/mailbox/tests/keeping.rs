@@ -10,6 +10,7 @@ use super::world::{World, outage, person, refused};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
 use crate::api::vocabulary::ConditionType as C;
 use crate::domain::conditions::find;
+use crate::domain::queue::Class;
 use crate::domain::reading::Reading;
 use crate::domain::records::Memory;
 use crate::domain::schedule::{between, later};
@@ -36,6 +37,15 @@ fn run_until_renewal(world: &mut World) {
 
 fn writes(world: &World, wanted: fn(&Change) -> bool) -> usize {
     world.graph.changes.iter().filter(|c| wanted(c)).count()
+}
+
+#[test]
+fn a_new_mailbox_is_a_first_validation_and_a_changed_one_has_somebody_waiting_for_it() {
+    let mut world = World::new();
+    assert_eq!(world.coming(), Some((world.now, Class::First)));
+    world.run_until(world.now);
+    world.record.generation += 1;
+    assert_eq!(world.coming().map(|(_, class)| class), Some(Class::User));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
+use crate::domain::queue::Class;
 use crate::domain::reading::{Absence, Outage, OutageKind, Reading, Refusal};
 use crate::domain::records::{MailboxRecord, Memory};
 use crate::domain::schedule::{Pace, later};
@@ -217,6 +218,11 @@ impl World {
 
     /// When something is due next.
     pub(super) fn next(&self) -> Option<Timestamp> {
+        self.coming().map(|(at, _)| at)
+    }
+
+    /// The same, and how urgent it is.
+    pub(super) fn coming(&self) -> Option<(Timestamp, Class)> {
         let (observed, progress) = (
             Observed::default(),
             Progress::starting(&self.record, &self.memory),
@@ -224,7 +230,6 @@ impl World {
         self.with(Work::default(), (&observed, &progress), |s| {
             agenda(s).next(self.now)
         })
-        .map(|(at, _)| at)
     }
 
     /// Runs a pass if one is due; whether it was.
