@@ -27,22 +27,25 @@ use crate::ids::{ObjectKey, Uid};
 use crate::notification::wake::{LifecycleEvent, Wake};
 
 impl Inner {
-    pub(super) fn mailbox_present(&self, record: &MailboxRecord) {
+    pub(super) fn mailbox_present(&self, record: MailboxRecord) {
         let now = self.clock.now();
         let mut world = self.world();
         let key = record.key.clone();
         let memory = Memory::new(world.served_until, now);
-        let put = world.store.put_mailbox(record.clone(), memory);
+        let put = world.store.put_mailbox(record, memory);
         let before = match put {
             Put::Known => return,
             Put::New { replaced } => replaced,
             Put::Changed { before } => Some(before),
         };
+        let Some(entry) = world.store.mailbox_mut(&key) else {
+            return;
+        };
+        let record = Arc::clone(&entry.record);
         let same = before.as_ref().filter(|before| before.uid == record.uid);
         if let Some(before) = same {
-            let asked = before.generation != record.generation
-                || before.requested_at != record.requested_at;
-            if let Some(entry) = world.store.mailbox_mut(&key).filter(|_| asked) {
+            if before.generation != record.generation || before.requested_at != record.requested_at
+            {
                 entry.memory.forget_failures();
             }
         } else if let Some(replaced) = &before {
@@ -50,31 +53,32 @@ impl Inner {
         }
         world.refresh(self, &key, now);
         if same.is_none_or(|before| before.generation != record.generation) {
-            for record in before.as_deref().into_iter().chain([record]) {
+            for record in before.iter().chain([&record]) {
                 world.refresh_namesakes(self, record, now);
             }
         }
-        world.note_counts(self, &tenant_of(record), now);
+        world.note_counts(self, &tenant_of(&record), now);
     }
 
     /// Takes in what our own write made of a mailbox; whether it is still there. What others changed in it meanwhile is
     /// taken notice of here, since the watch will bring nothing new.
-    pub(super) fn mailbox_written(&self, record: &MailboxRecord) -> bool {
+    pub(super) fn mailbox_written(&self, record: MailboxRecord) -> bool {
         let now = self.clock.now();
         let mut world = self.world();
-        let before = world.store.mailbox(&record.key);
+        let (key, generation) = (record.key.clone(), record.generation);
+        let tenant = tenant_of(&record);
+        let before = world.store.mailbox(&key);
         let before = before.map(|entry| Arc::clone(&entry.record));
-        let there = world.store.rewrite_mailbox(record.clone());
-        if let Some(before) =
-            before.filter(|before| there && before.generation != record.generation)
+        let there = world.store.rewrite_mailbox(record);
+        if let Some(before) = before.filter(|before| there && before.generation != generation)
+            && let Some(entry) = world.store.mailbox_mut(&key)
         {
-            if let Some(entry) = world.store.mailbox_mut(&record.key) {
-                entry.memory.forget_failures();
-            }
+            entry.memory.forget_failures();
+            let record = Arc::clone(&entry.record);
             world.refresh_namesakes(self, &before, now);
-            world.refresh_namesakes(self, record, now);
+            world.refresh_namesakes(self, &record, now);
         }
-        world.note_counts(self, &tenant_of(record), now);
+        world.note_counts(self, &tenant, now);
         there
     }
 
@@ -261,7 +265,8 @@ pub(super) fn tenant_of(record: &MailboxRecord) -> ObjectKey {
 impl World {
     /// A tenant is there, perhaps changed.
     fn take_tenant(&mut self, shared: &Inner, record: &TenantRecord, now: Timestamp) {
-        if self.store.knows_tenant(record) {
+        let version = &record.resource_version;
+        if self.store.knows_tenant(&record.key, record.uid, version) {
             return;
         }
         let key = record.key.clone();
@@ -407,16 +412,16 @@ mod tests {
         context.tenant_present(&tenant(1));
         let (older, mut younger) = (room(1), room(2));
         younger.spec.address.clone_from(&older.spec.address);
-        context.mailbox_present(&older);
-        context.mailbox_present(&younger);
         let waiting = Item::Mailbox(younger.key.clone());
+        context.mailbox_present(older);
+        context.mailbox_present(younger);
         context.world().queue.remove(&waiting);
 
         let mut edited = room(1);
         edited.generation = 2;
         edited.resource_version = "2".to_owned();
         edited.spec.address = "elsewhere@contoso.example".into();
-        assert!(context.mailbox_written(&edited));
+        assert!(context.mailbox_written(edited));
         let mut world = context.world();
         let soon = later(start(), Duration::from_secs(10));
         let due = std::iter::from_fn(|| world.queue.take(soon)).map(|taken| taken.key);
@@ -429,7 +434,7 @@ mod tests {
         let context = Stage::new().context();
         let (old, mut new) = (room(1), room(2));
         new.key = old.key.clone();
-        context.mailbox_present(&new);
+        context.mailbox_present(new.clone());
         context.mailbox_vanished(&old.key, old.uid);
         assert!(context.world().store.mailbox(&new.key).is_some());
         context.mailbox_vanished(&new.key, new.uid);

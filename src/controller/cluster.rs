@@ -69,7 +69,7 @@ async fn read<Spec, Status>(
 where
     Stored<Spec, Status>: Clone + std::fmt::Debug + DeserializeOwned,
     Spec: DeserializeOwned,
-    Status: Default,
+    Status: DeserializeOwned + Default,
 {
     let api: Api<Stored<Spec, Status>> =
         Api::namespaced_with(client.clone(), &key.namespace, &resource(kind));

@@ -61,9 +61,10 @@ fn every_object_is_read_or_left_alone_and_what_is_read_has_an_agenda() {
                 Ok(record) => {
                     written_as_read!(record);
                     context.tenant_present(&super::stage::tenant(1));
-                    context.mailbox_present(&record);
-                    context.mailbox_written(&record);
-                    context.mailbox_gone(&record.key);
+                    let key = record.key.clone();
+                    context.mailbox_present(record.clone());
+                    context.mailbox_written(record);
+                    context.mailbox_gone(&key);
                 }
                 Err(error) => nothing_personal(&error.to_string()),
             }

@@ -60,7 +60,7 @@ fn healthy(number: u32) -> Vec<u8> {
 
 fn take(context: &super::world::Context, number: u32) {
     let object: StoredMailbox = serde_json::from_slice(&healthy(number)).unwrap();
-    context.mailbox_present(&object.record().unwrap());
+    context.mailbox_present(object.record().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::changes::tenant_of;
 use super::labels::Labels;
 use super::lead::{Broken, broken};
+use super::objects::Revision;
 use super::watch as watches;
 use super::world::Context;
 use crate::clock::{Clock, sleep};
@@ -25,7 +26,7 @@ use crate::domain::records::{MailboxRecord, Memory, TenantRecord};
 use crate::domain::schedule::later;
 use crate::domain::store::{Put, Store};
 use crate::domain::tenant::facts::TenantFacts;
-use crate::ids::{ObjectKey, SubscriptionId, Uid};
+use crate::ids::{Kind, ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
 use crate::notification::receiver::TenantLabel;
 use crate::plain::Causes;
@@ -200,9 +201,24 @@ impl Mirror {
         }
     }
 
+    /// Whether this version of an object is known already: what our own write made, most of the time.
+    pub(super) fn knows(&self, kind: Kind, revision: &Revision<'_>) -> bool {
+        let in_store = |store: &Store| {
+            let (key, uid, version) = (&revision.key, revision.uid, revision.resource_version);
+            match kind {
+                Kind::CalendarTenant => store.knows_tenant(key, uid, version),
+                Kind::WorkspaceMailbox => store.knows_mailbox(key, uid, version),
+            }
+        };
+        match &self.state().holder {
+            Holder::Lent(context) => in_store(&context.world().store),
+            Holder::Kept(kept) => in_store(&kept.store),
+        }
+    }
+
     pub(super) fn mailbox_present(&self, record: MailboxRecord) {
         match &mut self.state().holder {
-            Holder::Lent(context) => context.mailbox_present(&record),
+            Holder::Lent(context) => context.mailbox_present(record),
             Holder::Kept(kept) => kept.mailbox_present(record, self.0.clock.now()),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::marker::PhantomData;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -13,6 +13,7 @@ use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::api::v1alpha1::mailbox::{WorkspaceMailboxSpec, WorkspaceMailboxStatus};
@@ -39,7 +40,7 @@ pub(super) enum Malformed {
         part: &'static str,
         /// Where and why.
         #[source]
-        source: Arc<serde_json::Error>,
+        source: serde_json::Error,
     },
 }
 
@@ -47,7 +48,8 @@ pub(super) enum Malformed {
 fn without_values(error: &serde_json::Error) -> String {
     let said = error.to_string();
     if said.starts_with("missing field") {
-        return said;
+        let place = said.find(" at line").unwrap_or(said.len());
+        return said[..place].to_owned();
     }
     let cause = said.split([':', '`', '"']).next().unwrap_or_default();
     cause.trim().to_owned()
@@ -59,30 +61,30 @@ pub(super) type StoredTenant = Stored<CalendarTenantSpec, CalendarTenantStatus>;
 /// A mailbox as the API server stores it.
 pub(super) type StoredMailbox = Stored<WorkspaceMailboxSpec, WorkspaceMailboxStatus>;
 
-/// An object as the API server stores it. A part of no known form spoils this object only, not the list that it is in.
+/// An object as the API server stores it. Spec and status stay text until somebody asks for the record: most of what the
+/// watch brings is what this process has just written itself. A part of no known form spoils this object only, not the
+/// list that it is in.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(bound = "Spec: DeserializeOwned, Status: DeserializeOwned")]
+#[serde(bound = "")]
 pub(super) struct Stored<Spec, Status> {
     #[serde(default, deserialize_with = "kept_metadata")]
     metadata: ObjectMeta,
-    #[serde(default, deserialize_with = "part")]
-    spec: Part<Spec>,
-    #[serde(default, deserialize_with = "part")]
-    status: Part<Status>,
+    spec: Option<Box<RawValue>>,
+    status: Option<Box<RawValue>>,
+    #[serde(skip)]
+    read_as: PhantomData<fn() -> (Spec, Status)>,
 }
 
-/// What was read; `None` is `null` or nothing.
-type Part<T> = Option<Result<T, Arc<serde_json::Error>>>;
+fn read<T: DeserializeOwned>(part: &'static str, text: &RawValue) -> Result<T, Malformed> {
+    serde_json::from_str(text.get()).map_err(|source| Malformed::Content { part, source })
+}
 
-fn part<'de, T, D>(deserializer: D) -> Result<Part<T>, D::Error>
-where
-    T: DeserializeOwned,
-    D: Deserializer<'de>,
-{
-    // By way of a value, because what follows a field of a wrong form must still be read.
-    let value = serde_json::Value::deserialize(deserializer)?;
-    let read: Result<Option<T>, _> = serde_json::from_value(value).map_err(Arc::new);
-    Ok(read.transpose())
+/// A version of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Revision<'a> {
+    pub(super) key: ObjectKey,
+    pub(super) uid: Uid,
+    pub(super) resource_version: &'a str,
 }
 
 /// Those fields of the metadata that anything here looks at.
@@ -180,51 +182,86 @@ impl<Spec, Status> Resource for Stored<Spec, Status> {
     }
 }
 
+impl<Spec, Status> Stored<Spec, Status> {
+    fn uid(&self) -> Option<Uid> {
+        self.metadata.uid.as_deref().and_then(Uid::parse)
+    }
+
+    fn requested_at(&self) -> Option<&str> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations.get(REQUESTED_AT).map(String::as_str)
+    }
+
+    /// Which version of which object this is.
+    pub(super) fn revision(&self) -> Option<Revision<'_>> {
+        Some(Revision {
+            key: key_of(&self.metadata)?,
+            uid: self.uid()?,
+            resource_version: self.metadata.resource_version.as_deref()?,
+        })
+    }
+}
+
 impl<Spec, Status> Stored<Spec, Status>
 where
     Spec: DeserializeOwned,
-    Status: Default,
+    Status: DeserializeOwned + Default,
 {
     /// What decisions use of it.
     pub(super) fn record(self) -> Result<Record<Spec, Status>, Malformed> {
-        let metadata = self.metadata;
         let missing = |field| Malformed::Metadata { field };
-        let unreadable = |part| move |source| Malformed::Content { part, source };
-        let created = metadata
-            .creation_timestamp
-            .as_ref()
+        let created = self.metadata.creation_timestamp.as_ref();
+        let created_at = created
+            .and_then(|created| Timestamp::from_second(created.0.as_second()).ok())
             .ok_or(missing("creationTimestamp"))?;
-        let created_at = Timestamp::from_second(created.0.as_second())
-            .map_err(|_| missing("creationTimestamp"))?;
-        let spec = self.spec.transpose().map_err(unreadable("spec"))?;
-        let spec = match spec {
-            Some(spec) => spec,
-            // Its fields are named as missing.
-            None => serde_json::from_value(serde_json::Value::Null)
-                .map_err(|error| unreadable("spec")(Arc::new(error)))?,
-        };
         Ok(Record {
-            key: key_of(&metadata).ok_or(missing("name"))?,
-            uid: metadata
-                .uid
-                .as_deref()
-                .and_then(Uid::parse)
-                .ok_or(missing("uid"))?,
-            generation: metadata.generation.ok_or(missing("generation"))?,
-            resource_version: metadata
+            key: key_of(&self.metadata).ok_or(missing("name"))?,
+            uid: self.uid().ok_or(missing("uid"))?,
+            generation: self.metadata.generation.ok_or(missing("generation"))?,
+            requested_at: self.requested_at().map(str::to_owned),
+            created_at,
+            // Of one without a spec its fields are named as missing.
+            spec: read("spec", self.spec.as_deref().unwrap_or(RawValue::NULL))?,
+            status: match &self.status {
+                Some(status) => read("status", status)?,
+                None => Status::default(),
+            },
+            resource_version: self
+                .metadata
                 .resource_version
                 .ok_or(missing("resourceVersion"))?,
-            created_at,
-            requested_at: metadata
-                .annotations
-                .and_then(|mut all| all.remove(REQUESTED_AT)),
-            spec,
-            status: self
-                .status
-                .transpose()
-                .map_err(unreadable("status"))?
-                .unwrap_or_default(),
         })
+    }
+}
+
+impl<Spec, Status> Stored<Spec, Status>
+where
+    Spec: DeserializeOwned + Clone,
+    Status: DeserializeOwned + Default + Clone,
+{
+    /// What our own write of `status` made of `before`. It is read only where somebody else has changed more.
+    pub(super) fn written(
+        self,
+        before: &Record<Spec, Status>,
+        status: &Status,
+    ) -> Result<Record<Spec, Status>, Malformed> {
+        let unchanged = self.uid() == Some(before.uid)
+            && self.metadata.generation == Some(before.generation)
+            && self.requested_at() == before.requested_at.as_deref();
+        let resource_version = self.metadata.resource_version.clone();
+        match resource_version.filter(|_| unchanged) {
+            Some(resource_version) => Ok(Record {
+                key: before.key.clone(),
+                uid: before.uid,
+                generation: before.generation,
+                resource_version,
+                created_at: before.created_at,
+                requested_at: before.requested_at.clone(),
+                spec: before.spec.clone(),
+                status: status.clone(),
+            }),
+            None => self.record(),
+        }
     }
 }
 
@@ -263,6 +300,24 @@ mod tests {
             (3, Some("now"))
         );
         assert_eq!(record.status.observed_generation, Some(-1));
+    }
+
+    #[test]
+    fn what_our_own_write_made_is_read_only_where_somebody_else_changed_more() {
+        let mut before = object(&json!({})).record().unwrap();
+        let decided = WorkspaceMailboxStatus {
+            observed_generation: Some(3),
+            ..WorkspaceMailboxStatus::default()
+        };
+        let answer = || object(&json!({"conditions": "not to be read"}));
+        let written = answer().written(&before, &decided).unwrap();
+        assert_eq!((&written.status, &written.spec), (&decided, &before.spec));
+        assert_eq!(written.resource_version, "42");
+        before.generation = 2;
+        answer().written(&before, &decided).unwrap_err();
+        before.generation = 3;
+        before.requested_at = None;
+        answer().written(&before, &decided).unwrap_err();
     }
 
     #[test]

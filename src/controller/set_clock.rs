@@ -81,7 +81,7 @@ mod tests {
     async fn a_clock_that_is_set_back_by_a_day_delays_nothing() {
         let context = Stage::new().context();
         context.tenant_present(&tenant(1));
-        context.mailbox_present(&room(2));
+        context.mailbox_present(room(2));
         let wait = Duration::from_mins(5);
         {
             let mut world = context.world();

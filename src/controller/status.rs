@@ -13,8 +13,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::objects::{Malformed, Stored};
-use crate::api::v1alpha1::mailbox::WorkspaceMailbox;
-use crate::api::v1alpha1::tenant::CalendarTenant;
+use crate::api::v1alpha1::mailbox::{WorkspaceMailbox, WorkspaceMailboxStatus};
+use crate::api::v1alpha1::tenant::{CalendarTenant, CalendarTenantStatus};
 use crate::api_server::in_time;
 use crate::domain::records::{MailboxRecord, Record, TenantRecord};
 use crate::graph::gateway::Fence;
@@ -89,7 +89,7 @@ impl StatusWriter {
     pub(super) async fn write_mailbox(
         &self,
         record: &MailboxRecord,
-        status: &impl Serialize,
+        status: &WorkspaceMailboxStatus,
     ) -> Result<Written<MailboxRecord>, WriteError> {
         let version = WorkspaceMailbox::api_version(&());
         self.write(&version, Kind::WorkspaceMailbox, record, status)
@@ -99,7 +99,7 @@ impl StatusWriter {
     pub(super) async fn write_tenant(
         &self,
         record: &TenantRecord,
-        status: &impl Serialize,
+        status: &CalendarTenantStatus,
     ) -> Result<Written<TenantRecord>, WriteError> {
         let version = CalendarTenant::api_version(&());
         self.write(&version, Kind::CalendarTenant, record, status)
@@ -111,12 +111,12 @@ impl StatusWriter {
         api_version: &str,
         kind: Kind,
         record: &Record<Spec, Status>,
-        status: &impl Serialize,
+        status: &Status,
     ) -> Result<Written<Record<Spec, Status>>, WriteError>
     where
         Stored<Spec, Status>: Clone + std::fmt::Debug + DeserializeOwned,
-        Spec: DeserializeOwned,
-        Status: Default,
+        Spec: DeserializeOwned + Clone,
+        Status: Serialize + DeserializeOwned + Default + Clone,
     {
         // `Err` means a closed semaphore, and this one is never closed.
         let _turn = self.turns.acquire().await;
@@ -140,7 +140,7 @@ impl StatusWriter {
         let call = api.patch_status(&record.key.name, &parameters, &patch);
         match in_time(call).await {
             Ok(object) => object
-                .record()
+                .written(record, status)
                 .map(Written::Done)
                 .map_err(|source| WriteError::Malformed { source }),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Written::Gone),
@@ -161,7 +161,6 @@ mod tests {
     use kube::client::Body;
 
     use super::*;
-    use crate::api::v1alpha1::mailbox::WorkspaceMailboxStatus;
     use crate::ids::{ObjectKey, Uid};
 
     #[tokio::test]

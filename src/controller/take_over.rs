@@ -83,7 +83,7 @@ impl Context {
                 None => self.tenant_vanished(key, known),
             },
             Kind::WorkspaceMailbox => match cluster::mailbox(&self.client, key).await? {
-                Some(record) => self.mailbox_present(&record),
+                Some(record) => self.mailbox_present(record),
                 None => {
                     if let Some(uid) = known {
                         self.mailbox_vanished(key, uid);
@@ -212,7 +212,7 @@ mod tests {
         let listed = listing.context();
         listed.tenant_present(&tenant(1));
         for room in &rooms {
-            listed.mailbox_present(room);
+            listed.mailbox_present(room.clone());
         }
         let mirror = &following.around.mirror;
         mirror.tenant_present(tenant(1));

@@ -281,7 +281,7 @@ mod tests {
                 record.key = ObjectKey::new(namespace, "room-2");
                 record.uid = tenant(number + 10).uid;
                 record.created_at = earlier(start(), std::time::Duration::from_secs(number.into()));
-                context.mailbox_present(&record);
+                context.mailbox_present(record);
             }
             assert_eq!(conflict("elsewhere"), None, "{spec}: the older one");
             assert_eq!(conflict("calendars").is_some(), conflicts, "{spec}");
@@ -300,7 +300,7 @@ mod tests {
             world.queue.remove(&Item::Sweep(key.clone()));
         }
         for number in 2..10 {
-            context.mailbox_present(&room(number));
+            context.mailbox_present(room(number));
             let mut world = context.world();
             world.queue.remove(&Item::Mailbox(room(number).key));
             assert_eq!(
@@ -342,7 +342,7 @@ mod tests {
             ("Unknown", "SubscriptionInactive", EndpointVerdict::Unknown),
             ("False", "MailboxNotFound", EndpointVerdict::NobodyTries),
         ] {
-            context.mailbox_present(&waiting(room(2), status, reason));
+            context.mailbox_present(waiting(room(2), status, reason));
             assert_eq!(verdict(), expected, "{status}/{reason}");
         }
         let cloud: Arc<str> = "Worldwide".into();

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::cluster;
 use super::mirror::Mirror;
-use super::objects::{self, Malformed, StoredMailbox, StoredTenant};
+use super::objects::{self, Malformed, Revision, StoredMailbox, StoredTenant};
 use super::status::resource;
 use crate::config::Scope;
 use crate::domain::freshness::{Freshness, Stream};
@@ -217,12 +217,17 @@ where
 {
     const KIND: Kind;
 
+    fn revision(&self) -> Option<Revision<'_>>;
     fn present(self, mirror: &Mirror) -> Result<(), Malformed>;
     fn gone(mirror: &Mirror, key: &ObjectKey);
 }
 
 impl Ours for StoredTenant {
     const KIND: Kind = Kind::CalendarTenant;
+
+    fn revision(&self) -> Option<Revision<'_>> {
+        Self::revision(self)
+    }
 
     fn present(self, mirror: &Mirror) -> Result<(), Malformed> {
         self.record().map(|record| mirror.tenant_present(record))
@@ -235,6 +240,10 @@ impl Ours for StoredTenant {
 
 impl Ours for StoredMailbox {
     const KIND: Kind = Kind::WorkspaceMailbox;
+
+    fn revision(&self) -> Option<Revision<'_>> {
+        Self::revision(self)
+    }
 
     fn present(self, mirror: &Mirror) -> Result<(), Malformed> {
         self.record().map(|record| mirror.mailbox_present(record))
@@ -258,6 +267,12 @@ impl<K: Ours> Watched for Objects<K> {
     type Object = K;
 
     fn present(&self, mirror: &Mirror, object: K) {
+        if object
+            .revision()
+            .is_some_and(|revision| mirror.knows(K::KIND, &revision))
+        {
+            return;
+        }
         let key = Self::key(&object);
         if let (Err(problem), Some(object)) = (object.present(mirror), key) {
             let kind = K::KIND.as_str();

@@ -89,25 +89,25 @@ impl Store {
         mut record: MailboxRecord,
         memory: Memory,
     ) -> Put<Arc<MailboxRecord>> {
-        record.share(&mut self.texts);
         let key = record.key.clone();
-        let desired = Arc::new(MailboxDesired::from_spec(&key.namespace, &record.spec));
-        if let Some(entry) = self.mailboxes.get_mut(&key)
-            && entry.record.uid == record.uid
-        {
-            if !is_newer(&record.resource_version, &entry.record.resource_version) {
-                return Put::Known;
-            }
-            let before = Arc::clone(&entry.record);
-            let old = Arc::clone(&entry.desired);
-            self.unlink(&key, &old);
-            self.link(&key, &desired);
-            if let Some(entry) = self.mailboxes.get_mut(&key) {
-                entry.record = Arc::new(record);
-                entry.desired = desired;
+        if self.knows_mailbox(&key, record.uid, &record.resource_version) {
+            return Put::Known;
+        }
+        record.share(&mut self.texts);
+        let known = self.mailboxes.get_mut(&key);
+        if let Some(entry) = known.filter(|entry| entry.record.uid == record.uid) {
+            let same_spec = entry.record.generation == record.generation;
+            let record = Arc::new(record);
+            let before = std::mem::replace(&mut entry.record, Arc::clone(&record));
+            if !same_spec {
+                let desired = Arc::new(MailboxDesired::from_spec(&key.namespace, &record.spec));
+                let old = std::mem::replace(&mut entry.desired, Arc::clone(&desired));
+                self.unlink(&key, &old);
+                self.link(&key, &desired);
             }
             return Put::Changed { before };
         }
+        let desired = Arc::new(MailboxDesired::from_spec(&key.namespace, &record.spec));
         let replaced = self.remove_mailbox(&key).map(|entry| entry.record);
         self.link(&key, &desired);
         self.uids.insert(record.uid, key.clone());
@@ -170,13 +170,20 @@ impl Store {
         }
     }
 
+    /// Whether this version of a mailbox is known already, or a newer one.
+    #[must_use]
+    pub fn knows_mailbox(&self, key: &ObjectKey, uid: Uid, version: &str) -> bool {
+        self.mailboxes.get(key).is_some_and(|entry| {
+            entry.record.uid == uid && !is_newer(version, &entry.record.resource_version)
+        })
+    }
+
     /// Whether this version of a tenant is known already, or a newer one: what we wrote may reach us after somebody
     /// else's change.
     #[must_use]
-    pub fn knows_tenant(&self, record: &TenantRecord) -> bool {
-        self.tenants.get(&record.key).is_some_and(|entry| {
-            let version = &entry.record.resource_version;
-            entry.record.uid == record.uid && !is_newer(&record.resource_version, version)
+    pub fn knows_tenant(&self, key: &ObjectKey, uid: Uid, version: &str) -> bool {
+        self.tenants.get(key).is_some_and(|entry| {
+            entry.record.uid == uid && !is_newer(version, &entry.record.resource_version)
         })
     }
 
@@ -426,12 +433,16 @@ mod tests {
             endpoint: EndpointState::Usable,
             mailboxes: 0,
         };
+        let is_known = |store: &Store, version| {
+            let TenantRecord { key, uid, .. } = tenant("1");
+            store.knows_tenant(&key, uid, version)
+        };
         let mut store = Store::default();
-        assert!(!store.knows_tenant(&tenant("11")));
+        assert!(!is_known(&store, "11"));
         store.put_tenant(tenant("11"), known);
-        assert!(store.knows_tenant(&tenant("10")));
-        assert!(store.knows_tenant(&tenant("11")));
-        assert!(!store.knows_tenant(&tenant("12")));
+        assert!(is_known(&store, "10"));
+        assert!(is_known(&store, "11"));
+        assert!(!is_known(&store, "12"));
     }
 
     fn memory() -> Memory {

@@ -18,7 +18,7 @@ fn scraped(tenant: &TenantRecord, mailboxes: &[MailboxRecord]) -> Series {
     let context = stage.context();
     context.tenant_present(tenant);
     for mailbox in mailboxes {
-        context.mailbox_present(mailbox);
+        context.mailbox_present(mailbox.clone());
     }
     let mut world = context.world();
     let entry = world.store.tenant_mut(&tenant.key).unwrap();
@@ -108,7 +108,7 @@ async fn the_subscription_of_a_deleted_mailbox_is_pending_until_it_is_removed() 
     let stage = Stage::new();
     let context = stage.context();
     context.tenant_present(&tenant(1));
-    context.mailbox_present(&subscribed(2, &[]));
+    context.mailbox_present(subscribed(2, &[]));
     let pending = || {
         let mut series = Series::default();
         let detail = MetricsDetail::Object;
@@ -194,7 +194,7 @@ async fn what_rests_does_not_count_as_unchecked() {
         let mut record = tenant(1);
         record.spec.suspend = suspend;
         context.tenant_present(&record);
-        context.mailbox_present(&room(2));
+        context.mailbox_present(room(2));
         let labels = Labels::default();
         labels.follow(Some(mirror.clone()));
         let families = WorldCollector::new(labels, MetricsDetail::Object).collect();

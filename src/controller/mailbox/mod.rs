@@ -153,7 +153,7 @@ impl<'a> Pass<'a> {
                 .await
         {
             self.announce(&decided);
-            self.store(&record);
+            self.store(record.clone());
             self.start.entry.record = Arc::new(record);
         }
     }
@@ -174,7 +174,7 @@ impl<'a> Pass<'a> {
                 Ok(Written::Done(written)) => {
                     self.announce(&decided);
                     self.remember(memory::written);
-                    self.store(&written);
+                    self.store(written);
                     return Passed::Changed;
                 }
                 Ok(Written::Gone) => return self.forget(),
@@ -229,7 +229,7 @@ impl<'a> Pass<'a> {
             .publish(Kind::WorkspaceMailbox, record, news);
     }
 
-    fn store(&self, written: &MailboxRecord) {
+    fn store(&self, written: MailboxRecord) {
         let now = self.context.clock.now();
         let named = written.status.subscription.clone();
         if !self.context.mailbox_written(written)
@@ -301,7 +301,7 @@ mod tests {
     {
         let context = Stage::new().context();
         context.tenant_present(&tenant(1));
-        context.mailbox_present(&room(2));
+        context.mailbox_present(room(2));
         let key = room(2).key;
         let held = start();
         let memory_of = |context: &Context| {

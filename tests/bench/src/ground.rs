@@ -212,9 +212,7 @@ impl Ground {
 
 /// What the chart sets, as far as it matters here.
 fn environment(namespace: &str) -> Vec<(String, String)> {
-    let set = [("POD_NAMESPACE", namespace), ("MALLOC_ARENA_MAX", "2")];
-    set.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+    vec![("POD_NAMESPACE".to_owned(), namespace.to_owned())]
 }
 
 async fn create(api: Api<DynamicObject>, object: Value) -> Result<(), Error> {

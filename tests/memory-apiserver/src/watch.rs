@@ -135,12 +135,9 @@ impl Cluster {
     }
 }
 
+/// The type comes first, as with the real server: a reader can tell by it what the object is.
 fn line(kind: &str, object: &Value) -> Vec<u8> {
-    let mut line = json!({"type": kind, "object": object})
-        .to_string()
-        .into_bytes();
-    line.push(b'\n');
-    line
+    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into_bytes()
 }
 
 /// A watch that somebody listens to.

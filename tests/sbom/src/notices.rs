@@ -23,7 +23,7 @@ pub(crate) fn notices(made_of: &[Package], systems: &[System]) -> Result<String,
     for package in made_of.iter().filter(|package| !package.is_ours()) {
         let name = format!("{} {}", package.name, package.version);
         let _ = writeln!(list, "{name}: {}", package.licence()?);
-        for file in files(&package.folder())? {
+        for file in files_of(package)? {
             texts.entry(text(&file)?).or_default().push(name.clone());
         }
     }
@@ -51,18 +51,32 @@ fn text(file: &Path) -> Result<String, Error> {
     Ok(lines.join("\n").trim_matches('\n').to_owned())
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// Those of a package, and of the sources that it brings along in a folder, as `-sys` crates do.
+fn files_of(package: &Package) -> Result<Vec<PathBuf>, Error> {
+    let folder = package.folder();
+    let mut all = files(&folder)?;
+    if package.name.ends_with("-sys") {
+        for within in entries(&folder)?.into_iter().filter(|path| path.is_dir()) {
+            all.append(&mut files(&within)?);
+        }
+    }
+    Ok(all)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = std::fs::read_dir(folder).map_err(|source| Error::File {
         attempt: "list",
         path: folder.to_owned(),
         source,
     })?;
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file() && is_notice(path))
-        .collect();
-    files.sort();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = entries(folder)?;
+    files.retain(|path| path.is_file() && is_notice(path));
     Ok(files)
 }
 
