@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
+use crate::plain::Causes;
+
 /// Takes requests. Cheap to clone; dropping a future abandons the request, which may have been carried out.
 pub type Carrier = BoxCloneSyncService<Request<Vec<u8>>, Carried, Lost>;
 
@@ -58,12 +60,12 @@ pub fn by_network(client: reqwest::Client, longest: usize) -> Carrier {
         let client = client.clone();
         async move {
             let is_empty = request.body().is_empty();
-            let mut request = reqwest::Request::try_from(request).map_err(|error| lost(&error))?;
+            let mut request = reqwest::Request::try_from(request).map_err(lost)?;
             if is_empty {
                 *request.body_mut() = None;
             }
             let response = client.execute(request).await;
-            read(response.map_err(|error| lost(&error))?, longest).await
+            read(response.map_err(lost)?, longest).await
         }
     }))
 }
@@ -71,7 +73,7 @@ pub fn by_network(client: reqwest::Client, longest: usize) -> Carrier {
 async fn read(mut response: reqwest::Response, longest: usize) -> Result<Carried, Lost> {
     let head_at = Instant::now();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(lost)? {
         if body.len() + chunk.len() > longest {
             return Err(Lost::Oversized);
         }
@@ -86,7 +88,10 @@ async fn read(mut response: reqwest::Response, longest: usize) -> Result<Carried
     })
 }
 
-fn lost(error: &reqwest::Error) -> Lost {
+fn lost(error: reqwest::Error) -> Lost {
+    // Paths name mailboxes. What went wrong is often at the very end: an authority that nobody trusts, a name that is none.
+    let error = error.without_url();
+    tracing::debug!(error = %Causes(&error), "a request brought no answer");
     if error.is_connect() || error.is_builder() {
         Lost::Connect
     } else if error.is_timeout() {

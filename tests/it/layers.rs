@@ -7,7 +7,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("clock", &[]),
     ("api_server", &[]),
-    ("carrier", &[]),
+    ("carrier", &["plain"]),
     ("listen", &[]),
     ("metrics", &["ids"]),
     ("api", &["ids"]),
