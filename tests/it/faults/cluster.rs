@@ -5,11 +5,9 @@ use testbed::crds;
 use testbed::testbed::{Testbed, start_emulator};
 
 use super::ending::{many, nothing_was_lost};
-use super::leader::{in_the_midst, slow};
+use super::leader::{in_the_midst, owner, slow};
 use super::network::says;
-use crate::behaviour::scene::{
-    SECRET, all_ready, apply, contoso_with, daily, rooms, secret, tenant, world,
-};
+use crate::behaviour::scene::{all_ready, apply, contoso_with, daily, rooms, world};
 
 /// A control plane that nobody else uses, until this program ends.
 async fn own() -> &'static ControlPlane {
@@ -19,15 +17,20 @@ async fn own() -> &'static ControlPlane {
     own
 }
 
+/// An operator on it, and a tenant without rooms.
+async fn with_a_tenant(control_plane: &'static ControlPlane) -> Testbed {
+    let emulator = start_emulator(world(&contoso_with(many()))).await.unwrap();
+    let bed = Testbed::start_on(control_plane, emulator, |_| {}).await;
+    let bed = bed.unwrap();
+    apply(&bed, &owner()).await;
+    bed
+}
+
 #[tokio::test]
 #[ignore = "it has a control plane of its own: make faults"]
 async fn an_api_server_and_an_etcd_that_are_killed_in_the_midst_of_work_cost_nothing_but_time() {
     let control_plane = own().await;
-    let emulator = start_emulator(world(&contoso_with(many()))).await.unwrap();
-    let bed = Testbed::start_on(control_plane, emulator, |_| {}).await;
-    let mut bed = bed.unwrap();
-    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
-    apply(&bed, &owner).await;
+    let mut bed = with_a_tenant(control_plane).await;
     bed.emulator.set_faults(slow());
     let all = daily(rooms(many()));
     apply(&bed, &all).await;
@@ -48,11 +51,7 @@ async fn an_api_server_and_an_etcd_that_are_killed_in_the_midst_of_work_cost_not
 #[ignore = "it has a control plane of its own: make faults"]
 async fn an_api_server_whose_certificate_ran_out_is_named_and_used_again_when_it_is_renewed() {
     let control_plane = own().await;
-    let emulator = start_emulator(world(&contoso_with(many()))).await.unwrap();
-    let bed = Testbed::start_on(control_plane, emulator, |_| {}).await;
-    let mut bed = bed.unwrap();
-    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
-    apply(&bed, &owner).await;
+    let mut bed = with_a_tenant(control_plane).await;
     let all = daily(rooms(many()));
     apply(&bed, &all).await;
     all_ready(&bed, many()).await;

@@ -33,7 +33,8 @@ pub(super) fn slow() -> Faults {
     }
 }
 
-fn owner() -> Vec<Value> {
+/// The Secret and the tenant.
+pub(super) fn owner() -> Vec<Value> {
     daily(vec![secret("credential", SECRET), tenant("contoso")])
 }
 

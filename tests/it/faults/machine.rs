@@ -10,16 +10,17 @@ use testbed::programs;
 use testbed::testbed::{Testbed, start_emulator_with};
 
 use super::ending::{many, nothing_was_lost};
+use super::leader::owner;
+use super::network::says;
 use crate::behaviour::certificates::Certificates;
 use crate::behaviour::scene::{
-    SECRET, all_ready, apply, contoso_with, daily, rooms, secret, start, tenant, tenant_is, world,
+    all_ready, apply, contoso_with, daily, rooms, start, tenant_is, world,
 };
 
 #[tokio::test]
 async fn a_disk_that_is_full_of_logs_stops_nothing_but_the_lines() {
     let all = daily(rooms(many()));
-    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
-    let mut bed = start(&contoso_with(many()), &owner).await;
+    let mut bed = start(&contoso_with(many()), &owner()).await;
     let before = bed.operator.options().clone();
     let program = programs::path("hybrid-calendar-operator").await.unwrap();
     let program = program.display().to_string();
@@ -69,14 +70,37 @@ async fn a_receiver_whose_certificate_ran_out_is_named_and_works_when_it_is_rene
     .await
     .unwrap();
     let all = daily(rooms(ROOMS));
-    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
-    apply(&bed, &owner).await;
+    apply(&bed, &owner()).await;
     apply(&bed, &all).await;
     tenant_is(&bed, "contoso", "EndpointRejected=True/ValidationFailed").await;
     renewed.write(folder.path());
     tenant_is(&bed, "contoso", "EndpointRejected=False/EndpointAccepted").await;
     let before = bed.operator.options().clone();
     nothing_was_lost(&mut bed, &all, Vec::new(), before).await;
+}
+
+#[tokio::test]
+async fn a_microsoft_whose_certificate_ran_out_is_named_for_who_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let expired = Certificates::expired();
+    expired.write(folder.path());
+    let authority = folder.path().join("ca.crt");
+    std::fs::write(&authority, &expired.authority).unwrap();
+    let options = Options {
+        tls_dir: Some(folder.path().to_owned()),
+        ..Options::default()
+    };
+    let organization = world(&contoso_with(1));
+    let emulator = start_emulator_with(organization, options).await.unwrap();
+    let bed = Testbed::start_against(emulator, |operator| {
+        operator.arguments = vec![
+            format!("--ca-file={}", authority.display()),
+            "--log-filter=info,hybrid_calendar_operator::carrier=debug".to_owned(),
+        ];
+    });
+    let bed = bed.await.unwrap();
+    apply(&bed, &owner()).await;
+    says(&bed, &bed.operator, "certificate expired").await;
 }
 
 /// The operator reads the machine's clock once a minute.
@@ -86,8 +110,7 @@ const NOTICED: Duration = Duration::from_mins(2);
 #[ignore = "the clock is read once a minute: make faults"]
 async fn a_clock_that_jumps_by_a_day_and_back_loses_nothing() {
     let all = daily(rooms(many()));
-    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
-    let mut bed = start(&contoso_with(many()), &owner).await;
+    let mut bed = start(&contoso_with(many()), &owner()).await;
     let before = bed.operator.options().clone();
     let shift = ClockShift::new().await.unwrap();
     let mut shifted = before.clone();

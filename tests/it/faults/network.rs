@@ -9,7 +9,7 @@ use testbed::testbed::Testbed;
 use tokio::time::Instant;
 
 use super::ending::{many, nothing_was_lost};
-use super::leader::{activated, slow};
+use super::leader::{activated, owner, slow};
 use crate::behaviour::pair::{is_leading, leads};
 use crate::behaviour::scene::{
     DEADLINE, SECRET, apply, contoso_with, daily, named, rooms, secret, start, tenant, with,
@@ -28,8 +28,7 @@ pub(super) async fn says(bed: &Testbed, operator: &OperatorProcess, what: &str) 
 #[tokio::test]
 async fn who_is_cut_off_from_the_api_server_stops_in_time_and_goes_on_where_it_was() {
     let all = daily(rooms(many()));
-    let owner = daily(vec![secret("credential", SECRET), tenant("contoso")]);
-    let mut bed = start(&contoso_with(many()), &owner).await;
+    let mut bed = start(&contoso_with(many()), &owner()).await;
     let before = bed.operator.options().clone();
     let server = bed.control_plane.url();
     let cable = Cable::to_url(server).unwrap();
