@@ -89,6 +89,15 @@ impl Scope {
             Self::Namespaces(names) => names.contains(namespace),
         }
     }
+
+    /// What is asked for one after the other to see all of it: each namespace, or `None` for all at once.
+    #[must_use]
+    pub fn places(&self) -> Vec<Option<Arc<str>>> {
+        match self {
+            Self::All => vec![None],
+            Self::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+        }
+    }
 }
 
 /// Whether a leader is elected.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Client;
 use kube::api::{Api, ListParams};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject, DynamicResourceScope};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
@@ -45,6 +45,18 @@ fn refused(error: kube::Error) -> ReadError {
     }
 }
 
+/// Objects of one of our kinds, in a namespace or in all.
+pub(super) fn objects<K>(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    let (client, resource) = (client.clone(), resource(kind));
+    match namespace {
+        Some(name) => Api::namespaced_with(client, name, &resource),
+        None => Api::all_with(client, &resource),
+    }
+}
+
 /// A mailbox as it is now; `None` when there is none of this name.
 pub(super) async fn mailbox(
     client: &Client,
@@ -71,8 +83,7 @@ where
     Spec: DeserializeOwned,
     Status: DeserializeOwned + Default,
 {
-    let api: Api<Stored<Spec, Status>> =
-        Api::namespaced_with(client.clone(), &key.namespace, &resource(kind));
+    let api: Api<Stored<Spec, Status>> = objects(client, kind, Some(&key.namespace));
     let object = in_time(api.get_opt(&key.name)).await.map_err(refused)?;
     object
         .map(Stored::record)
@@ -87,11 +98,7 @@ pub(super) async fn version(
     kind: Kind,
     namespace: Option<&str>,
 ) -> Result<String, ReadError> {
-    let resource = resource(kind);
-    let api: Api<DynamicObject> = match namespace {
-        Some(name) => Api::namespaced_with(client.clone(), name, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
+    let api: Api<DynamicObject> = objects(client, kind, namespace);
     // No version is asked for, so that this is no answer from a cache that lags behind.
     let one = ListParams::default().limit(1);
     let page = in_time(api.list_metadata(&one)).await.map_err(refused)?;
@@ -103,23 +110,12 @@ pub(super) async fn named_subscriptions(
     client: &Client,
     scope: &Scope,
 ) -> Result<BTreeSet<SubscriptionId>, ReadError> {
-    let resource = resource(Kind::WorkspaceMailbox);
     let mut seen = BTreeSet::new();
-    match scope {
-        Scope::All => {
-            let api = Api::all_with(client.clone(), &resource);
-            add_named(&api, &mut seen).await.map_err(refused)?;
-        }
-        Scope::Namespaces(names) => {
-            for name in names {
-                let api = Api::namespaced_with(client.clone(), name, &resource);
-                match add_named(&api, &mut seen).await {
-                    Err(error) if !is_gone(client, name, &error).await => {
-                        return Err(refused(error));
-                    }
-                    Ok(()) | Err(_) => {}
-                }
-            }
+    for place in scope.places() {
+        let api = objects(client, Kind::WorkspaceMailbox, place.as_deref());
+        match (add_named(&api, &mut seen).await, place) {
+            (Err(error), Some(name)) if is_gone(client, &name, &error).await => {}
+            (named, _) => named.map_err(refused)?,
         }
     }
     Ok(seen)

@@ -12,6 +12,7 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use super::cluster;
 use super::objects::{Malformed, Stored};
 use crate::api::v1alpha1::mailbox::{WorkspaceMailbox, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::tenant::{CalendarTenant, CalendarTenantStatus};
@@ -124,7 +125,7 @@ impl StatusWriter {
             return Err(WriteError::NotLeading);
         }
         let api: Api<Stored<Spec, Status>> =
-            Api::namespaced_with(self.client.clone(), &record.key.namespace, &resource(kind));
+            cluster::objects(&self.client, kind, Some(&record.key.namespace));
         let patch = Patch::Apply(json!({
             "apiVersion": api_version,
             "kind": kind.as_str(),

@@ -18,7 +18,6 @@ use tokio::task::JoinSet;
 use super::cluster;
 use super::mirror::Mirror;
 use super::objects::{self, Malformed, Revision, StoredMailbox, StoredTenant};
-use super::status::resource;
 use crate::config::Scope;
 use crate::domain::freshness::{Freshness, Stream};
 use crate::ids::{Kind, ObjectKey};
@@ -48,17 +47,9 @@ trait Watched: Clone + Send + Sync + 'static {
     }
 }
 
-/// Where is looked: everywhere, or in each of these.
-fn places(scope: &Scope) -> Vec<Option<Arc<str>>> {
-    match scope {
-        Scope::All => vec![None],
-        Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
-    }
-}
-
 /// The watches of both kinds.
 pub(super) fn streams(scope: &Scope) -> Vec<Stream> {
-    let places = places(scope);
+    let places = scope.places();
     let of = |kind| places.iter().map(move |place| (kind, place.clone()));
     KINDS.into_iter().flat_map(of).collect()
 }
@@ -78,7 +69,7 @@ pub(super) fn start(
             Kind::WorkspaceMailbox => tasks.spawn(follow_ours::<StoredMailbox>(around)),
         };
     }
-    for namespace in &places(scope) {
+    for namespace in &scope.places() {
         let secrets: Api<PartialObjectMeta<Secret>> = match namespace {
             Some(name) => Api::namespaced(client.clone(), name),
             None => Api::all(client.clone()),
@@ -95,7 +86,7 @@ pub(super) fn start(
         let around = (mirror.clone(), None, synced.clone());
         tasks.spawn(follow(around, Namespaces, stream));
     }
-    4 * places(scope).len()
+    4 * scope.places().len()
 }
 
 fn config() -> watcher::Config {
@@ -108,11 +99,7 @@ type Around = (Mirror, Option<Arc<str>>, mpsc::Sender<()>);
 /// Follows the objects of one of our kinds.
 async fn follow_ours<K: Ours>(around: Around) {
     let (mirror, namespace, _) = &around;
-    let (client, resource) = (mirror.client().clone(), resource(K::KIND));
-    let api: Api<K> = match namespace {
-        Some(name) => Api::namespaced_with(client, name, &resource),
-        None => Api::all_with(client, &resource),
-    };
+    let api: Api<K> = cluster::objects(mirror.client(), K::KIND, namespace.as_deref());
     let watched = Objects::<K>(namespace.clone(), PhantomData);
     follow(around, watched, watcher(api, config()).default_backoff()).await;
 }
