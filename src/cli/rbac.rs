@@ -52,11 +52,7 @@ impl Flags {
             }
         };
         let flags = RunFlags {
-            namespace: self.namespace.clone(),
-            leader_elect: self.leader_elect.clone(),
-            lease_namespace: self.lease_namespace.clone(),
-            lease_name: self.lease_name.clone(),
-            key_secret: self.key_secret.clone(),
+            in_cluster: self.in_cluster.clone(),
             ..RunFlags::for_defaults("https://receiver.example")
         };
         let config = Config::new(&flags, namespace)?;

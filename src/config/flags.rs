@@ -3,7 +3,8 @@
 //! Every value is text here, so that all mistakes are reported together instead of one for each start:
 //! only `--help` and misspelt flag names are left to the parser.
 
-use clap::Args;
+use clap::builder::{OsStr, Resettable};
+use clap::{Args, Command, FromArgMatches};
 
 /// The Kubernetes client reports each failed call as an error of its own; what matters of them is logged by us.
 pub(crate) const DEFAULT_LOG_FILTER: &str = "info,kube_client=off";
@@ -24,6 +25,42 @@ pub struct Reach {
     /// File with certificates in PEM to trust for Graph and login, besides the usual ones
     #[arg(long, env = "HYBRID_CALENDAR_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
+}
+
+/// Flags that decide what the operator may do in the cluster: `rbac` has them too, and prints just that.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct InCluster {
+    /// Namespace to look at, repeated or separated by commas; default: all
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_NAMESPACE",
+        value_name = "NS",
+        value_delimiter = ','
+    )]
+    pub namespace: Vec<String>,
+
+    /// Elect a leader with a Lease, so that several copies can run: true or false
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_LEADER_ELECT",
+        value_name = "BOOL",
+        default_value = "true"
+    )]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub leader_elect: String,
+
+    /// Namespace of the Lease; default: the operator's own
+    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAMESPACE", value_name = "NS")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of the Lease; default: hybrid-calendar-operator
+    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAME", value_name = "NAME")]
+    pub lease_name: Option<String>,
+
+    /// Secret with the keys that sign clientState, made when missing; default:
+    /// hybrid-calendar-operator-key in the operator's own namespace
+    #[arg(long, env = "HYBRID_CALENDAR_KEY_SECRET", value_name = "NS/NAME")]
+    pub key_secret: Option<String>,
 }
 
 /// Flags of `run`. Each can also be set as `HYBRID_CALENDAR_<FLAG>`; an empty value means not set.
@@ -70,41 +107,13 @@ pub struct Flags {
     #[arg(default_value = "[::]:9091")]
     pub wakes_listen: String,
 
-    /// Namespace to look at, repeated or separated by commas; default: all
-    #[arg(
-        long,
-        env = "HYBRID_CALENDAR_NAMESPACE",
-        value_name = "NS",
-        value_delimiter = ','
-    )]
-    pub namespace: Vec<String>,
+    /// Where it looks, and what it needs for itself.
+    #[command(flatten)]
+    pub in_cluster: InCluster,
 
     /// Which hosts may be called, and whom to trust.
     #[command(flatten)]
     pub reach: Reach,
-
-    /// Elect a leader, so that several copies can run: true or false
-    #[arg(
-        long,
-        env = "HYBRID_CALENDAR_LEADER_ELECT",
-        value_name = "BOOL",
-        default_value = "true"
-    )]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub leader_elect: String,
-
-    /// Namespace of the Lease; default: the operator's own
-    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAMESPACE", value_name = "NS")]
-    pub lease_namespace: Option<String>,
-
-    /// Name of the Lease; default: hybrid-calendar-operator
-    #[arg(long, env = "HYBRID_CALENDAR_LEASE_NAME", value_name = "NAME")]
-    pub lease_name: Option<String>,
-
-    /// Secret with the keys that sign clientState, made when missing; default:
-    /// hybrid-calendar-operator-key in the operator's own namespace
-    #[arg(long, env = "HYBRID_CALENDAR_KEY_SECRET", value_name = "NS/NAME")]
-    pub key_secret: Option<String>,
 
     /// Refuse every write to Graph: for rehearsals and clones of a cluster
     #[arg(
@@ -166,12 +175,15 @@ impl Flags {
     #[must_use]
     pub fn filled(&self) -> Self {
         let mut flags = self.clone();
-        let defaults = Self::for_defaults("");
+        let defaults = Self::defaults();
         for (value, default) in [
             (&mut flags.receiver_listen, defaults.receiver_listen),
             (&mut flags.admin_listen, defaults.admin_listen),
             (&mut flags.wakes_listen, defaults.wakes_listen),
-            (&mut flags.leader_elect, defaults.leader_elect),
+            (
+                &mut flags.in_cluster.leader_elect,
+                defaults.in_cluster.leader_elect,
+            ),
             (&mut flags.observe_only, defaults.observe_only),
             (&mut flags.concurrency, defaults.concurrency),
             (&mut flags.metrics_detail, defaults.metrics_detail),
@@ -190,16 +202,17 @@ impl Flags {
     pub fn for_defaults(notification_url: &str) -> Self {
         Self {
             notification_url: Some(notification_url.to_owned()),
-            receiver_listen: "[::]:8443".to_owned(),
-            admin_listen: "[::]:9090".to_owned(),
-            wakes_listen: "[::]:9091".to_owned(),
-            leader_elect: "true".to_owned(),
-            observe_only: "false".to_owned(),
-            concurrency: "512".to_owned(),
-            metrics_detail: "object".to_owned(),
-            log_format: "json".to_owned(),
-            log_filter: DEFAULT_LOG_FILTER.to_owned(),
-            ..Self::default()
+            ..Self::defaults()
         }
+    }
+
+    fn defaults() -> Self {
+        let nothing = Resettable::<OsStr>::Reset;
+        let command = Self::augment_args(Command::new("run"));
+        let command = command.mut_args(|flag| flag.env(nothing.clone()));
+        // Nothing that is asked for has to be given, so that nothing can be missing; a test says so.
+        let parsed = command.try_get_matches_from(["run"]);
+        let flags = parsed.and_then(|parsed| Self::from_arg_matches(&parsed));
+        flags.unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::flags::{Flags, Reach};
+use super::flags::{Flags, InCluster, Reach};
 use super::{
     Config, DEFAULT_KEY_SECRET, DEFAULT_NAME, Election, LogFormat, Logs, MetricsDetail, Problems,
     Scope, Writes,
@@ -53,11 +53,11 @@ impl Config {
             check.different_ports(admin, wakes);
         }
         let receiver_tls_dir = check.tls_dir(set(flags.receiver_tls_dir.as_ref()));
-        let scope = check.scope(&flags.namespace);
+        let scope = check.scope(&flags.in_cluster.namespace);
         let endpoints = check.endpoints(&flags.reach);
         let pace = check.pace(set(flags.rehearsal_pace.as_ref()), &endpoints);
-        let election = check.election(flags, own_namespace);
-        let key_secret = check.key_secret(set(flags.key_secret.as_ref()), own_namespace);
+        let election = check.election(&flags.in_cluster, own_namespace);
+        let key_secret = check.key_secret(set(flags.in_cluster.key_secret.as_ref()), own_namespace);
         let observe_only = check.truth("--observe-only", &flags.observe_only);
         let take_over_from = check.instance(set(flags.take_over_from.as_ref()));
         let concurrency = check.concurrency(&flags.concurrency);
@@ -257,7 +257,7 @@ impl Check<'_> {
         }
     }
 
-    fn election(&mut self, flags: &Flags, own_namespace: &str) -> Option<Election> {
+    fn election(&mut self, flags: &InCluster, own_namespace: &str) -> Option<Election> {
         let elect = self.truth("--leader-elect", &flags.leader_elect)?;
         let namespace = set(flags.lease_namespace.as_ref()).unwrap_or(own_namespace);
         let name = set(flags.lease_name.as_ref()).unwrap_or(DEFAULT_NAME);
