@@ -36,6 +36,20 @@ struct Change {
     manager: String,
 }
 
+impl Change {
+    fn of(call: Call, (key, old): (String, Arc<Stored>), new: Value, manager: String) -> Self {
+        Self {
+            kind: call.kind,
+            key,
+            name: call.name,
+            old,
+            new,
+            of_status: call.subresource.is_some(),
+            manager,
+        }
+    }
+}
+
 impl Cluster {
     pub(crate) fn create(&mut self, mut call: Call, now: Timestamp) -> Result<Value, Failure> {
         self.writer(&mut call)?;
@@ -202,15 +216,7 @@ impl Cluster {
             return self.create_by_update(&call, new, now);
         };
         self.same_uid(&new, &call, Some(&old))?;
-        let change = Change {
-            kind: call.kind,
-            key,
-            name: call.name,
-            old,
-            new,
-            of_status: call.subresource.is_some(),
-            manager,
-        };
+        let change = Change::of(call, (key, old), new, manager);
         Ok((200, self.change(change, now)?))
     }
 
@@ -276,15 +282,7 @@ impl Cluster {
         let new = resource
             .decode(new)
             .map_err(|why| bad_request(&format!("the object cannot be decoded: {why}")))?;
-        let change = Change {
-            kind: call.kind,
-            key,
-            name: call.name,
-            old,
-            new,
-            of_status: call.subresource.is_some(),
-            manager,
-        };
+        let change = Change::of(call, (key, old), new, manager);
         self.change(change, now)
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
@@ -22,6 +23,16 @@ fn secret(name: &str) -> Value {
 
 fn secrets(server: &MemoryApiServer) -> Api<Secret> {
     Api::namespaced(server.client(), "default")
+}
+
+/// What happens to Secrets after a version.
+async fn watch(
+    server: &MemoryApiServer,
+    version: &str,
+) -> BoxStream<'static, kube::Result<WatchEvent<Secret>>> {
+    let watch = secrets(server);
+    let watch = watch.watch(&WatchParams::default(), version).await;
+    watch.unwrap().boxed()
 }
 
 /// A server whose clock can be set, with some Secrets.
@@ -50,8 +61,7 @@ async fn what_was_before_a_compaction_is_gone() {
     let secrets = secrets(&server);
     let first = secrets.list(&ListParams::default().limit(1)).await.unwrap();
     let version = first.metadata.resource_version.unwrap();
-    let parameters = WatchParams::default();
-    let mut under_way = secrets.watch(&parameters, &version).await.unwrap().boxed();
+    let mut under_way = watch(&server, &version).await;
     server.create(secret("d")).unwrap();
     assert!(matches!(
         under_way.try_next().await,
@@ -62,7 +72,7 @@ async fn what_was_before_a_compaction_is_gone() {
     let next = ListParams::default().limit(1);
     let next = next.continue_token(&first.metadata.continue_.unwrap());
     assert_eq!(code(secrets.list(&next).await), 410);
-    let mut anew = secrets.watch(&parameters, &version).await.unwrap().boxed();
+    let mut anew = watch(&server, &version).await;
     let Some(WatchEvent::Error(status)) = anew.try_next().await.unwrap() else {
         panic!("not told");
     };
@@ -79,11 +89,7 @@ async fn what_was_before_a_compaction_is_gone() {
 async fn who_is_too_slow_is_cut_off() {
     let (server, _) = server(&[]);
     let version = server.revision().to_string();
-    let mut watch = secrets(&server)
-        .watch(&WatchParams::default(), &version)
-        .await
-        .unwrap()
-        .boxed();
+    let mut watch = watch(&server, &version).await;
     for number in 0..1200 {
         server.create(secret(&format!("s{number}"))).unwrap();
     }
@@ -95,19 +101,11 @@ async fn watches_can_be_cut() {
     let (server, _) = server(&["a"]);
     let began = Instant::now();
     let version = server.revision().to_string();
-    let mut watch = secrets(&server)
-        .watch(&WatchParams::default(), &version)
-        .await
-        .unwrap()
-        .boxed();
+    let mut watch = watch(&server, &version).await;
     server.drop_watches();
     assert!(watch.try_next().await.unwrap().is_none());
     assert_eq!(began.elapsed(), Duration::ZERO);
-    let mut anew = secrets(&server)
-        .watch(&WatchParams::default(), &version)
-        .await
-        .unwrap()
-        .boxed();
+    let mut anew = self::watch(&server, &version).await;
     server.create(secret("b")).unwrap();
     assert!(matches!(
         anew.try_next().await,
@@ -153,11 +151,7 @@ async fn a_watch_on_which_nothing_happens_is_told_how_far_it_is() {
     let (server, _) = server(&["a"]);
     let began = Instant::now();
     let version = server.revision().to_string();
-    let mut watch = secrets(&server)
-        .watch(&WatchParams::default(), &version)
-        .await
-        .unwrap()
-        .boxed();
+    let mut watch = watch(&server, &version).await;
     let mut told = Vec::new();
     while let Some(event) = watch.try_next().await.unwrap() {
         assert!(matches!(event, WatchEvent::Bookmark(_)), "{event:?}");
