@@ -57,6 +57,17 @@ pub struct Subscription {
     pub expiration_date_time: String,
 }
 
+/// A call.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Journalled {
+    /// When it arrived.
+    pub time: Timestamp,
+    /// What it was.
+    pub operation: String,
+    /// The address of the mailbox that it was about.
+    pub mailbox: Option<String>,
+}
+
 /// How often each operation was answered, by status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Calls {
@@ -179,23 +190,14 @@ impl Microsoft {
         self.ask("counts").await
     }
 
-    /// When it was first asked about a mailbox; `None` if never, or if that was too long ago for it to remember.
-    pub async fn first_call_about(&self, address: &str) -> Result<Option<Timestamp>, Error> {
-        #[derive(Deserialize)]
-        struct Entry {
-            time: Timestamp,
-            mailbox: Option<String>,
-        }
+    /// Every call, as far as it remembers them.
+    pub async fn journal(&self) -> Result<Vec<Journalled>, Error> {
         #[derive(Deserialize)]
         struct All {
-            entries: Vec<Entry>,
+            entries: Vec<Journalled>,
         }
         let all: All = self.ask("journal").await?;
-        let about = all
-            .entries
-            .into_iter()
-            .filter(|entry| entry.mailbox.as_deref() == Some(address));
-        Ok(about.map(|entry| entry.time).min())
+        Ok(all.entries)
     }
 
     /// Every subscription that it keeps.

@@ -1,5 +1,5 @@
-//! Takeover: a copy stands by, and the one that leads is told to end, or killed. Somebody makes a mailbox at that moment;
-//! how long it takes until the next copy asks Microsoft about it.
+//! Takeover: a copy stands by, and the one that leads is told to end, or killed. How long it takes until the next copy turns
+//! to Microsoft, and what becomes of a mailbox that somebody makes at that moment.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::apply::ready;
 use super::cold::{Turn, all_ready, count};
 use crate::contender::{Contender, Running};
 use crate::ground::Ground;
-use crate::microsoft::{Calls, Microsoft};
+use crate::microsoft::{Calls, Journalled, Microsoft};
 use crate::options::Trial;
 use crate::process;
 use crate::report::Results;
@@ -21,8 +21,10 @@ use crate::section::{Cells, Measure, Unit, measure};
 use crate::tally::Tally;
 use crate::world::World;
 
-/// Until the first call to Microsoft about the new mailbox.
+/// Until the first call to Microsoft: for a token, which each copy has to get for itself.
 pub static FIRST: Measure = measure("time until the next copy acts", Unit::Seconds);
+/// Until the first call about the new mailbox.
+pub static LOOKED: Measure = measure("time until it looks at a new mailbox", Unit::Seconds);
 /// Until that mailbox is Ready.
 pub static READY: Measure = measure("time until a new mailbox is Ready", Unit::Seconds);
 /// What the next copy wrote that was no matter of the new mailbox.
@@ -135,8 +137,17 @@ impl Arrival<'_> {
         ready(turn.ground, turn.place, self.mailbox, turn.trial.deadline()).await?;
         let since = |time: Timestamp| time.duration_since(end).as_secs_f64();
         column.put(&READY, since(process::now()));
-        if let Some(first) = turn.microsoft.first_call_about(&address).await? {
-            column.put(&FIRST, since(first));
+        let mut calls = turn.microsoft.journal().await?;
+        calls.retain(|call| call.time > end);
+        // The journal is in the order of the answers.
+        calls.sort_by_key(|call| call.time);
+        let is_token = |call: &&Journalled| call.operation == "token";
+        let is_about = |call: &&Journalled| call.mailbox.as_deref() == Some(&address);
+        let (first, looked) = (calls.iter().find(is_token), calls.iter().find(is_about));
+        for (measure, call) in [(&FIRST, first), (&LOOKED, looked)] {
+            if let Some(call) = call {
+                column.put(measure, since(call.time));
+            }
         }
         process::rest(next.id(), Duration::ZERO).await?;
         let mut entries = control_plane.audit_since(mark).await?;
