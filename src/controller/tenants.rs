@@ -311,6 +311,32 @@ mod tests {
         assert_eq!(context.world().mailboxes_summed_up(&key).total, 8);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_new_mailbox_does_not_wait_for_all_others_when_its_tenant_is_known() {
+        let context = Stage::new().context();
+        let owner = tenant(1).key;
+        context.tenant_present(&tenant(1));
+        let (others, new) = (2..99, 99);
+        for number in others.clone() {
+            let room = waiting(room(number), "True", "Activated");
+            context.mailbox_present(room);
+        }
+        context.mailbox_present(room(new));
+        let mut world = context.world();
+        let known = world.store.tenant_mut(&owner).unwrap();
+        known.known.token = TokenState::Issued;
+        world.queue.remove(&Item::Tenant(owner.clone()));
+        world.queue.remove(&Item::Sweep(owner.clone()));
+        for number in others.clone().chain([new]) {
+            world.queue.remove(&Item::Mailbox(room(number).key));
+        }
+        world.refresh_mailboxes_of(&context, &owner, start());
+        for number in others {
+            world.queue.remove(&Item::Mailbox(room(number).key));
+        }
+        assert_eq!(world.queue.next_due(), Some(start()));
+    }
+
     /// As it would say after Graph refused the notification URL twice.
     fn rejected(mut record: TenantRecord) -> TenantRecord {
         let condition = json!({

@@ -340,23 +340,26 @@ impl World {
         Some(Lane::Mailboxes(tenant))
     }
 
-    /// Looks anew at all mailboxes of a tenant whose state changed, spread over time.
+    /// Looks anew at all mailboxes of a tenant whose state changed, spread over time. New ones show nothing yet that could
+    /// change all at once, and somebody may be waiting for them: they wait for nobody, however many there are.
     pub(super) fn refresh_mailboxes_of(
         &mut self,
         shared: &Inner,
         tenant: &ObjectKey,
         now: Timestamp,
     ) {
-        let keys: Vec<ObjectKey> = self
-            .store
-            .mailboxes_of(tenant)
-            .map(|entry| entry.record.key.clone())
-            .collect();
-        for (position, key) in keys.iter().enumerate() {
+        let records = self.store.mailboxes_of(tenant).map(|entry| &entry.record);
+        let (new, shown): (Vec<_>, Vec<_>) = records
+            .cloned()
+            .partition(|record| record.status.conditions.is_empty());
+        for record in &new {
+            self.refresh(shared, &record.key, now);
+        }
+        for (position, record) in shown.iter().enumerate() {
             // By rows, so that what they ask can travel together.
             let row = position - position % ROW;
             let wait = smear::nth(row, smear::SMEARED_WRITES_PER_SECOND);
-            self.refresh_after(shared, key, (now, wait));
+            self.refresh_after(shared, &record.key, (now, wait));
         }
     }
 
