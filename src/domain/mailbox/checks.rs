@@ -400,10 +400,24 @@ fn unauthorized(s: &Snapshot<'_>) -> Verdict {
         Reading::Present(()) => {
             subscription::verdict::authorization(s).unwrap_or(Verdict::pass(Reason::Authorized))
         }
+        Reading::NotLooked | Reading::Absent(_) if calendar_was_refused(s) => Verdict::Keep,
         Reading::NotLooked | Reading::Absent(_) => {
             subscription::verdict::authorization(s).unwrap_or(Verdict::Keep)
         }
     }
+}
+
+/// Whether the status says that the calendar cannot be read, which explains a subscription that is refused.
+fn calendar_was_refused(s: &Snapshot<'_>) -> bool {
+    find(s.previous(), &ConditionType::Unauthorized)
+        .filter(|c| c.status == ConditionStatus::True)
+        .filter(|c| c.observed_generation == Some(s.record.generation))
+        .is_some_and(|c| {
+            matches!(
+                c.reason,
+                Reason::AccessPolicyDenied | Reason::PermissionMissing
+            )
+        })
 }
 
 fn room_not_listed(s: &Snapshot<'_>) -> Verdict {

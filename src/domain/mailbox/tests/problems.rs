@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::super::subscription::Failure;
 use super::super::tenant_view::TenantView;
-use super::super::work::ORDER_PATIENCE;
+use super::super::work::{ORDER_PATIENCE, Work};
 use super::reason;
 use super::world::{ADDRESS, World, person, refused};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
 use crate::api::vocabulary::ConditionType as C;
-use crate::domain::reading::{Absence, Reading};
+use crate::domain::reading::{Absence, Reading, Refusal};
 use crate::domain::schedule::later;
 use crate::ids::{ObjectKey, SubscriptionId};
 
@@ -197,4 +197,59 @@ fn an_object_that_loses_its_mailbox_to_an_older_one_makes_room_and_gets_it_back(
     world.pass();
     assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
     assert_eq!(world.graph.subscriptions.len(), 1);
+}
+
+#[test]
+fn a_subscription_that_is_refused_says_nothing_new_about_a_mailbox_that_cannot_be_read() {
+    let mut world = World::converged();
+    world.tenant().roles.clear();
+    world.graph.calendar = Reading::Forbidden(Refusal {
+        by_access_policy: false,
+        request_id: None,
+    });
+    world.graph.creates = Some(Failure::Refused {
+        by_access_policy: false,
+        request_id: None,
+    });
+    world.memory.wanted = Work::CHECK;
+    assert!(world.pass());
+    let expected = (True, reason("PermissionMissing"));
+    assert_eq!(world.says(&C::Unauthorized), expected);
+
+    world.graph.subscriptions.clear();
+    world.memory.wanted = Work::VERIFY;
+    assert!(world.pass(), "it is seen to be gone");
+    assert_eq!(world.says(&C::Unauthorized), expected);
+    // After ten minutes only a person can end this, and that is said once.
+    let stalled = later(world.now, HOUR);
+    world.run_until(stalled);
+    let written = world.writes;
+    let end = later(world.now, 12 * HOUR);
+    world.run_until(end);
+    assert_eq!(world.writes, written, "{:?}", world.record.status.history);
+}
+
+#[test]
+fn a_mailbox_that_can_be_read_but_not_subscribed_to_does_not_change_its_mind() {
+    for mut world in [World::new(), World::converged()] {
+        world.graph.subscriptions.clear();
+        world.graph.creates = Some(Failure::Refused {
+            by_access_policy: false,
+            request_id: None,
+        });
+        world.memory.wanted = Work::VERIFY | Work::CHECK;
+        let settled = later(world.now, HOUR);
+        world.run_until(settled);
+        let written = world.writes;
+        let end = later(world.now, 12 * HOUR);
+        world.run_until(end);
+        assert_eq!(world.writes, written, "{:?}", world.record.status.history);
+        let expected = (True, reason("SubscribeDenied"));
+        assert_eq!(world.says(&C::Unauthorized), expected);
+
+        world.graph.creates = None;
+        let end = later(world.now, 2 * HOUR);
+        world.run_until(end);
+        assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+    }
 }
