@@ -95,6 +95,12 @@ impl Clock {
         }
     }
 
+    /// By how much the clock was set in all until now.
+    #[must_use]
+    pub fn was_set_by(&self) -> SignedDuration {
+        *self.set_by.borrow()
+    }
+
     /// By how much the clock was set in all, whenever that happens.
     #[must_use]
     pub fn set_by(&self) -> watch::Receiver<SignedDuration> {

@@ -315,8 +315,10 @@ fn note_vanished(
     listing: &[Listed],
 ) {
     let now = context.clock.now();
-    let graph_now = now.saturating_add(gateway.clock_offset()).unwrap_or(now);
+    let ahead = gateway.clock_offset();
+    let graph_now = now.saturating_add(ahead).unwrap_or(now);
     let mut world = context.world();
+    world.note_graph_clock(context, tenant, (ahead, now));
     let busy = world.busy_mailboxes();
     let kept = world
         .store

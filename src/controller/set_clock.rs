@@ -70,6 +70,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use super::super::item::Item;
     use super::super::stage::{Stage, room, start, tenant};
     use super::*;
     use crate::domain::mailbox::tenant_view::TokenState;
@@ -101,6 +102,28 @@ mod tests {
         assert_eq!(world.leading_since, earlier(start(), day));
         assert_eq!(world.served_until, earlier(start(), day));
         following.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_graphs_clock_is_seen_to_differ_it_is_computed_anew_when_renewals_are_due() {
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        context.mailbox_present(room(2));
+        let item = Item::Mailbox(room(2).key);
+        let key = tenant(1).key;
+        let mut world = context.world();
+        let waits = |hours, world: &mut World| {
+            world.queue.done(&item, None);
+            world.queue.remove(&item);
+            let ahead = SignedDuration::from_hours(hours);
+            world.note_graph_clock(&context, &key, (ahead, start()));
+            let later = later(start(), Duration::from_hours(1));
+            std::iter::from_fn(|| world.queue.take(later)).any(|taken| taken.key == item)
+        };
+        assert!(!waits(0, &mut world), "nothing is new");
+        assert!(waits(2, &mut world));
+        assert!(!waits(2, &mut world), "known already");
+        assert!(waits(0, &mut world));
     }
 
     #[tokio::test]

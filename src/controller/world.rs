@@ -46,6 +46,9 @@ const REPLACEMENTS_PER_SECOND: u32 = 5;
 /// What panicked is tried again after this long.
 pub(super) const PANIC_BACKOFF: Duration = Duration::from_mins(5);
 
+/// A difference between Graph's clock and ours that delays nothing by more than this changes no agenda.
+const SMALL_DIFFERENCE: Duration = Duration::from_secs(10);
+
 /// Everything that a pass works with. Cheap to clone.
 #[derive(Clone)]
 pub struct Context(pub(super) Arc<Inner>);
@@ -120,6 +123,8 @@ pub(super) struct TenantState {
     /// The last list of its rooms.
     pub(super) rooms: Arc<tokio::sync::Mutex<Rooms>>,
     pub(super) strays: Strays,
+    /// How far Graph's clock was ahead of ours when its mailboxes' agendas were last computed for it.
+    pub(super) graph_ahead: SignedDuration,
 }
 
 impl TenantState {
@@ -137,6 +142,7 @@ impl TenantState {
             listing: Arc::default(),
             rooms: Arc::default(),
             strays: Strays::new(),
+            graph_ahead: SignedDuration::ZERO,
         }
     }
 
@@ -360,6 +366,23 @@ impl World {
             let row = position - position % ROW;
             let wait = smear::nth(row, smear::SMEARED_WRITES_PER_SECOND);
             self.refresh_after(shared, &record.key, (now, wait));
+        }
+    }
+
+    /// Graph's clock was seen at an answer. If it differs from ours in another way than before, what was computed when
+    /// renewals are due is wrong, on a clock that is behind too late.
+    pub(super) fn note_graph_clock(
+        &mut self,
+        shared: &Inner,
+        tenant: &ObjectKey,
+        (ahead, now): (SignedDuration, Timestamp),
+    ) {
+        let Some(state) = self.tenants.get_mut(tenant) else {
+            return;
+        };
+        let before = std::mem::replace(&mut state.graph_ahead, ahead);
+        if ahead.saturating_sub(before).unsigned_abs() > SMALL_DIFFERENCE {
+            self.refresh_mailboxes_of(shared, tenant, now);
         }
     }
 

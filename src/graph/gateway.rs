@@ -229,7 +229,7 @@ impl Gateway {
         let application = applications
             .entry(key)
             .or_insert_with(|| Arc::new(Budget::of_application()));
-        let shared = Arc::new(Shared::new(Arc::clone(application)));
+        let shared = Arc::new(Shared::new(Arc::clone(application), self.clock.clone()));
         tenants.insert(app.clone(), Arc::clone(&shared));
         shared
     }
@@ -285,8 +285,8 @@ impl TenantGateway {
         Ok(token.facts.clone())
     }
 
-    /// How far Graph's clock was ahead of ours when it last answered; zero when they agree within the
-    /// second and a half that can be told.
+    /// How far Graph's clock is ahead of ours by its last answer, also when ours was set since; zero when they agree
+    /// within the second and a half that can be told.
     #[must_use]
     pub fn clock_offset(&self) -> ClockOffset {
         self.inner.shared.clock_offset()

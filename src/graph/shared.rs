@@ -1,10 +1,10 @@
 //! What all connections of one application in one tenant share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::SignedDuration;
 
+use crate::clock::Clock;
 use crate::graph::breaker::Guarded;
 use crate::graph::budget::{Budget, RetryBudget};
 use crate::graph::call::Answer;
@@ -24,11 +24,21 @@ pub(super) struct Shared {
     pub(super) gathering: Gathering,
     pub(super) login_circuit: Guarded,
     pub(super) graph_circuit: Guarded,
-    clock_offset_ms: AtomicI64,
+    clock: Clock,
+    seen: Mutex<SeenClock>,
+}
+
+/// Graph's clock, as its last answer showed it.
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenClock {
+    /// How far it was ahead of ours.
+    ahead: ClockOffset,
+    /// By how much ours had been set by then.
+    set_by: SignedDuration,
 }
 
 impl Shared {
-    pub(super) fn new(application: Arc<Budget>) -> Self {
+    pub(super) fn new(application: Arc<Budget>, clock: Clock) -> Self {
         Self {
             application,
             tenant: Budget::of_tenant(),
@@ -38,14 +48,20 @@ impl Shared {
             gathering: Gathering::default(),
             login_circuit: Guarded::default(),
             graph_circuit: Guarded::default(),
-            clock_offset_ms: AtomicI64::new(0),
+            seen: Mutex::new(SeenClock {
+                ahead: SignedDuration::ZERO,
+                set_by: clock.was_set_by(),
+            }),
+            clock,
         }
     }
 
-    /// How far Graph's clock was ahead of ours at its last answer; zero within a second and a half,
-    /// since its `Date` has whole seconds.
+    /// How far Graph's clock is ahead of ours, by its last answer; zero within a second and a half, since its `Date`
+    /// has whole seconds. That ours was set since is known without another answer.
     pub(super) fn clock_offset(&self) -> ClockOffset {
-        SignedDuration::from_millis(self.clock_offset_ms.load(Ordering::Relaxed))
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let set_since = self.clock.was_set_by().saturating_sub(seen.set_by);
+        seen.ahead.saturating_sub(set_since)
     }
 
     pub(super) fn observe_clock(&self, answer: &Answer) {
@@ -57,7 +73,10 @@ impl Shared {
         } else {
             ahead
         };
-        let millis = i64::try_from(ahead.as_millis()).unwrap_or_default();
-        self.clock_offset_ms.store(millis, Ordering::Relaxed);
+        let seen = SeenClock {
+            ahead,
+            set_by: self.clock.was_set_by(),
+        };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 }

@@ -151,6 +151,11 @@ impl StandIn {
         self.clock.now()
     }
 
+    /// Sets our own clock.
+    pub(super) fn set_clock(&self, wall: Timestamp) {
+        self.clock.set(wall);
+    }
+
     pub(super) fn gateway(&self) -> Gateway {
         self.gateway_with(Writes::Allowed, || true)
     }

@@ -216,6 +216,11 @@ async fn graphs_clock_is_told_from_its_answers() {
     assert_eq!(granted.expires_at, at("2026-11-25T08:00:00Z"));
     let ahead = SignedDuration::from_millis(180_500);
     assert_eq!(tenant.clock_offset(), ahead);
+    let back = SignedDuration::from_hours(2);
+    world.set_clock(world.now() - back);
+    assert_eq!(tenant.clock_offset(), ahead + back, "without an answer");
+    world.set_clock(world.now() + back);
+    assert_eq!(tenant.clock_offset(), ahead);
 
     world.script(RenewSubscription, [dated("Tue, 24 Nov 2026 08:00:01 GMT")]);
     tenant.renew_subscription(&id, until).await.unwrap();
