@@ -53,7 +53,7 @@ simulate: ## Play months of the whole operator while everything goes wrong (SEED
 
 simulate-mistakes: ## See the simulation find each deliberate mistake
 	$(CARGO) build --locked --release --package simulation
-	$(BUILT)/release/simulate --mistakes --seeds 5 --days 2 --mailboxes 12
+	$(BUILT)/release/simulate --mistakes --seeds 3 --hours 8 --mailboxes 12
 
 bench: ## Measure what the operator costs, next to a floor and to twins in other frameworks (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
 	$(CARGO) build --locked --release --package bench

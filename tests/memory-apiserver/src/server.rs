@@ -371,7 +371,11 @@ fn refused(failure: &Status) -> Response<Body> {
 }
 
 fn json_response(code: u16, object: &Value) -> Response<Body> {
-    response(code, Body::from(object.to_string()))
+    // What is a `Value` can be written.
+    response(
+        code,
+        Body::from(serde_json::to_vec(object).unwrap_or_default()),
+    )
 }
 
 fn response(code: u16, body: Body) -> Response<Body> {

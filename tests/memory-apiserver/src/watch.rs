@@ -137,7 +137,11 @@ impl Cluster {
 
 /// The type comes first, as with the real server: a reader can tell by it what the object is.
 fn line(kind: &str, object: &Value) -> Vec<u8> {
-    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into_bytes()
+    let mut line = format!(r#"{{"type":"{kind}","object":"#).into_bytes();
+    // What is a `Value` can be written.
+    let _ = serde_json::to_writer(&mut line, object);
+    line.extend(b"}\n");
+    line
 }
 
 /// A watch that somebody listens to.

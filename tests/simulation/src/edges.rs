@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body as HttpBody;
+use futures::StreamExt;
 use graph_emulator::EmulatorService;
 use http::{Method, Request, Response, StatusCode};
 use hybrid_calendar_operator::carrier::{Carried, Carrier, Lost};
@@ -15,7 +16,7 @@ use tower::retry::Retry;
 use tower::{BoxError, ServiceExt, service_fn};
 
 use crate::link::{Link, NoAnswer};
-use crate::mutants::Mutant;
+use crate::mutants::{self, Mutant};
 use crate::weather::Way;
 use crate::witness::{Invariant, Witness};
 
@@ -66,11 +67,12 @@ fn requests(
 
 async fn ask_cluster(
     ground: Ground,
-    link: &Link,
+    link: &Arc<Link>,
     request: Request<Body>,
 ) -> Result<Response<HttpBody>, BoxError> {
     let (head, body) = request.into_parts();
     let write = head.method != Method::GET;
+    let watches = !write && is_watch(&head.uri);
     // Asked all the time, and no news.
     let quiet = head.uri.path().contains("/leases") || (!write && is_routine(&head.uri));
     let what = if quiet {
@@ -86,16 +88,25 @@ async fn ask_cluster(
     );
     let request = Request::from_parts(head, Body::from(body));
     let witness = ground.witness.clone();
-    let twice = ground.mutant == Some(Mutant::WritesTwice) && write;
+    if ground.mutant == Some(Mutant::KeepsLeading)
+        && let Some(answer) = mutants::renew_nothing(&told.0, &told.1, &told.2)
+    {
+        return Ok(answer);
+    }
+    let times = ground.mutant.map_or(1, |one| one.writes(&told.1));
     let answered = link.carry(Way::Cluster, async {
         if write {
             let (method, path, body) = &told;
-            note_write(&witness, method, path, body);
-            if twice && path.ends_with("/status") {
+            for _ in 0..times {
                 note_write(&witness, method, path, body);
             }
         }
-        ground.server.service().oneshot(request).await
+        let answer = ground.server.service().oneshot(request).await;
+        let accepted = answer.as_ref().is_ok_and(|one| one.status().is_success());
+        if write && accepted && told.1.contains("/leases") {
+            note_leader(&witness, &told.2);
+        }
+        answer
     });
     let answered = answered.await;
     match answered {
@@ -108,7 +119,11 @@ async fn ask_cluster(
                 ));
             }
             witness.count("calls of the API server");
-            Ok(response)
+            Ok(if watches {
+                response.map(|lines| late(lines, Arc::clone(link)))
+            } else {
+                response
+            })
         }
         Ok(Err(error)) => Err(Into::<BoxError>::into(error)),
         Err(NoAnswer::Failing) => Ok(failing()),
@@ -120,8 +135,24 @@ async fn ask_cluster(
 
 /// Watches, and looks at the key Secret.
 fn is_routine(uri: &http::Uri) -> bool {
-    let is_watch = |query: &str| query.contains("watch=");
-    uri.query().is_some_and(is_watch) || uri.path().contains("/operator/secrets/")
+    is_watch(uri) || uri.path().contains("/operator/secrets/")
+}
+
+fn is_watch(uri: &http::Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("watch="))
+}
+
+/// What a watch shows, in order, as late as it is just now, and not while the process stands still.
+fn late(lines: HttpBody, link: Arc<Link>) -> HttpBody {
+    let lines = lines.into_data_stream();
+    HttpBody::from_stream(futures::stream::unfold(
+        (lines, link),
+        |(mut lines, link)| async {
+            let news = lines.next().await?;
+            link.news_arrives().await;
+            Some((news, (lines, link)))
+        },
+    ))
 }
 
 fn failing() -> Response<HttpBody> {
@@ -132,6 +163,16 @@ fn failing() -> Response<HttpBody> {
     let mut response = Response::new(HttpBody::from(status.to_string()));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response
+}
+
+/// Whom the Lease names now. It is written all the time, so that only this is read of it.
+fn note_leader(witness: &Witness, lease: &[u8]) {
+    const FIELD: &str = "\"holderIdentity\":\"";
+    let lease = String::from_utf8_lossy(lease);
+    let holder = lease
+        .split_once(FIELD)
+        .and_then(|(_, rest)| rest.split('"').next());
+    witness.leads(holder.expect("a Lease says who holds it"));
 }
 
 /// Which object a write is about, and whether it may be written at all.
@@ -193,6 +234,10 @@ async fn ask_microsoft(
     let method = request.method().clone();
     let uri = request.uri().clone();
     let witness = ground.witness.clone();
+    if method != Method::GET && uri.path().contains("/subscriptions") {
+        let copy = link.name.split('.').next().unwrap_or_default();
+        witness.changes(copy, format_args!("{method} {}", uri.path()));
+    }
     if let Some(mutant) = ground.mutant
         && let Some(answer) = mutant.answer_instead(&mut request)
     {

@@ -3,12 +3,13 @@
 
 use axum::body::Body;
 use graph_emulator::EmulatorService;
-use http::{Method, Request};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hybrid_calendar_operator::clock::sleep;
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tower::ServiceExt;
+use url::Url;
 
 use crate::town::{FOREIGN_SECRET, RECEIVER, address, client_id, foreign_client_id, tenant_id};
 use crate::witness::Witness;
@@ -16,8 +17,11 @@ use crate::witness::Witness;
 /// How often they are renewed.
 const RENEWAL: Duration = Duration::from_hours(48);
 
+/// After a subscription that was not granted.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// How long they live.
-const LIFE: SignedDuration = SignedDuration::from_hours(160);
+const LIFE: Duration = Duration::from_hours(160);
 
 /// Another installation at the same address.
 const OTHER_INSTANCE: &str = "0123456789abcdef";
@@ -26,10 +30,10 @@ const OTHER_INSTANCE: &str = "0123456789abcdef";
 const ELSEWHERE: &str = "https://elsewhere.example";
 
 /// Who calls: application and its secret.
-struct Caller {
-    tenant: usize,
-    client: String,
-    secret: String,
+pub(crate) struct Caller {
+    pub(crate) tenant: usize,
+    pub(crate) client: String,
+    pub(crate) secret: String,
 }
 
 /// One subscription.
@@ -60,9 +64,14 @@ pub(crate) async fn live(
     }
     let mut planted = Vec::new();
     for (number, caller) in callers.iter().enumerate() {
-        if let Some(id) = plant(&graph, &witness, caller).await {
-            planted.push(Planted { caller: number, id });
-        }
+        // Nobody answers before a copy listens.
+        let id = loop {
+            match plant(&graph, &witness, caller).await {
+                Some(id) => break id,
+                None => sleep(AGAIN).await,
+            }
+        };
+        planted.push(Planted { caller: number, id });
     }
     loop {
         sleep(RENEWAL).await;
@@ -70,7 +79,7 @@ pub(crate) async fn live(
             // The application that is ours changes its secret; what it planted then ends by itself.
             let caller = &callers[one.caller];
             if let Some(token) = token(&graph, caller).await {
-                let until = end(&graph);
+                let until = end(&graph, LIFE);
                 let path = format!("/v1.0/subscriptions/{}", one.id);
                 let body = json!({"expirationDateTime": until});
                 ask(&graph, Method::PATCH, (&path, &token), &body).await;
@@ -79,8 +88,9 @@ pub(crate) async fn live(
     }
 }
 
-fn end(graph: &EmulatorService) -> String {
-    let end = graph.control().now().saturating_add(LIFE);
+/// The instant after so long, as Graph writes it.
+pub(crate) fn end(graph: &EmulatorService, after: Duration) -> String {
+    let end = graph.control().now().saturating_add(after);
     end.unwrap_or_default().to_string()
 }
 
@@ -97,7 +107,7 @@ async fn plant(graph: &EmulatorService, witness: &Witness, caller: &Caller) -> O
         "changeType": "created",
         "notificationUrl": url,
         "resource": format!("users/{}/events", address(caller.tenant, 0)),
-        "expirationDateTime": end(graph),
+        "expirationDateTime": end(graph, LIFE),
         "clientState": "of-somebody-else",
     });
     let answer = ask(graph, Method::POST, ("/v1.0/subscriptions", &token), &body).await?;
@@ -107,7 +117,8 @@ async fn plant(graph: &EmulatorService, witness: &Witness, caller: &Caller) -> O
     Some(id)
 }
 
-async fn token(graph: &EmulatorService, caller: &Caller) -> Option<String> {
+/// A token of the caller, if Entra gives one.
+pub(crate) async fn token(graph: &EmulatorService, caller: &Caller) -> Option<String> {
     let form = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
         caller.client, caller.secret
@@ -125,7 +136,8 @@ async fn token(graph: &EmulatorService, caller: &Caller) -> Option<String> {
     answer["access_token"].as_str().map(str::to_owned)
 }
 
-async fn ask(
+/// What Graph answers.
+pub(crate) async fn ask(
     graph: &EmulatorService,
     method: Method,
     (path, token): (&str, &str),
@@ -140,4 +152,24 @@ async fn ask(
     let answer = graph.clone().oneshot(request.ok()?).await.ok()?;
     let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
     serde_json::from_slice(&body.ok()?).ok()
+}
+
+/// The receiver of others: it takes everything, and returns the word that Graph sends first.
+pub(crate) fn receive(url: &str) -> Response<Body> {
+    let pairs = Url::parse(url).ok();
+    let word = pairs.and_then(|url| {
+        let mut pairs = url.query_pairs();
+        let (_, word) = pairs.find(|(name, _)| name == "validationToken")?;
+        Some(word.into_owned())
+    });
+    let mut response = Response::new(Body::empty());
+    match word {
+        Some(word) => {
+            let text = HeaderValue::from_static("text/plain");
+            response.headers_mut().insert(CONTENT_TYPE, text);
+            *response.body_mut() = Body::from(word);
+        }
+        None => *response.status_mut() = StatusCode::ACCEPTED,
+    }
+    response
 }

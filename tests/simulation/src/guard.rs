@@ -15,8 +15,11 @@ pub(crate) const EVERY: Duration = Duration::from_mins(1);
 /// How often it is told anew who is healthy, without an edit.
 const ANEW: Duration = Duration::from_mins(15);
 
-/// A double lives no longer than this, whatever the weather: sweeps need two looks, and a delete may fail for a while.
-const LONGEST_DOUBLE: Duration = Duration::from_hours(3);
+/// One too many lives no longer than this, whatever the weather: sweeps need two looks, and a delete may fail for a while.
+const LONGEST: Duration = Duration::from_hours(3);
+
+/// The same while nothing goes wrong: two sweeps, fifteen minutes apart.
+const LONGEST_IN_CALM: Duration = Duration::from_hours(1);
 
 /// What was seen before.
 #[derive(Debug, Default)]
@@ -24,9 +27,13 @@ pub(crate) struct Guard {
     /// Since when each mailbox has been healthy, by UID.
     healthy: BTreeMap<String, Duration>,
     looked: Option<Duration>,
-    /// Since when each mailbox has had more than one, by UID.
-    doubles: BTreeMap<String, Duration>,
+    /// Since when each mailbox has had more than one, or one without being declared, by UID.
+    surplus: BTreeMap<String, Duration>,
+    /// Since when nothing goes wrong.
+    calm: Option<Duration>,
     created: u64,
+    /// Whether somebody edited something since.
+    edited: bool,
 }
 
 impl Guard {
@@ -43,6 +50,7 @@ impl Guard {
             })
             .collect();
         self.looked = Some(now);
+        self.edited = true;
     }
 
     /// A minute later.
@@ -56,10 +64,20 @@ impl Guard {
             self.lapses(&expired, graph, witness);
         }
         let created = graph.counts().with_status("createSubscription", 201);
-        if created != self.created || !self.doubles.is_empty() {
-            self.created = created;
-            self.double(town, graph, witness);
+        if created != self.created || !self.surplus.is_empty() || self.edited {
+            (self.created, self.edited) = (created, false);
+            self.look_for_surplus(town, graph, witness);
         }
+    }
+
+    /// Nothing goes wrong from now on, or everything may.
+    pub(crate) fn weather(&mut self, calm: bool, witness: &Witness) {
+        self.calm = calm.then(|| witness.elapsed());
+    }
+
+    /// Whether there is a subscription too many.
+    pub(crate) fn has_surplus(&self) -> bool {
+        !self.surplus.is_empty()
     }
 
     fn lapses(&self, expired: &[SubscriptionView], graph: &Control, witness: &Witness) {
@@ -84,37 +102,45 @@ impl Guard {
         }
     }
 
-    fn double(&mut self, town: &Town, graph: &Control, witness: &Witness) {
+    fn look_for_surplus(&mut self, town: &Town, graph: &Control, witness: &Witness) {
         let now = witness.elapsed();
         let truth = Truth::now(town, graph);
+        let declared: BTreeSet<&str> = town.mailboxes.values().map(|one| &*one.uid).collect();
         let all = ours(graph, witness);
         let mut living: BTreeMap<&str, Vec<&SubscriptionView>> = BTreeMap::new();
         for one in &all {
             living.entry(owner(one)).or_default().push(one);
         }
-        let before = std::mem::take(&mut self.doubles);
-        for (uid, several) in living.into_iter().filter(|(_, living)| living.len() > 1) {
+        let before = std::mem::take(&mut self.surplus);
+        for (uid, several) in living {
+            if several.len() <= usize::from(declared.contains(uid)) {
+                continue;
+            }
             let tenant =
                 (0..town.tenants.len()).find(|one| client_id(*one) == several[0].client_id);
             if !tenant.is_some_and(|tenant| truth.is_reachable(tenant)) {
                 continue;
             }
             let since = before.get(uid).copied().unwrap_or_else(|| {
-                witness.count("doubles for a while");
+                witness.count("subscriptions too many for a while");
                 now
             });
-            witness.raise(
-                "longest double, seconds",
-                now.saturating_sub(since).as_secs(),
-            );
-            if now > since + LONGEST_DOUBLE {
+            let lasted = now.saturating_sub(since);
+            witness.raise("longest surplus, seconds", lasted.as_secs());
+            let calm = self
+                .calm
+                .is_some_and(|calm| now > calm.max(since) + LONGEST_IN_CALM);
+            if calm || lasted > LONGEST {
                 let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
                 witness.violate(
                     Invariant::OneSubscription,
-                    format!("{} has {ids:?} since {since:?}", several[0].mailbox),
+                    format!(
+                        "{} of {uid} has {ids:?} since {since:?}",
+                        several[0].mailbox
+                    ),
                 );
             }
-            self.doubles.insert(uid.to_owned(), since);
+            self.surplus.insert(uid.to_owned(), since);
         }
     }
 }

@@ -13,18 +13,21 @@
     reason = "a simulation that cannot go on has a mistake of its own, and says where"
 )]
 
+mod administrators;
 mod copies;
 mod dice;
 mod edges;
 pub mod entropy;
 mod foreign;
 mod guard;
+mod leftovers;
 mod link;
 mod logs;
 pub mod mutants;
 mod people;
 pub mod play;
 pub mod report;
+mod storm;
 mod town;
 mod truth;
 mod weather;

@@ -111,6 +111,17 @@ impl Link {
         }
     }
 
+    /// Until the next news of a watch arrives; never at a process that is dead.
+    pub(crate) async fn news_arrives(&self) {
+        let late = self.sky.lateness();
+        if !late.is_zero() {
+            sleep(late).await;
+        }
+        if self.passage().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Whether the process dies here.
     fn dies(&self, here: Point) -> bool {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -97,6 +97,9 @@ fn many(arguments: &Arguments) -> ExitCode {
                         break;
                     }
                     let outcome = in_a_process(arguments, seed);
+                    if let Ok(outcome) = &outcome {
+                        tell(outcome);
+                    }
                     let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
                     match outcome {
                         Ok(outcome) => outcomes.push(outcome),
@@ -121,6 +124,17 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// How a seed ended, as soon as it did.
+fn tell(outcome: &Outcome) {
+    let (seed, days) = (outcome.seed, outcome.seconds / 86_400);
+    let how = match &outcome.violation {
+        None => "everything held".to_owned(),
+        Some(violation) => format!("{:?}: {}", violation.invariant, violation.detail),
+    };
+    // Nobody is left to be told of an error.
+    let _ = writeln!(std::io::stderr(), "seed {seed}, {days} days: {how}");
+}
+
 /// Which seed finds each mistake.
 fn mistakes(arguments: &Arguments) -> ExitCode {
     let mut all_found = true;
@@ -132,17 +146,17 @@ fn mistakes(arguments: &Arguments) -> ExitCode {
         let mut seeds = arguments.first..arguments.first + arguments.seeds;
         let found = seeds.find_map(|seed| {
             let violation = in_a_process(&arguments, seed).ok()?.violation?;
-            let is_it = mutant.breaks().contains(&violation.invariant);
+            let is_it = mutant.breaks() == violation.invariant;
             is_it.then_some((seed, violation))
         });
         let line = match &found {
             Some((seed, violation)) => format!(
-                "{:<20} {:?} by seed {seed} after {} hours",
+                "{:<20} {:?} by seed {seed} after {} minutes",
                 name(*mutant),
                 violation.invariant,
-                violation.at / 3600
+                violation.at.div_ceil(60)
             ),
-            None => format!("{:<20} NOT FOUND", name(*mutant)),
+            None => format!("{:<20} NOT FOUND by {:?}", name(*mutant), mutant.breaks()),
         };
         say(&line);
         all_found &= found.is_some();
@@ -168,7 +182,13 @@ fn in_a_process(arguments: &Arguments, seed: u64) -> Result<Outcome, String> {
     if let Some(mutant) = arguments.mutant {
         command.args(["--mutant", &name(mutant)]);
     }
-    let output = command.stderr(Stdio::inherit()).output();
+    // A mistake that panics on purpose says so.
+    let errors = if arguments.mutant.is_some() {
+        Stdio::null()
+    } else {
+        Stdio::inherit()
+    };
+    let output = command.stderr(errors).output();
     let output = output.map_err(|error| error.to_string())?;
     serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("{error}; it ended with {}", output.status))

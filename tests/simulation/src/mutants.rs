@@ -14,12 +14,16 @@ pub enum Mutant {
     RenewsNothing,
     /// Deletions are taken for done without being sent: what was replaced stays.
     DeletesNothing,
+    /// One copy takes the Lease for its own, whatever it says.
+    KeepsLeading,
     /// Whose a subscription is does not matter: all are taken for strays.
     SweepsEverything,
     /// A token is logged.
     LogsToken,
-    /// A status is written although it is the same.
+    /// A status is written a second time although it is the same.
     WritesTwice,
+    /// A status is written again and again although it is the same.
+    WritesOften,
     /// Nobody believes that a mailbox is gone.
     SeesNobodyMissing,
     /// A pass panics.
@@ -31,24 +35,37 @@ impl Mutant {
     pub const ALL: &[Self] = &[
         Self::RenewsNothing,
         Self::DeletesNothing,
+        Self::KeepsLeading,
         Self::SweepsEverything,
         Self::LogsToken,
         Self::WritesTwice,
+        Self::WritesOften,
         Self::SeesNobodyMissing,
         Self::Panics,
     ];
 
-    /// The invariants one of which it breaks.
+    /// The invariant that it breaks before any other.
     #[must_use]
-    pub const fn breaks(self) -> &'static [Invariant] {
+    pub const fn breaks(self) -> Invariant {
         match self {
-            Self::RenewsNothing => &[Invariant::NoLapse],
-            Self::DeletesNothing => &[Invariant::OneSubscription, Invariant::Converged],
-            Self::SweepsEverything => &[Invariant::NothingForeign],
-            Self::LogsToken => &[Invariant::NoSecret],
-            Self::WritesTwice => &[Invariant::Quiet, Invariant::BoundedWrites],
-            Self::SeesNobodyMissing => &[Invariant::Converged],
-            Self::Panics => &[Invariant::NoPanic],
+            Self::RenewsNothing => Invariant::NoLapse,
+            Self::DeletesNothing => Invariant::OneSubscription,
+            Self::KeepsLeading => Invariant::OneLeader,
+            Self::SweepsEverything => Invariant::NothingForeign,
+            Self::LogsToken => Invariant::NoSecret,
+            Self::WritesTwice => Invariant::Quiet,
+            Self::WritesOften => Invariant::BoundedWrites,
+            Self::SeesNobodyMissing => Invariant::Converged,
+            Self::Panics => Invariant::NoPanic,
+        }
+    }
+
+    /// How often a write to the API server happens.
+    pub(crate) fn writes(self, path: &str) -> u32 {
+        match (self, path.ends_with("/status")) {
+            (Self::WritesTwice, true) => 2,
+            (Self::WritesOften, true) => 100,
+            _ => 1,
         }
     }
 
@@ -94,16 +111,21 @@ impl Mutant {
             Self::SweepsEverything
                 if *method == Method::GET && path.ends_with("/subscriptions") =>
             {
-                take_for_ours(response.body_mut());
+                take_for_ours(response.body_mut(), witness);
             }
-            Self::SeesNobodyMissing if *method == Method::POST && path.ends_with("/$batch") => {
+            Self::SeesNobodyMissing if path.ends_with("/$batch") => {
                 find_everybody(response.body_mut());
+            }
+            Self::SeesNobodyMissing if response.status() == StatusCode::NOT_FOUND => {
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }
             Self::RenewsNothing
             | Self::DeletesNothing
+            | Self::KeepsLeading
             | Self::SweepsEverything
             | Self::LogsToken
             | Self::WritesTwice
+            | Self::WritesOften
             | Self::SeesNobodyMissing
             | Self::Panics => {}
         }
@@ -116,26 +138,36 @@ fn answer(status: StatusCode, body: String) -> Response<Vec<u8>> {
     response
 }
 
-/// Each subscription of the list gets the URL of one of ours.
-fn take_for_ours(body: &mut Vec<u8>) {
+/// What the copy that keeps leading hears of the Lease when it writes it: that it holds it.
+pub(crate) fn renew_nothing(
+    method: &Method,
+    path: &str,
+    lease: &[u8],
+) -> Option<Response<axum::body::Body>> {
+    if *method != Method::PUT || !path.contains("/leases/") {
+        return None;
+    }
+    let said: Value = serde_json::from_slice(lease).ok()?;
+    let holder = said["spec"]["holderIdentity"].as_str()?;
+    let answer = axum::body::Body::from(lease.to_vec());
+    holder.starts_with("copy-0").then(|| Response::new(answer))
+}
+
+/// Each subscription of others gets the URL of one of ours.
+fn take_for_ours(body: &mut Vec<u8>, witness: &Witness) {
     let Ok(mut list) = serde_json::from_slice::<Value>(body) else {
         return;
     };
     let Some(items) = list["value"].as_array_mut() else {
         return;
     };
-    let is_ours = |url: &str| url.starts_with(crate::town::RECEIVER);
-    let urls: Vec<Value> = items
-        .iter()
-        .map(|item| item["notificationUrl"].clone())
-        .filter(|url| url.as_str().is_some_and(is_ours))
-        .collect();
-    if let Some(ours) = urls.first() {
-        for item in items {
-            if !item["notificationUrl"].as_str().is_some_and(is_ours) {
-                item["notificationUrl"] = ours.clone();
-            }
-        }
+    let is_foreign = |item: &Value| witness.is_foreign(item["id"].as_str().unwrap_or_default());
+    let ours = items.iter().find(|item| !is_foreign(item));
+    let Some(url) = ours.map(|item| item["notificationUrl"].clone()) else {
+        return;
+    };
+    for item in items.iter_mut().filter(|item| is_foreign(item)) {
+        item["notificationUrl"] = url.clone();
     }
     *body = list.to_string().into_bytes();
 }

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use graph_emulator::world::{ClientSecret, Tenant};
-use graph_emulator::{Booking, Control, LifecycleEvent, Removal, World};
-use jiff::{SignedDuration, Timestamp};
+use graph_emulator::{Booking, Control, LifecycleEvent, Removal};
 use memory_apiserver::MemoryApiServer;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
-use crate::town::{NAMESPACE, OPERATOR, Town, address, client_id, room, tenant_id};
+use crate::town::{NAMESPACE, OPERATOR, Town, address};
 use crate::witness::Witness;
 
 /// Everybody who edits something.
@@ -45,6 +43,12 @@ const EDITS: &[(usize, &str)] = &[
     (10, "book a meeting"),
     (1, "delete the key Secret"),
     (3, "compact and drop watches"),
+    (4, "want a subscription or not"),
+    (4, "change a check interval"),
+    (1, "delete or declare a tenant"),
+    (1, "delete or apply a Secret"),
+    (1, "disable or enable an application"),
+    (2, "hide or list a room"),
 ];
 
 impl People {
@@ -83,6 +87,12 @@ impl People {
             "send a lifecycle event" => self.send_lifecycle(),
             "request a reconcile" => self.request(town),
             "book a meeting" => self.book(),
+            "want a subscription or not" => self.want(town),
+            "change a check interval" => self.change_interval(town),
+            "delete or declare a tenant" => self.delete_tenant(town),
+            "delete or apply a Secret" => self.delete_secret(town),
+            "disable or enable an application" => self.disable(town),
+            "hide or list a room" => self.hide_room(town),
             "delete the key Secret" => {
                 // It may be gone already.
                 let _ = self
@@ -96,7 +106,7 @@ impl People {
         }
     }
 
-    fn tenant(&self, town: &Town) -> usize {
+    pub(crate) fn tenant(&self, town: &Town) -> usize {
         self.dice.below(town.tenants.len())
     }
 
@@ -105,7 +115,7 @@ impl People {
         self.dice.one(&names).map(|name| (*name).clone())
     }
 
-    fn patch(&self, kind: &str, name: &str, change: Value) {
+    pub(crate) fn patch(&self, kind: &str, name: &str, change: Value) {
         let answer = self.server.patch((kind, NAMESPACE, name), change);
         answer.expect("what people change is there");
     }
@@ -180,11 +190,60 @@ impl People {
         model.suspended = !model.suspended && self.dice.chance(0.5);
         let suspend = model.suspended;
         let name = format!("tenant-{tenant}");
-        self.patch(
-            "CalendarTenant",
-            &name,
-            json!({"spec": {"suspend": suspend}}),
-        );
+        if model.declared {
+            self.patch(
+                "CalendarTenant",
+                &name,
+                json!({"spec": {"suspend": suspend}}),
+            );
+        }
+    }
+
+    /// Deletes a tenant's object, or declares it again.
+    fn delete_tenant(&self, town: &mut Town) {
+        let tenant = self.tenant(town);
+        let model = &mut town.tenants[tenant];
+        model.declared = !model.declared;
+        let answer = if model.declared {
+            self.server.create(town.tenant_object(tenant))
+        } else {
+            let name = format!("tenant-{tenant}");
+            self.server.delete("CalendarTenant", NAMESPACE, &name)
+        };
+        answer.expect("a tenant is there or not");
+    }
+
+    /// Deletes a tenant's Secret, or applies it again.
+    fn delete_secret(&self, town: &mut Town) {
+        let tenant = self.tenant(town);
+        let model = &mut town.tenants[tenant];
+        model.has_secret = !model.has_secret;
+        let answer = if model.has_secret {
+            self.server.create(town.secret_object(tenant))
+        } else {
+            let name = format!("credential-{tenant}");
+            self.server.delete("Secret", NAMESPACE, &name)
+        };
+        answer.expect("a Secret is there or not");
+    }
+
+    fn want(&self, town: &mut Town) {
+        let Some(name) = self.mailbox(town) else {
+            return;
+        };
+        if let Some(model) = town.mailboxes.get_mut(&name) {
+            model.subscribed = !model.subscribed || self.dice.chance(0.5);
+            let change = json!({"spec": {"subscription": {"enabled": model.subscribed}}});
+            self.patch("WorkspaceMailbox", &name, change);
+        }
+    }
+
+    fn change_interval(&self, town: &Town) {
+        let intervals = ["5m", "20m", "45m", "1h"];
+        if let Some(name) = self.mailbox(town) {
+            let change = json!({"spec": {"checkInterval": self.dice.one(&intervals)}});
+            self.patch("WorkspaceMailbox", &name, change);
+        }
     }
 
     fn move_mailbox(&self, town: &mut Town) {
@@ -198,128 +257,6 @@ impl People {
             let name = town.declare(model.tenant, model.address);
             town.apply(&self.server, &name);
         }
-    }
-
-    /// Changes one organization at Microsoft.
-    fn at_microsoft(&self, tenant: usize, change: impl FnOnce(&mut Tenant)) {
-        let mut world: World = self.graph.world();
-        if let Some(organization) = world.tenant_mut(&tenant_id(tenant)) {
-            change(organization);
-            let Tenant {
-                applications,
-                mailboxes,
-                ..
-            } = organization;
-            // What the policy names has to be there.
-            for application in applications {
-                let is_there = |denied: &String| mailboxes.iter().any(|one| one.address == *denied);
-                application.denied.retain(is_there);
-            }
-        }
-        let accepted = self.graph.set_world(world);
-        accepted.expect("what administrators do is well-formed");
-    }
-
-    fn rename_room(&self, town: &Town) {
-        let (tenant, number) = (self.tenant(town), self.dice.below(self.rooms));
-        let (keeps_alias, back) = (self.dice.chance(0.5), self.dice.chance(0.5));
-        let born = room(tenant, number);
-        self.at_microsoft(tenant, |organization| {
-            let found = organization
-                .mailboxes
-                .iter_mut()
-                .find(|one| one.id == born.id);
-            if let Some(found) = found {
-                if back {
-                    *found = born;
-                } else {
-                    found.address = format!("renamed-{number}@tenant{tenant}.example");
-                    found.aliases = Vec::from_iter(keeps_alias.then_some(born.address));
-                }
-            }
-        });
-    }
-
-    fn delete_room(&self, town: &Town) {
-        let (tenant, number) = (self.tenant(town), self.dice.below(self.rooms));
-        let born = room(tenant, number);
-        self.at_microsoft(tenant, |organization| {
-            organization.mailboxes.retain(|one| one.id != born.id);
-        });
-    }
-
-    fn restore_room(&self, town: &Town) {
-        let (tenant, number) = (self.tenant(town), self.dice.below(self.rooms));
-        let born = room(tenant, number);
-        self.at_microsoft(tenant, |organization| {
-            organization.mailboxes.retain(|one| one.id != born.id);
-            organization.mailboxes.push(born);
-        });
-    }
-
-    fn deny(&self, town: &Town) {
-        let tenant = self.tenant(town);
-        let denies = self.dice.chance(0.5);
-        let number = self.dice.below(self.rooms);
-        self.at_microsoft(tenant, |organization| {
-            let there = organization.mailboxes.iter().map(|one| one.address.clone());
-            let chosen: Vec<String> = there.skip(number).take(1).collect();
-            let application = &mut organization.applications[0];
-            application.denied = if denies { chosen } else { Vec::new() };
-        });
-    }
-
-    fn revoke(&self, town: &Town) {
-        let tenant = self.tenant(town);
-        let grants = self.dice.chance(0.6);
-        self.at_microsoft(tenant, |organization| {
-            let roles = &mut organization.applications[0].roles;
-            roles.retain(|role| role != "Calendars.Read");
-            if grants {
-                roles.push("Calendars.Read".to_owned());
-            }
-        });
-    }
-
-    fn expire(&self, town: &Town) {
-        let tenant = self.tenant(town);
-        let now = self.graph.now();
-        self.at_microsoft(tenant, |organization| {
-            for secret in &mut organization.applications[0].secrets {
-                secret.expires_at = Some(now);
-            }
-        });
-    }
-
-    fn rotate(&self, town: &mut Town) {
-        let tenant = self.tenant(town);
-        let value = town.next_secret(tenant);
-        self.witness.secret(&value);
-        let old_ends = self
-            .graph
-            .now()
-            .saturating_add(SignedDuration::from_hours(1));
-        self.at_microsoft(tenant, |organization| {
-            let secrets = &mut organization.applications[0].secrets;
-            for secret in secrets.iter_mut() {
-                let sooner = secret
-                    .expires_at
-                    .into_iter()
-                    .chain(old_ends.clone().ok())
-                    .min();
-                secret.expires_at = sooner;
-            }
-            secrets.push(ClientSecret {
-                value,
-                expires_at: None,
-            });
-        });
-        let change = town.secret_object(tenant)["data"].clone();
-        self.patch(
-            "Secret",
-            &format!("credential-{tenant}"),
-            json!({"data": change}),
-        );
     }
 
     fn some_subscription(&self) -> Option<String> {
@@ -387,18 +324,4 @@ impl People {
             let _ = self.graph.book(room, &booking);
         }
     }
-}
-
-/// Whether the tenant's secret in the cluster is one that Entra takes.
-pub(crate) fn credential_works(world: &World, town: &Town, tenant: usize, now: Timestamp) -> bool {
-    let id = client_id(tenant);
-    let mut applications = world.tenants.iter().flat_map(|one| &one.applications);
-    let application = applications.find(|one| one.client_id == id);
-    application.is_some_and(|application| {
-        let is_it = |secret: &ClientSecret| {
-            secret.value == town.tenants[tenant].secret
-                && secret.expires_at.is_none_or(|end| end > now)
-        };
-        application.secrets.iter().any(is_it)
-    })
 }

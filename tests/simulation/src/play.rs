@@ -5,28 +5,27 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use graph_emulator::{Control, EmulatorService, Faults, Seclusion};
+use graph_emulator::{Control, EmulatorService, Faults, Seclusion, SubscriptionView};
 use hybrid_calendar_operator::api::v1alpha1::crd;
 use hybrid_calendar_operator::clock::sleep;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use memory_apiserver::MemoryApiServer;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::copies::{COPIES, Copies};
+use crate::copies::Copies;
 use crate::dice::Dice;
 use crate::edges::Ground;
 use crate::guard::{EVERY, Guard};
-use crate::link::Point;
 use crate::mutants::Mutant;
 use crate::people::People;
-use crate::town::{NAMESPACE, OPERATOR, Town, objects};
-use crate::truth::{Truth, ours};
-use crate::weather::{self, Sky, Weather};
+use crate::town::{NAMESPACE, OPERATOR, Town, client_id, objects};
+use crate::truth::{Truth, ours, owner};
+use crate::weather::{Sky, Weather};
 use crate::witness::{Invariant, Violation, Witness};
-use crate::{entropy, foreign, logs};
+use crate::{entropy, foreign, leftovers, logs};
 
 /// When every play begins.
 const START: &str = "2027-03-01T00:00:00Z";
@@ -37,6 +36,9 @@ const LOOK: Duration = Duration::from_mins(5);
 /// After the last fault everything is true within this time: tokens live up to 90 minutes, and a problem is looked at every
 /// hour, a quarter more or less.
 const CONVERGENCE: Duration = Duration::from_hours(4);
+
+/// Before anything ever went wrong it takes no longer than this.
+const BEGINNING: Duration = Duration::from_mins(15);
 
 /// After that, what is under way comes to its end.
 const SETTLING: Duration = Duration::from_mins(15);
@@ -126,17 +128,17 @@ async fn whole(settings: Settings) -> Outcome {
 }
 
 /// Everything that there is.
-struct Stage {
-    settings: Settings,
-    dice: Dice,
-    sky: Sky,
-    copies: Copies,
-    ground: Ground,
-    graph: Control,
-    people: People,
-    town: Arc<Mutex<Town>>,
-    guard: Arc<Mutex<Guard>>,
-    witness: Witness,
+pub(crate) struct Stage {
+    pub(crate) settings: Settings,
+    pub(crate) dice: Dice,
+    pub(crate) sky: Sky,
+    pub(crate) copies: Copies,
+    pub(crate) ground: Ground,
+    pub(crate) graph: Control,
+    pub(crate) people: People,
+    pub(crate) town: Arc<Mutex<Town>>,
+    pub(crate) guard: Arc<Mutex<Guard>>,
+    pub(crate) witness: Witness,
 }
 
 impl Stage {
@@ -184,11 +186,11 @@ impl Stage {
         }
     }
 
-    fn town(&self) -> MutexGuard<'_, Town> {
+    pub(crate) fn town(&self) -> MutexGuard<'_, Town> {
         self.town.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn guard(&self) -> MutexGuard<'_, Guard> {
+    pub(crate) fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -226,81 +228,21 @@ impl Stage {
 
     async fn play(&mut self) {
         let end = Duration::from_hours(self.settings.hours);
-        self.calm().await;
+        self.calm(BEGINNING).await;
         while self.witness.elapsed() < end {
             if self.settings.storms {
                 self.storm().await;
             }
-            self.calm().await;
-        }
-    }
-
-    /// People edit everything, and everything fails.
-    async fn storm(&self) {
-        let longest = if self.is_short() { 1 } else { 6 };
-        let length = self
-            .dice
-            .within(Duration::from_mins(30)..Duration::from_hours(longest));
-        let violence = self.dice.share() * 0.5;
-        let pace = self
-            .dice
-            .within(Duration::from_mins(1)..Duration::from_mins(10));
-        let (weather, faults) = (weather::storm(&self.dice), weather::faults(&self.dice));
-        self.witness.note(format_args!(
-            "a storm begins: {weather:?} {faults:?} violence {violence}"
-        ));
-        self.witness.count("storms");
-        self.sky.set(weather);
-        self.graph.set_faults(faults);
-        let mut pauses = JoinSet::new();
-        let end = Instant::now() + length;
-        while Instant::now() < end {
-            sleep(self.dice.about(pace)).await;
-            if self.dice.chance(violence) {
-                self.hurt(&mut pauses);
-            } else {
-                let mut town = self.town();
-                self.people.edit(&mut town);
-                self.guard().changed(&town, &self.graph, &self.witness);
-            }
-        }
-    }
-
-    /// Something happens to a copy.
-    fn hurt(&self, pauses: &mut JoinSet<()>) {
-        let copy = self.dice.below(COPIES);
-        let count = u32::try_from(self.dice.below(40)).unwrap_or_default();
-        match self.dice.below(6) {
-            0 => self.copies.kill(copy),
-            1 => self.copies.kill_at(copy, Point::BeforeRequest, count),
-            2 => self.copies.kill_at(copy, Point::AfterEffect, count),
-            3 => self.copies.order_stop(copy),
-            4 => {
-                let pause = self
-                    .dice
-                    .within(Duration::from_secs(1)..Duration::from_secs(90));
-                self.witness.count("pauses");
-                let copies = self.copies.clone();
-                pauses.spawn(async move { copies.pause(copy, pause).await });
-            }
-            _ => {
-                let far = if self.dice.chance(0.2) { 10_000 } else { 300 };
-                let seconds = i64::try_from(self.dice.below(2 * far)).unwrap_or_default();
-                let far = i64::try_from(far).unwrap_or_default();
-                let ahead = SignedDuration::from_secs(seconds - far);
-                self.witness
-                    .note(format_args!("the clock of copy-{copy} is {ahead:?} ahead"));
-                self.witness.count("clock jumps");
-                self.copies.set_clock(copy, self.graph.now(), ahead);
-            }
+            self.calm(CONVERGENCE).await;
         }
     }
 
     /// Nothing goes wrong any more: everything becomes true, and then quiet.
-    async fn calm(&self) {
+    async fn calm(&self, patience: Duration) {
         self.sky.set(Weather::default());
         self.graph.set_faults(Faults::default());
         self.copies.calm_down(self.graph.now());
+        self.guard().weather(true, &self.witness);
         self.witness.note(format_args!("a calm begins"));
         let began = Instant::now();
         let mut differences = Vec::new();
@@ -316,7 +258,7 @@ impl Stage {
                 sleep(LOOK).await;
             }
         };
-        if timeout(CONVERGENCE, converging).await.is_err() {
+        if timeout(patience, converging).await.is_err() {
             let few: Vec<&str> = differences.iter().take(5).map(String::as_str).collect();
             let what = format!("{} differences: {}", differences.len(), few.join("; "));
             self.witness.violate(Invariant::Converged, what);
@@ -329,15 +271,11 @@ impl Stage {
         if self.settings.hours == 0 {
             return;
         }
-        sleep(SETTLING).await;
-        let (written, granted) = (self.witness.written(), self.granted());
-        let quiet = self.dice.within(QUIET);
-        sleep(if self.is_short() { QUIET.start } else { quiet }).await;
-        let (written, granted) = (self.witness.written() - written, self.granted() - granted);
-        if written > granted {
-            let what = format!("{written} writes while Graph granted {granted} subscriptions");
-            self.witness.violate(Invariant::Quiet, what);
+        if !self.is_short() || patience == BEGINNING {
+            self.leave_something().await;
         }
+        sleep(SETTLING).await;
+        self.quiet(began, patience).await;
         let differences = self.differences();
         if let Some(first) = differences.first() {
             let what = format!("no longer: {} differences: {first}", differences.len());
@@ -345,8 +283,80 @@ impl Stage {
         }
     }
 
+    /// A copy leaves something behind that is swept.
+    async fn leave_something(&self) {
+        let mut chosen = None;
+        {
+            let town = self.town();
+            let truth = Truth::now(&town, &self.graph);
+            let healthy: Vec<&str> = truth.healthy().map(|model| &*model.uid).collect();
+            let living = ours(&self.graph, &self.witness);
+            let of_healthy = living.iter().filter(|one| healthy.contains(&owner(one)));
+            let of_healthy: Vec<&SubscriptionView> = of_healthy.collect();
+            if let Some(one) = self.dice.one(&of_healthy) {
+                let tenant =
+                    (0..town.tenants.len()).find(|tenant| client_id(*tenant) == one.client_id);
+                let tenant = tenant.unwrap_or_default();
+                let secret = town.tenants[tenant].secret.clone();
+                chosen = Some(((*one).clone(), tenant, secret));
+            }
+        }
+        let Some((one, tenant, secret)) = chosen else {
+            return;
+        };
+        leftovers::leave(&self.ground.graph, &self.witness, &one, (tenant, &secret)).await;
+        sleep(2 * EVERY).await;
+        // Who does not sweep breaks an invariant in time.
+        while self.guard().has_surplus() {
+            sleep(EVERY).await;
+        }
+    }
+
+    /// Nobody writes anything without a cause: some time after the last fault at the latest, since what a status tells
+    /// besides may follow a token that lives for a while.
+    async fn quiet(&self, began: Instant, patience: Duration) {
+        loop {
+            let late = began.elapsed() >= patience;
+            let Some(noise) = self.noise().await else {
+                return;
+            };
+            if late {
+                self.witness.violate(Invariant::Quiet, noise);
+                return;
+            }
+            self.witness.note(format_args!("not quiet yet: {noise}"));
+        }
+    }
+
+    /// What was written for a while without a cause.
+    async fn noise(&self) -> Option<String> {
+        let named = || -> BTreeMap<String, Timestamp> {
+            let mailboxes = objects(&self.ground.server, "WorkspaceMailbox").into_iter();
+            mailboxes
+                .filter_map(|seen| Some((seen.uid, seen.expires?)))
+                .collect()
+        };
+        let count = || (self.witness.written(), self.granted(), named());
+        let (start, before) = (self.graph.now(), count());
+        let quiet = self.dice.within(QUIET);
+        sleep(if self.is_short() { QUIET.start } else { quiet }).await;
+        let after = count();
+        let (written, granted) = (after.0 - before.0, after.1 - before.1);
+        // What nobody could keep alive ends, and that is told once: by the status and by an Event.
+        let now = self.graph.now();
+        let has_ended = |(uid, end): (&String, &Timestamp)| {
+            *end > start && *end <= now && after.2.get(uid).is_none_or(|end| *end <= now)
+        };
+        let ended = before.2.iter().filter(|one| has_ended(*one)).count() as u64;
+        (written > granted + 2 * ended).then(|| {
+            format!(
+                "{written} writes while Graph granted {granted} subscriptions and {ended} ended"
+            )
+        })
+    }
+
     /// Of less than a day: a test waits for it.
-    const fn is_short(&self) -> bool {
+    pub(crate) const fn is_short(&self) -> bool {
         self.settings.hours < 24
     }
 

@@ -8,7 +8,7 @@ use crate::play::Outcome;
 /// Rows whose number is the greatest of all seeds, not the sum.
 const GREATEST: &[&str] = &[
     "longest convergence, seconds",
-    "longest double, seconds",
+    "longest surplus, seconds",
     "most writes of one object in an hour",
 ];
 

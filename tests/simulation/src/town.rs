@@ -19,7 +19,7 @@ pub(crate) const NAMESPACE: &str = "calendars";
 pub(crate) const OPERATOR: &str = "operator";
 
 /// Of subscriptions, in hours, for each tenant in turn.
-const LIFETIMES: [u64; 3] = [160, 4, 24];
+const LIFETIMES: [u64; 5] = [160, 1, 24, 4, 48];
 
 /// How long the subscriptions of a tenant live.
 pub(crate) const fn lifetime(tenant: usize) -> Duration {
@@ -33,6 +33,10 @@ const SPARE: usize = 25;
 #[derive(Clone, Debug)]
 pub(crate) struct TenantModel {
     pub(crate) suspended: bool,
+    /// Whether its object is in the cluster.
+    pub(crate) declared: bool,
+    /// Whether its Secret is.
+    pub(crate) has_secret: bool,
     /// The secret that is in the cluster.
     pub(crate) secret: String,
     /// How many secrets there were.
@@ -45,6 +49,8 @@ pub(crate) struct MailboxModel {
     pub(crate) tenant: usize,
     pub(crate) address: String,
     pub(crate) suspended: bool,
+    /// Whether it wants a subscription.
+    pub(crate) subscribed: bool,
     /// Of the object, once it is there.
     pub(crate) uid: String,
     pub(crate) created: Timestamp,
@@ -89,6 +95,8 @@ impl Town {
             tenants: (0..tenants)
                 .map(|tenant| TenantModel {
                     suspended: false,
+                    declared: true,
+                    has_secret: true,
                     secret: secret_value(tenant, 0),
                     serial: 0,
                 })
@@ -100,6 +108,8 @@ impl Town {
             let tenant = number % tenants;
             town.declare(tenant, address(tenant, number / tenants));
         }
+        // One that Microsoft does not know.
+        town.declare(0, address(0, Self::rooms(mailboxes)));
         town
     }
 
@@ -121,6 +131,7 @@ impl Town {
                 tenant,
                 address,
                 suspended: false,
+                subscribed: true,
                 uid: String::new(),
                 created: Timestamp::MAX,
             },
@@ -195,6 +206,7 @@ impl Town {
                 "tenantRef": {"name": format!("tenant-{}", model.tenant)},
                 "address": model.address,
                 "suspend": model.suspended,
+                "subscription": {"enabled": model.subscribed},
             },
         })
     }
@@ -276,19 +288,23 @@ pub(crate) struct Seen {
     /// Status and reason of `Ready`.
     pub(crate) ready: (String, String),
     pub(crate) message: String,
+    /// Whether it says that Places does not list the room.
+    pub(crate) unlisted: bool,
     /// The subscription that the status names.
     pub(crate) subscription: Option<String>,
+    /// When that ends.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 impl Seen {
     fn of(object: &Value) -> Self {
         let (metadata, status) = (&object["metadata"], &object["status"]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let ready = status["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|condition| condition["type"] == "Ready");
+        let condition = |type_: &str| {
+            let mut conditions = status["conditions"].as_array().into_iter().flatten();
+            conditions.find(|condition| condition["type"] == type_)
+        };
+        let ready = condition("Ready");
         let of_ready = |field: &str| ready.map(|ready| text(&ready[field])).unwrap_or_default();
         Self {
             name: text(&metadata["name"]),
@@ -298,7 +314,11 @@ impl Seen {
                 .unwrap_or(Timestamp::MIN),
             ready: (of_ready("status"), of_ready("reason")),
             message: of_ready("message"),
+            unlisted: condition("RoomNotListed").is_some_and(|one| one["status"] == "True"),
             subscription: status["subscription"]["id"].as_str().map(str::to_owned),
+            expires: status["subscription"]["expiresAt"]
+                .as_str()
+                .and_then(|end| end.parse().ok()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use graph_emulator::{Control, SubscriptionView, World};
 use jiff::Timestamp;
 
-use crate::people::credential_works;
+use crate::administrators::credential_works;
 use crate::town::{MailboxModel, Seen, Town, client_id};
 use crate::witness::Witness;
 
@@ -22,6 +22,7 @@ struct Organization {
     addresses: BTreeSet<String>,
     aliases: BTreeSet<String>,
     denied: BTreeSet<String>,
+    unlisted: BTreeSet<String>,
 }
 
 /// The truth at one instant.
@@ -68,7 +69,10 @@ impl<'a> Truth<'a> {
         let key = key(model);
         if model.suspended {
             SUSPENDED
-        } else if self.town.tenants[model.tenant].suspended || !organization.works {
+        } else if !self.town.tenants[model.tenant].declared
+            || self.town.tenants[model.tenant].suspended
+            || !organization.works
+        {
             ("False", "TenantNotReady")
         } else if self.oldest.get(&key) != Some(&(model.created, model.uid.as_str())) {
             ("False", "Conflict")
@@ -87,13 +91,14 @@ impl<'a> Truth<'a> {
 
     /// Whether subscriptions of the tenant can be taken away.
     pub(crate) fn is_reachable(&self, tenant: usize) -> bool {
-        self.organizations[tenant].works && !self.town.tenants[tenant].suspended
+        let model = &self.town.tenants[tenant];
+        self.organizations[tenant].works && model.declared && !model.suspended
     }
 
-    /// Mailboxes that work, as far as their objects and Microsoft are concerned.
+    /// Mailboxes that work and are watched, as far as their objects and Microsoft are concerned.
     pub(crate) fn healthy(&self) -> impl Iterator<Item = &'a MailboxModel> {
         let mailboxes = self.town.mailboxes.values();
-        mailboxes.filter(|model| self.of_mailbox(model).0 == "True")
+        mailboxes.filter(|model| model.subscribed && self.of_mailbox(model).0 == "True")
     }
 
     /// Everything that is not as it should be, in sentences.
@@ -123,8 +128,13 @@ impl<'a> Truth<'a> {
             let expected = self.of_mailbox(model);
             differ(seen, expected, &mut found);
             if expected.0 == "True" {
+                let (tenant, address) = key(model);
+                let unlisted = self.organizations[tenant].unlisted.contains(&address);
+                if seen.unlisted != unlisted {
+                    found.push(format!("{} says unlisted={}", seen.name, seen.unlisted));
+                }
                 let living = living.get(seen.uid.as_str()).map_or(&[][..], Vec::as_slice);
-                has_one(seen, living, &mut found);
+                has_one(seen, living, model.subscribed, &mut found);
             }
         }
         self.strays(mailboxes, subscriptions, &mut found);
@@ -171,6 +181,11 @@ fn organization(world: &World, town: &Town, tenant: usize, now: Timestamp) -> Or
             .iter()
             .flat_map(|one| one.aliases.clone())
             .collect(),
+        unlisted: mailboxes
+            .iter()
+            .filter(|one| !one.listed)
+            .map(|one| one.address.clone())
+            .collect(),
         denied: application
             .into_iter()
             .flat_map(|one| one.denied.clone())
@@ -190,10 +205,11 @@ pub(crate) fn ours(graph: &Control, witness: &Witness) -> Vec<SubscriptionView> 
     living.filter(|one| !witness.is_foreign(&one.id)).collect()
 }
 
-/// A mailbox that works has one living subscription, and its status names it.
-fn has_one(seen: &Seen, living: &[&str], found: &mut Vec<String>) {
+/// A mailbox that works has one living subscription, and its status names it; none if it wants none.
+fn has_one(seen: &Seen, living: &[&str], wanted: bool, found: &mut Vec<String>) {
     match (seen.subscription.as_deref(), living) {
-        (Some(named), [one]) if named == *one => {}
+        (Some(named), [one]) if wanted && named == *one => {}
+        (None, []) if !wanted => {}
         (named, living) => found.push(format!(
             "{} names the subscription {named:?}, and {living:?} are alive",
             seen.name

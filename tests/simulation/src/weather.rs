@@ -39,6 +39,8 @@ pub(crate) struct Rough {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Weather {
     pub(crate) cluster: Rough,
+    /// What watches show comes up to so much later.
+    pub(crate) late: Duration,
     pub(crate) copies: Rough,
     pub(crate) notifications: Rough,
 }
@@ -70,6 +72,9 @@ pub(crate) struct Sky {
     now: Arc<Mutex<Weather>>,
 }
 
+/// By so much news of watches is late in a storm.
+const LATEST: Duration = Duration::from_secs(40);
+
 /// Longer than any patience of a copy.
 pub(crate) const HANG: Duration = Duration::from_mins(2);
 
@@ -83,6 +88,15 @@ impl Sky {
 
     pub(crate) fn set(&self, weather: Weather) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+    }
+
+    /// How much later the next news of a watch comes.
+    pub(crate) fn lateness(&self) -> Duration {
+        let late = self.now.lock().unwrap_or_else(PoisonError::into_inner).late;
+        if late.is_zero() {
+            return late;
+        }
+        self.dice.within(Duration::ZERO..late)
     }
 
     /// What happens to the next request on a way.
@@ -158,6 +172,11 @@ pub(crate) fn storm(dice: &Dice) -> Weather {
     };
     Weather {
         cluster: rough(0.35),
+        late: if dice.chance(0.5) {
+            Duration::ZERO
+        } else {
+            dice.within(Duration::ZERO..LATEST)
+        },
         copies: rough(1.5),
         notifications: rough(1.5),
     }
@@ -217,6 +236,38 @@ pub(crate) fn faults(dice: &Dice) -> Faults {
             delay: dice
                 .chance(0.2)
                 .then(|| dice.within(Duration::from_secs(1)..Duration::from_mins(20))),
+        },
+    }
+}
+
+/// For some minutes Graph says to everybody that it is too much, or that it is broken, or nothing.
+pub(crate) fn burst(dice: &Dice) -> FaultRule {
+    let operations = [
+        Operation::Any,
+        Operation::Batch,
+        Operation::CreateSubscription,
+        Operation::RenewSubscription,
+        Operation::ListSubscriptions,
+        Operation::Token,
+    ];
+    let operation = dice.one(&operations).copied().unwrap_or_default();
+    let asked = 1 + dice.below(90) as u64;
+    match dice.below(4) {
+        0 => FaultRule {
+            operation,
+            cut: Some(Cut::Before),
+            ..FaultRule::default()
+        },
+        1 => FaultRule {
+            operation,
+            status: Some(503),
+            ..FaultRule::default()
+        },
+        _ => FaultRule {
+            operation,
+            status: Some(429),
+            retry_after: Some(asked.into()),
+            ..FaultRule::default()
         },
     }
 }

@@ -21,8 +21,10 @@ const SHORTEST_SECRET: usize = 16;
 pub enum Invariant {
     /// The subscription of a mailbox that works never ends while Graph answers half of the calls.
     NoLapse,
-    /// A mailbox has one living subscription of ours, but for a short while.
+    /// A mailbox has one living subscription of ours, and an object that is gone has none, but for a short while.
     OneSubscription,
+    /// Only the copy that the Lease names begins a change at Graph.
+    OneLeader,
     /// What belongs to others is left alone, at Graph and in the cluster.
     NothingForeign,
     /// No secret, token, `clientState` or address is in logs, Events, statuses (addresses may be there) or metrics.
@@ -31,7 +33,7 @@ pub enum Invariant {
     BoundedWrites,
     /// Some time after the last fault every status tells the truth, and Graph holds what it should.
     Converged,
-    /// From then on nothing is written but the Lease and what Graph granted anew.
+    /// From then on nothing is written but the Lease, what Graph granted anew, and what ended there.
     Quiet,
     /// No process ends by itself, no pass panics.
     NoPanic,
@@ -73,6 +75,8 @@ struct Seen {
     foreign: BTreeSet<String>,
     writes: BTreeMap<String, Written>,
     written: u64,
+    /// Whom the Lease names, by its last write.
+    leader: String,
     violation: Option<Violation>,
 }
 
@@ -211,11 +215,7 @@ impl Witness {
             written.count += 1;
             written.count
         };
-        let most = self.most("most writes of one object in an hour");
-        self.raise(
-            "most writes of one object in an hour",
-            u64::from(count).max(most),
-        );
+        self.raise("most writes of one object in an hour", u64::from(count));
         if count > limit {
             self.violate(
                 Invariant::BoundedWrites,
@@ -224,13 +224,28 @@ impl Witness {
         }
     }
 
+    /// From now on the Lease names this copy; none with an empty name.
+    pub(crate) fn leads(&self, holder: &str) {
+        let mut seen = self.seen();
+        if seen.leader != holder {
+            holder.clone_into(&mut seen.leader);
+        }
+    }
+
+    /// A copy begins to change something at Graph: nobody else may lead.
+    pub(crate) fn changes(&self, copy: &str, what: fmt::Arguments<'_>) {
+        let leader = self.seen().leader.clone();
+        if !leader.is_empty() && !leader.starts_with(&format!("{copy}_")) {
+            self.violate(
+                Invariant::OneLeader,
+                format!("{copy} began {what} while {leader} leads"),
+            );
+        }
+    }
+
     /// How often something was written.
     pub(crate) fn written(&self) -> u64 {
         self.seen().written
-    }
-
-    fn most(&self, what: &'static str) -> u64 {
-        self.seen().tally.get(what).copied().unwrap_or_default()
     }
 
     /// Sets a number for the table.
