@@ -260,12 +260,18 @@ impl MemoryApiServer {
     /// All objects of a kind as they are, by namespace and name.
     #[must_use]
     pub fn list(&self, kind: &str) -> Vec<Value> {
+        self.view(kind, Value::clone)
+    }
+
+    /// What `look` sees of each object of a kind, by namespace and name. It must ask the server nothing.
+    #[must_use]
+    pub fn view<T>(&self, kind: &str, look: impl FnMut(&Value) -> T) -> Vec<T> {
         let cluster = self.shared.lock();
         let Some(number) = cluster.kinds.named(kind) else {
             return Vec::new();
         };
         let objects = cluster.shelves[number].objects.values();
-        objects.map(|stored| stored.object.clone()).collect()
+        objects.map(|stored| &stored.object).map(look).collect()
     }
 
     fn by_hand(

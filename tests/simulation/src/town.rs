@@ -276,7 +276,7 @@ fn base64(text: &str) -> String {
 
 /// All objects of a kind, as anybody sees them.
 pub(crate) fn objects(server: &MemoryApiServer, kind: &str) -> Vec<Seen> {
-    server.list(kind).iter().map(Seen::of).collect()
+    server.view(kind, Seen::of)
 }
 
 /// An object as anybody sees it.
