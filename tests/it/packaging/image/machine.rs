@@ -21,11 +21,19 @@ fn a_machine_that_cannot_compile_an_image_is_told_all_that_it_lacks_at_once() {
         .unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    for missing in ["dpkg", "dpkg-query", "flock", "gcc", "cargo", "libc.a"] {
+    for missing in [
+        "dpkg",
+        "dpkg-query",
+        "flock",
+        "gcc",
+        "make",
+        "cargo",
+        "libc.a",
+    ] {
         let named = said.split_whitespace().any(|word| word == missing);
         assert!(named, "{missing} is not named: {said}");
     }
-    for remedy in ["apt-get install gcc libc6-dev", "docker buildx build"] {
+    for remedy in ["apt-get install gcc make libc6-dev", "docker buildx build"] {
         assert!(said.contains(remedy), "{said}");
     }
     assert_eq!(said.lines().count(), 3, "{said}");
