@@ -2,8 +2,8 @@
 # (`--target graph-emulator`). docs/image.md says how to build, verify and reproduce them.
 #
 # Both hold one static program and nothing that could be started beside it: no shell, no package manager, no loader.
-# Static with Debian's C library, because it is what everything is tested with, its allocator stands many threads, and it
-# resolves names from files and DNS without loading anything.
+# Static with Debian's C library, because it is what everything is tested with, and it resolves names from files and DNS
+# without loading anything.
 
 # A digest here makes the compiler the same for everybody: --build-arg RUST=rust@sha256:…
 ARG RUST=rust:1.95.0-bookworm
