@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -17,6 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus::{Registry, TextEncoder};
 
+use crate::aside::Aside;
 use crate::listen::listen;
 
 /// How long a client may take to send the head of its request.
@@ -102,12 +102,11 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// The running admin port; it stops when this is dropped or stopped.
+/// The running admin port; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Admin {
     address: SocketAddr,
-    handle: axum_server::Handle<SocketAddr>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Aside,
 }
 
 impl Admin {
@@ -122,22 +121,16 @@ impl Admin {
     ) -> io::Result<Self> {
         let listener = listen(address)?;
         let address = listener.local_addr()?;
-        let handle = axum_server::Handle::new();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let serving = serve(listener, handle.clone(), router(registry, readiness));
-        let thread = std::thread::Builder::new()
-            .name("admin".to_owned())
-            .spawn(move || {
-                if let Err(error) = runtime.block_on(serving) {
-                    tracing::error!(error = %error, "the admin port stopped");
-                }
-            })?;
+        let serving = serve(listener, router(registry, readiness));
+        let thread = Aside::start("admin")?;
+        thread.spawn(async {
+            if let Err(error) = serving.await {
+                tracing::error!(error = %error, "the admin port stopped");
+            }
+        });
         Ok(Self {
             address,
-            handle,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -148,24 +141,10 @@ impl Admin {
     }
 }
 
-impl Drop for Admin {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the admin port panicked");
-        }
-    }
-}
-
-async fn serve(
-    listener: TcpListener,
-    handle: axum_server::Handle<SocketAddr>,
-    router: Router,
-) -> io::Result<()> {
+async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     let mut server = axum_server::from_tcp(listener)?
         .http1_only()
-        .first_request_timeout(HEADER_TIMEOUT)
-        .handle(handle);
+        .first_request_timeout(HEADER_TIMEOUT);
     server
         .http_builder()
         .http1()
@@ -214,7 +193,7 @@ mod tests {
         metrics.wake_lost.inc();
         let readiness = Readiness::new();
         let any_port = "127.0.0.1:0".parse().unwrap();
-        let admin = Admin::start(any_port, metrics.registry, readiness.clone()).unwrap();
+        let admin = Admin::start(any_port, metrics.registry.clone(), readiness.clone()).unwrap();
 
         assert_eq!(get(&admin, "/livez").await, (200, "ok\n".to_owned()));
         let (status, text) = get(&admin, "/metrics").await;

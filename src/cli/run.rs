@@ -2,6 +2,9 @@
 //!
 //! The receiver starts first and ends last, so that no notification is lost to a restart; leadership is
 //! given up after the last write, and what was not worked on goes to the copy that leads then.
+//!
+//! Controllers share one thread: they wait for others nearly all the time, and what one thread does needs nobody to be
+//! woken. The ports have threads of their own, so that whoever calls them from outside delays nothing else.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,6 +17,7 @@ use tokio::sync::watch;
 
 use super::{FAILED, complain, misused};
 use crate::admin::{Admin, Requirement};
+use crate::aside::Aside;
 use crate::clock::{Clock, sleep};
 use crate::config::flags::Flags;
 use crate::config::{Config, Election, NAMESPACE_FILE, own_namespace};
@@ -63,7 +67,7 @@ pub(super) fn run(flags: &Flags) -> ExitCode {
 }
 
 fn start(config: Config, metrics: Metrics) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(operate(config, metrics))
@@ -84,10 +88,11 @@ async fn operate(config: Config, metrics: Metrics) -> Result<(), Failure> {
         readiness.clone(),
     )?;
     tracing::info!(address = %admin.address(), "the admin port listens");
-    let receiver = receive(&config, &inside).await?;
+    let ports = Aside::start("ports")?;
+    let receiver = receive(&config, &inside, &ports).await?;
     readiness.met(Requirement::Receiver);
 
-    let port = Port::open(&config, &inside).await?;
+    let port = Port::open(&config, &inside, &ports).await?;
     let edges = edges(&config, &receiver, port.as_ref()).await?;
     let mut process = Process::start(&config, &inside, edges);
     let ended = until_end(&mut signals, &receiver, &mut process).await;
@@ -111,7 +116,11 @@ struct Port {
 
 impl Port {
     /// Nothing unless others are to be told of it.
-    async fn open(config: &Config, inside: &Inside) -> Result<Option<Self>, Failure> {
+    async fn open(
+        config: &Config,
+        inside: &Inside,
+        ports: &Aside,
+    ) -> Result<Option<Self>, Failure> {
         let (Some(ip), Election::Lease(_)) = (config.advertise_address, &config.election) else {
             return Ok(None);
         };
@@ -119,7 +128,9 @@ impl Port {
             listen: config.wakes_listen,
             tls_dir: None,
         };
-        let server = Server::start(socket, inside.forwarded()).await?;
+        let server = ports
+            .run(Server::start(socket, inside.forwarded()))
+            .await??;
         let address = SocketAddr::new(ip, server.address().port());
         tracing::info!(%address, "other copies reach this one");
         Ok(Some(Self { server, address }))
@@ -164,12 +175,14 @@ fn as_flag(mut listening: watch::Receiver<Listening>) -> watch::Receiver<bool> {
     flag
 }
 
-async fn receive(config: &Config, inside: &Inside) -> Result<Server, Failure> {
+async fn receive(config: &Config, inside: &Inside, ports: &Aside) -> Result<Server, Failure> {
     let socket = Socket {
         listen: config.receiver_listen,
         tls_dir: config.receiver_tls_dir.clone(),
     };
-    let receiver = Server::start(socket, inside.receiver()).await?;
+    let receiver = ports
+        .run(Server::start(socket, inside.receiver()))
+        .await??;
     tracing::info!(address = %receiver.address(), "the receiver listens");
     Ok(receiver)
 }

@@ -54,7 +54,8 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
             "secret",
         ],
     ),
-    ("admin", &["metrics", "listen"]),
+    ("aside", &[]),
+    ("admin", &["aside", "metrics", "listen"]),
     ("leader", &["ids", "clock", "metrics", "plain"]),
     (
         "keys",
@@ -94,6 +95,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
         &[
             "admin",
             "api",
+            "aside",
             "check",
             "clock",
             "config",
