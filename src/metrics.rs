@@ -4,6 +4,8 @@
 //! the store when somebody scrapes, by `controller::collector`.
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::proto::MetricFamily;
@@ -20,9 +22,21 @@ use graph::GraphMetrics;
 /// Prefix of every metric.
 pub const NAMESPACE: &str = "hybridcalendar";
 
-/// Handles to the metrics that are recorded as things happen. Cheap to clone.
+/// The metrics that are recorded as things happen. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct Metrics(Arc<Handles>);
+
+impl Deref for Metrics {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+/// A handle to each metric: see [`Metrics`].
+#[derive(Debug)]
+pub struct Handles {
     /// Where they are registered; the collector of the store joins here.
     pub registry: Registry,
     /// What is said to Microsoft.
@@ -86,7 +100,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let on = &registry;
-        Ok(Self {
+        let handles = Handles {
             graph: GraphMetrics::new(on)?,
             subscription_operations: counters(
                 on,
@@ -150,7 +164,8 @@ impl Metrics {
             )?,
             leader: gauge(on, "leader", "1 while this process leads.")?,
             registry,
-        })
+        };
+        Ok(Self(Arc::new(handles)))
     }
 }
 

@@ -1,18 +1,19 @@
 //! Values that must not be printed by accident. [`Secret::expose`] is the only way out: search for it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A secret text: redacted in `Debug`, without `Display`, wiped when dropped.
+/// A secret text: redacted in `Debug`, without `Display`, wiped when the last clone is dropped. Clones are no copies.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<SecretString>);
 
 impl Secret {
     /// Takes the text over.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(SecretString::from(text))
+        Self(Arc::new(SecretString::from(text)))
     }
 
     /// The text itself, for the one place that must send it.

@@ -8,7 +8,6 @@ use kube::core::ApiResource;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -19,7 +18,7 @@ use crate::api::v1alpha1::tenant::{CalendarTenant, CalendarTenantStatus};
 use crate::api_server::in_time;
 use crate::domain::records::{MailboxRecord, Record, TenantRecord};
 use crate::graph::gateway::Fence;
-use crate::ids::Kind;
+use crate::ids::{Kind, Uid};
 
 /// So many writes are under way at once. With more of them the API server does no more a second, and each takes a
 /// connection.
@@ -27,6 +26,25 @@ const AT_ONCE: usize = 32;
 
 /// Owner of the fields of a status.
 pub(super) const FIELD_MANAGER: &str = "hybrid-calendar-operator";
+
+/// A status for one version of one object, as it is applied.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Applied<'a, Status> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: Target<'a>,
+    status: &'a Status,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Target<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    uid: Uid,
+    resource_version: &'a str,
+}
 
 /// What became of a write.
 #[derive(Debug)]
@@ -117,7 +135,7 @@ impl StatusWriter {
     where
         Stored<Spec, Status>: Clone + std::fmt::Debug + DeserializeOwned,
         Spec: DeserializeOwned + Clone,
-        Status: Serialize + DeserializeOwned + Default + Clone,
+        Status: std::fmt::Debug + Serialize + DeserializeOwned + Default + Clone,
     {
         // `Err` means a closed semaphore, and this one is never closed.
         let _turn = self.turns.acquire().await;
@@ -126,17 +144,17 @@ impl StatusWriter {
         }
         let api: Api<Stored<Spec, Status>> =
             cluster::objects(&self.client, kind, Some(&record.key.namespace));
-        let patch = Patch::Apply(json!({
-            "apiVersion": api_version,
-            "kind": kind.as_str(),
-            "metadata": {
-                "name": record.key.name,
-                "namespace": record.key.namespace,
-                "uid": record.uid,
-                "resourceVersion": record.resource_version,
+        let patch = Patch::Apply(Applied {
+            api_version,
+            kind: kind.as_str(),
+            metadata: Target {
+                name: &record.key.name,
+                namespace: &record.key.namespace,
+                uid: record.uid,
+                resource_version: &record.resource_version,
             },
-            "status": status,
-        }));
+            status,
+        });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let call = api.patch_status(&record.key.name, &parameters, &patch);
         match in_time(call).await {
@@ -161,8 +179,10 @@ mod tests {
     use jiff::Timestamp;
     use kube::client::Body;
 
+    use serde_json::json;
+
     use super::*;
-    use crate::ids::{ObjectKey, Uid};
+    use crate::ids::ObjectKey;
 
     #[tokio::test]
     async fn a_copy_that_leads_no_longer_writes_no_status() {

@@ -1,10 +1,12 @@
 //! The envelope of a `$batch`: what is put into it, and the answers that come back in it (docs/graph.md 9.3). Pure.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
@@ -39,37 +41,53 @@ pub(super) fn accepts(call: &Call) -> bool {
         | Operation::RenewSubscription
         | Operation::DeleteSubscription => false,
     };
-    small && split(&call.url).is_some()
+    small && split(call.url.path()).is_some()
 }
 
 /// Whether both may travel in the same batch: as the same caller, to the same place.
 pub(super) fn together(one: &Call, other: &Call) -> bool {
-    let bearer = |call: &Call| {
-        call.bearer
-            .as_ref()
-            .map(|secret| secret.expose().to_owned())
-    };
-    bearer(one) == bearer(other)
+    one.bearer == other.bearer
         && one.url.origin() == other.url.origin()
-        && split(&one.url).map(|(base, _)| base) == split(&other.url).map(|(base, _)| base)
+        && base(&one.url) == base(&other.url)
+}
+
+#[derive(Serialize)]
+struct Requests<'a> {
+    requests: Vec<Request<'a>>,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    id: String,
+    method: &'a str,
+    url: String,
+    headers: PartHeaders,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct PartHeaders {
+    client_request_id: Uuid,
+    prefer: &'static str,
 }
 
 /// One call that stands for all `parts`, which travel together; `None` without parts.
 pub(super) fn wrap(parts: &[Call]) -> Option<Call> {
     let first = parts.first()?;
-    let requests: Vec<Value> = parts
-        .iter()
-        .enumerate()
-        .filter_map(|(number, part)| request(number, part))
-        .collect();
+    let numbered = parts.iter().enumerate();
+    let requests = Requests {
+        requests: numbered
+            .filter_map(|(number, part)| request(number, part))
+            .collect(),
+    };
     let mut url = first.url.clone();
-    url.set_path(&format!("{}{VERSION}/$batch", split(&first.url)?.0));
+    url.set_path(&format!("{}{VERSION}/$batch", base(&first.url)?));
     url.set_query(None);
     Some(Call {
         operation: Operation::Batch,
         method: Method::POST,
         url,
-        body: Body::Json(json!({ "requests": requests }).to_string().into()),
+        body: Body::Json(serde_json::to_string(&requests).ok()?.into()),
         mailbox: None,
         until: parts
             .iter()
@@ -81,54 +99,65 @@ pub(super) fn wrap(parts: &[Call]) -> Option<Call> {
     })
 }
 
-fn request(number: usize, part: &Call) -> Option<Value> {
-    let (_, relative) = split(&part.url)?;
-    Some(json!({
-        "id": number.to_string(),
-        "method": part.method.as_str(),
-        "url": relative,
-        "headers": {
-            "client-request-id": part.attempt_id.to_string(),
-            "prefer": crate::graph::transport::IMMUTABLE_IDS,
+fn request(number: usize, part: &Call) -> Option<Request<'_>> {
+    Some(Request {
+        id: number.to_string(),
+        method: part.method.as_str(),
+        url: relative(&part.url)?,
+        headers: PartHeaders {
+            client_request_id: part.attempt_id,
+            prefer: crate::graph::transport::IMMUTABLE_IDS,
         },
-    }))
+    })
 }
 
-/// `…/v1.0/users/a?b` as the path before the version, and what a batch calls it: `/users/a?b`.
-fn split(url: &Url) -> Option<(&str, String)> {
-    let (base, rest) = url.path().split_once(VERSION)?;
-    let rest = rest.strip_prefix('/')?;
-    let query = url
-        .query()
-        .map_or(String::new(), |query| format!("?{query}"));
-    Some((base, format!("/{rest}{query}")))
+/// A path as what comes before the version, and after it.
+fn split(path: &str) -> Option<(&str, &str)> {
+    let (base, rest) = path.split_once(VERSION)?;
+    rest.starts_with('/').then_some((base, rest))
+}
+
+fn base(url: &Url) -> Option<&str> {
+    split(url.path()).map(|(base, _)| base)
+}
+
+/// What a batch calls `…/v1.0/users/a?b`: `/users/a?b`.
+fn relative(url: &Url) -> Option<String> {
+    let (_, path) = split(url.path())?;
+    Some(match url.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    })
 }
 
 #[derive(Deserialize)]
-struct Responses {
-    responses: Vec<Response>,
+struct Responses<'a> {
+    #[serde(borrow)]
+    responses: Vec<Response<'a>>,
 }
 
+/// The body stays as it came: who asked reads it.
 #[derive(Deserialize)]
-struct Response {
-    id: String,
+struct Response<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     status: u16,
     #[serde(default)]
     headers: HashMap<String, Value>,
-    #[serde(default)]
-    body: Value,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
 }
 
 /// What became of each of `parts`, in their order; `None` when `answer` is no answer to a batch. A part that is not
 /// answered is a part whose answer got lost.
 pub(super) fn unwrap(answer: &Answer, parts: &[Call]) -> Option<Vec<Outcome>> {
     let Responses { responses } = serde_json::from_slice(&answer.body).ok()?;
-    let mut by_id: HashMap<String, Response> = responses
+    let mut by_id: HashMap<Cow<'_, str>, Response<'_>> = responses
         .into_iter()
         .map(|response| (response.id.clone(), response))
         .collect();
     let of_part = |(number, part): (usize, &Call)| {
-        let response = by_id.remove(&number.to_string());
+        let response = by_id.remove(number.to_string().as_str());
         response
             .and_then(|response| part_answer(&response, answer, part.attempt_id))
             .ok_or(Failure::NoAnswer {
@@ -139,7 +168,7 @@ pub(super) fn unwrap(answer: &Answer, parts: &[Call]) -> Option<Vec<Outcome>> {
     Some(parts.iter().enumerate().map(of_part).collect())
 }
 
-fn part_answer(response: &Response, whole: &Answer, attempt_id: Uuid) -> Option<Answer> {
+fn part_answer(response: &Response<'_>, whole: &Answer, attempt_id: Uuid) -> Option<Answer> {
     let mut headers = HeaderMap::new();
     for name in SHARED_HEADERS {
         if let Some(value) = whole.headers.get(name) {
@@ -158,11 +187,9 @@ fn part_answer(response: &Response, whole: &Answer, attempt_id: Uuid) -> Option<
     Some(Answer {
         status: StatusCode::from_u16(response.status).ok()?,
         headers,
-        body: if response.body.is_null() {
-            Vec::new()
-        } else {
-            response.body.to_string().into_bytes()
-        },
+        body: response
+            .body
+            .map_or_else(Vec::new, |body| body.get().as_bytes().to_vec()),
         received_at: whole.received_at,
         attempt_id,
     })

@@ -12,7 +12,7 @@ pub const LOGIN: &str = "login";
 pub const GRAPH: &str = "graph";
 
 /// Handles to the metrics of the gateway.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct GraphMetrics {
     /// Calls to Graph and Entra. Labels: `operation`, `code` (status, or `timeout`, `connect`, `cut`), `tenant`.
     pub requests: IntCounterVec,
