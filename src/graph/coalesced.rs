@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use http::StatusCode;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::ServiceExt;
 
@@ -82,6 +83,8 @@ impl Batch {
             if before == joined || timeout_at(linger, self.full.notified()).await.is_ok() {
                 return;
             }
+            // Whoever was about to join gets to it first, however busy the processor is.
+            yield_now().await;
         }
     }
 
