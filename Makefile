@@ -56,7 +56,7 @@ simulate-mistakes: ## See the simulation find each deliberate mistake
 	$(BUILT)/release/simulate --mistakes --seeds 3 --hours 8 --mailboxes 12
 
 bench: ## Measure what the operator costs, next to a floor and to twins in other frameworks (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
-	$(CARGO) build --locked --release --package bench
+	$(CARGO) build --locked --release --package bench --package simulation
 	operator=$$(config/image/here hybrid-calendar-operator) && emulator=$$(config/image/here graph-emulator) && \
 	HYBRID_CALENDAR_OPERATOR_BIN=$$operator/usr/bin/hybrid-calendar-operator \
 	GRAPH_EMULATOR_BIN=$$emulator/usr/bin/graph-emulator \

@@ -2,7 +2,7 @@
 
 use bench::options::Options;
 use bench::report::Results;
-use bench::scenario::{apply, cold, receiver, restart, sick, takeover};
+use bench::scenario::{apply, cold, receiver, restart, sick, steady, takeover};
 use bench::section::{FLOOR, Measure, OPERATOR};
 use clap::Parser as _;
 
@@ -12,7 +12,7 @@ const QUESTIONS: f64 = 3.0 + 2.0 / 6.0;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_counts_what_is_done() {
     let arguments = "bench --mailboxes 6 --tenants 2 --repeat 1 --latency 1 --watch 0 --pace 60 --probes 1 \
-         --rates 50 --burst 1 --scenario twins --scenario apply --scenario receiver --sick 3 --scenario quotas --scenario sick";
+         --rates 50 --burst 1 --scenario twins --scenario apply --scenario receiver --sick 3 --scenario quotas --scenario sick --scenario steady --hours 1";
     let options = Options::parse_from(arguments.split_whitespace());
     let report = Box::pin(bench::run(&options, |_| {})).await.unwrap();
     let results = &report.results[0];
@@ -31,7 +31,9 @@ async fn every_scenario_counts_what_is_done() {
     assert!(quotas(&cold::CALLS) >= Some(1.0), "{results:#?}");
     let sick = results.sick.median(OPERATOR, &sick::ASKED);
     assert!(sick > Some(0.0), "{results:#?}");
-    assert_eq!(report.tables(&options).len(), 8);
+    let asked = results.steady.median(OPERATOR, &steady::REQUESTS);
+    assert!(asked > Some(0.0), "{results:#?}");
+    assert_eq!(report.tables(&options).len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,5 +73,10 @@ async fn measure(
         tell("takeover");
         scenario::takeover::round(&ground, trial, results).await?;
     }
+    drop(ground);
+    if trial.has(Scenario::Steady) {
+        tell("steady hours");
+        scenario::steady::round(trial, results).await?;
+    }
     Ok(())
 }

@@ -58,6 +58,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub burst: u64,
 
+    /// Virtual hours that are counted, in the scenario `steady`
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub hours: u32,
+
     /// Divides the operator's own waits, for a trial of the benchmark itself
     #[arg(long, value_name = "N")]
     pub pace: Option<u32>,
@@ -86,6 +90,8 @@ pub enum Scenario {
     Sick,
     /// A copy stands by, and the one that leads ends.
     Takeover,
+    /// Everything has settled, and virtual hours go by.
+    Steady,
 }
 
 impl Options {

@@ -28,6 +28,8 @@ pub struct Results {
     pub sick: Section,
     /// The next copy after the end of a leader.
     pub takeover: Section,
+    /// Virtual hours in which nothing happens.
+    pub steady: Section,
     /// What a mailbox's status looks like in the end, for the floor to write.
     pub(crate) status: Option<serde_json::Value>,
 }
@@ -46,6 +48,7 @@ impl Results {
             quotas: Section::default(),
             sick: Section::default(),
             takeover: Section::default(),
+            steady: Section::default(),
             status: None,
         }
     }
@@ -68,6 +71,10 @@ impl Results {
             (quotas, &self.quotas),
             (sick, &self.sick),
             (format!("Takeover, {spread}"), &self.takeover),
+            (
+                format!("Steady, {mailboxes} mailboxes, two hundred in each tenant"),
+                &self.steady,
+            ),
         ];
         let measured = sections
             .into_iter()

@@ -50,7 +50,24 @@ fn each_mistake_is_found_by_the_invariant_that_is_meant_for_it() {
 
 #[test]
 fn other_seeds_tell_other_stories() {
-    let digest =
-        |seed: u64| simulate(&format!("--seed {seed} --hours 0 --calm --mailboxes 1")).digest;
+    let digest = |seed: u64| {
+        simulate(&format!(
+            "--seed {seed} --hours 0 --course calm --mailboxes 1"
+        ))
+        .digest
+    };
     assert_ne!(digest(1), digest(2));
+}
+
+#[test]
+fn nothing_is_written_in_steady_hours_and_little_is_asked() {
+    let outcome = simulate("--seed 1 --hours 3 --course steady --mailboxes 100");
+    assert!(outcome.violation.is_none(), "{:#?}", outcome.violation);
+    let of = |what: &str| outcome.tally.get(what).copied().unwrap_or_default();
+    let renewed = of("subscriptions made or renewed");
+    assert_eq!(of("writes of statuses"), renewed, "{:#?}", outcome.tally);
+    assert_eq!(of("Events"), 0);
+    let requests = of("requests to Graph and Entra");
+    // Of so small tenants, what is asked about the tenant itself is most of it.
+    assert!((1..=150).contains(&requests), "{requests}");
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use simulation::mutants::Mutant;
-use simulation::play::{Outcome, Settings, play};
+use simulation::play::{Course, Outcome, Settings, play};
 use simulation::report;
 
 /// Months of the whole operator in minutes, with everything that goes wrong, from one seed
@@ -32,9 +32,9 @@ struct Arguments {
     /// Only this seed, with everything that happens on standard error.
     #[arg(long)]
     seed: Option<u64>,
-    /// Without storms.
-    #[arg(long)]
-    calm: bool,
+    /// What happens while the operator works.
+    #[arg(long, value_enum, default_value_t)]
+    course: Course,
     /// A deliberate mistake, which has to be found.
     #[arg(long, value_enum)]
     mutant: Option<Mutant>,
@@ -62,18 +62,20 @@ fn main() -> ExitCode {
 }
 
 fn one(arguments: &Arguments, seed: u64) -> ExitCode {
+    let began = now();
     let outcome = play(Settings {
         seed,
         hours: arguments.hours(),
         mailboxes: arguments.mailboxes,
         mutant: arguments.mutant,
         aloud: !arguments.json,
-        storms: !arguments.calm,
+        course: arguments.course,
     });
     let text = if arguments.json {
         serde_json::to_string(&outcome).unwrap_or_default()
     } else {
-        report::text(std::slice::from_ref(&outcome), 0, |seed| {
+        let wall = now().duration_since(began).as_secs();
+        report::text(std::slice::from_ref(&outcome), wall, |seed| {
             repeat(arguments, seed)
         })
     };
@@ -152,11 +154,11 @@ fn mistakes(arguments: &Arguments) -> ExitCode {
         let line = match &found {
             Some((seed, violation)) => format!(
                 "{:<20} {:?} by seed {seed} after {} minutes",
-                name(*mutant),
+                name(mutant),
                 violation.invariant,
                 violation.at.div_ceil(60)
             ),
-            None => format!("{:<20} NOT FOUND by {:?}", name(*mutant), mutant.breaks()),
+            None => format!("{:<20} NOT FOUND by {:?}", name(mutant), mutant.breaks()),
         };
         say(&line);
         all_found &= found.is_some();
@@ -178,9 +180,9 @@ fn in_a_process(arguments: &Arguments, seed: u64) -> Result<Outcome, String> {
     command.args(["--json", "--seed", &seed.to_string()]);
     command.args(["--hours", &arguments.hours().to_string()]);
     command.args(["--mailboxes", &arguments.mailboxes.to_string()]);
-    command.args(arguments.calm.then_some("--calm"));
+    command.args(["--course", &name(&arguments.course)]);
     if let Some(mutant) = arguments.mutant {
-        command.args(["--mutant", &name(mutant)]);
+        command.args(["--mutant", &name(&mutant)]);
     }
     // A mistake that panics on purpose says so.
     let errors = if arguments.mutant.is_some() {
@@ -194,8 +196,8 @@ fn in_a_process(arguments: &Arguments, seed: u64) -> Result<Outcome, String> {
         .map_err(|error| format!("{error}; it ended with {}", output.status))
 }
 
-fn name(mutant: Mutant) -> String {
-    let value = clap::ValueEnum::to_possible_value(&mutant);
+fn name(value: &impl clap::ValueEnum) -> String {
+    let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use graph_emulator::{Control, EmulatorService, Faults, Seclusion, SubscriptionView};
 use hybrid_calendar_operator::api::v1alpha1::crd;
 use hybrid_calendar_operator::clock::sleep;
@@ -59,8 +60,20 @@ pub struct Settings {
     pub mutant: Option<Mutant>,
     /// Whether everything that happens is printed.
     pub aloud: bool,
-    /// Whether there are storms.
-    pub storms: bool,
+    /// What happens besides.
+    pub course: Course,
+}
+
+/// What happens while the operator works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Course {
+    /// Storms and calms in turn
+    #[default]
+    Storms,
+    /// Calms only
+    Calm,
+    /// Nothing at all, with the defaults in every spec; what is counted begins when everything has settled
+    Steady,
 }
 
 /// How it ended.
@@ -68,7 +81,7 @@ pub struct Settings {
 pub struct Outcome {
     /// Of the settings.
     pub seed: u64,
-    /// How long it was in the play, in seconds.
+    /// How long it was in the play, in seconds; of a steady course, how long was counted.
     pub seconds: u64,
     /// Of the settings.
     pub mailboxes: usize,
@@ -119,7 +132,10 @@ async fn whole(settings: Settings) -> Outcome {
     let (tally, digest, violation) = witness.end();
     Outcome {
         seed: settings.seed,
-        seconds: witness.elapsed().as_secs(),
+        seconds: match settings.course {
+            Course::Storms | Course::Calm => witness.elapsed().as_secs(),
+            Course::Steady => 3600 * settings.hours,
+        },
         mailboxes: settings.mailboxes,
         tally,
         digest,
@@ -146,7 +162,8 @@ impl Stage {
         let dice = |purpose: &str| Dice::new(settings.seed, purpose);
         let sky = Sky::new(dice("weather"));
         let copies = Copies::new(sky.clone(), witness.clone(), dice("copies"));
-        let mut town = Town::new(settings.mailboxes);
+        let plain = settings.course == Course::Steady;
+        let mut town = Town::new(settings.mailboxes, plain);
         let start: Timestamp = START.parse().expect("a time");
         let graph = EmulatorService::secluded(
             town.world(settings.mailboxes),
@@ -227,14 +244,31 @@ impl Stage {
     }
 
     async fn play(&mut self) {
+        if self.settings.course == Course::Steady {
+            return self.stay().await;
+        }
         let end = Duration::from_hours(self.settings.hours);
         self.calm(BEGINNING).await;
         while self.witness.elapsed() < end {
-            if self.settings.storms {
+            if self.settings.course == Course::Storms {
                 self.storm().await;
             }
             self.calm(CONVERGENCE).await;
         }
+    }
+
+    /// Everything becomes true and settles; from then on it is counted what is done.
+    async fn stay(&self) {
+        if !self.converge(BEGINNING).await {
+            return;
+        }
+        sleep(SETTLING).await;
+        self.witness.forget_counts();
+        let before = self.granted();
+        sleep(Duration::from_hours(self.settings.hours)).await;
+        let granted = self.granted() - before;
+        self.witness
+            .count_many("subscriptions made or renewed", granted);
     }
 
     /// Nothing goes wrong any more: everything becomes true, and then quiet.
@@ -244,6 +278,27 @@ impl Stage {
         self.copies.calm_down(self.graph.now());
         self.guard().weather(true, &self.witness);
         self.witness.note(format_args!("a calm begins"));
+        let began = Instant::now();
+        if !self.converge(patience).await {
+            return;
+        }
+        if self.settings.hours == 0 {
+            return;
+        }
+        if !self.is_short() || patience == BEGINNING {
+            self.leave_something().await;
+        }
+        sleep(SETTLING).await;
+        self.quiet(began, patience).await;
+        let differences = self.differences();
+        if let Some(first) = differences.first() {
+            let what = format!("no longer: {} differences: {first}", differences.len());
+            self.witness.violate(Invariant::Converged, what);
+        }
+    }
+
+    /// Whether everything becomes true in time, which is an invariant.
+    async fn converge(&self, patience: Duration) -> bool {
         let began = Instant::now();
         let mut differences = Vec::new();
         let converging = async {
@@ -262,25 +317,13 @@ impl Stage {
             let few: Vec<&str> = differences.iter().take(5).map(String::as_str).collect();
             let what = format!("{} differences: {}", differences.len(), few.join("; "));
             self.witness.violate(Invariant::Converged, what);
-            return;
+            return false;
         }
         let took = began.elapsed().as_secs();
         self.witness
             .note(format_args!("everything is true after {took} s"));
         self.witness.raise("longest convergence, seconds", took);
-        if self.settings.hours == 0 {
-            return;
-        }
-        if !self.is_short() || patience == BEGINNING {
-            self.leave_something().await;
-        }
-        sleep(SETTLING).await;
-        self.quiet(began, patience).await;
-        let differences = self.differences();
-        if let Some(first) = differences.first() {
-            let what = format!("no longer: {} differences: {first}", differences.len());
-            self.witness.violate(Invariant::Converged, what);
-        }
+        true
     }
 
     /// A copy leaves something behind that is swept.

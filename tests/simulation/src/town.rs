@@ -62,6 +62,8 @@ pub(crate) struct Town {
     pub(crate) tenants: Vec<TenantModel>,
     pub(crate) mailboxes: BTreeMap<String, MailboxModel>,
     created: usize,
+    /// Whether specs say nothing but what they must.
+    plain: bool,
 }
 
 pub(crate) fn tenant_id(tenant: usize) -> String {
@@ -89,7 +91,7 @@ fn secret_value(tenant: usize, serial: u32) -> String {
 }
 
 impl Town {
-    pub(crate) fn new(mailboxes: usize) -> Self {
+    pub(crate) fn new(mailboxes: usize, plain: bool) -> Self {
         let tenants = Self::tenants_for(mailboxes);
         let mut town = Self {
             tenants: (0..tenants)
@@ -103,13 +105,16 @@ impl Town {
                 .collect(),
             mailboxes: BTreeMap::new(),
             created: 0,
+            plain,
         };
         for number in 0..mailboxes {
             let tenant = number % tenants;
             town.declare(tenant, address(tenant, number / tenants));
         }
-        // One that Microsoft does not know.
-        town.declare(0, address(0, Self::rooms(mailboxes)));
+        if !plain {
+            // One that Microsoft does not know.
+            town.declare(0, address(0, Self::rooms(mailboxes)));
+        }
         town
     }
 
@@ -117,7 +122,8 @@ impl Town {
         match mailboxes {
             0..=5 => 1,
             6..=299 => 3,
-            _ => mailboxes / 100,
+            300..=1_999 => mailboxes / 100,
+            _ => mailboxes / 200,
         }
     }
 
@@ -173,17 +179,21 @@ impl Town {
     }
 
     pub(crate) fn tenant_object(&self, tenant: usize) -> Value {
-        json!({
+        let mut object = json!({
             "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "CalendarTenant",
             "metadata": {"name": format!("tenant-{tenant}"), "namespace": NAMESPACE},
             "spec": {
                 "tenantId": tenant_id(tenant),
                 "clientId": client_id(tenant),
                 "credential": {"clientSecret": {"secretRef": {"name": format!("credential-{tenant}")}}},
-                "subscription": {"lifetime": format!("{}h", LIFETIMES[tenant % LIFETIMES.len()])},
                 "suspend": self.tenants[tenant].suspended,
             },
-        })
+        });
+        if !self.plain {
+            let hours = LIFETIMES[tenant % LIFETIMES.len()];
+            object["spec"]["subscription"] = json!({"lifetime": format!("{hours}h")});
+        }
+        object
     }
 
     pub(crate) fn secret_object(&self, tenant: usize) -> Value {

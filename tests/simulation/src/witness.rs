@@ -135,6 +135,11 @@ impl Witness {
         *self.seen().tally.entry(what).or_default() += by;
     }
 
+    /// Counts from here on.
+    pub(crate) fn forget_counts(&self) {
+        self.seen().tally.clear();
+    }
+
     /// Remembers that an invariant was broken; the first time counts.
     pub(crate) fn violate(&self, invariant: Invariant, detail: String) {
         self.note(format_args!("BROKEN {invariant:?}: {detail}"));

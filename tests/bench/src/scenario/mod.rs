@@ -7,4 +7,5 @@ pub mod quotas;
 pub mod receiver;
 pub mod restart;
 pub mod sick;
+pub mod steady;
 pub mod takeover;
