@@ -5,12 +5,11 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle as TaskHandle};
+use tokio::task;
 
 /// The thread. Dropping it ends what runs there.
 #[derive(Debug)]
 pub struct Aside {
-    name: &'static str,
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -21,7 +20,7 @@ impl Aside {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(name: &'static str) -> io::Result<Self> {
+    pub fn start(name: &str) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -32,7 +31,6 @@ impl Aside {
                 let _ = runtime.block_on(stopped);
             })?;
         Ok(Self {
-            name,
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
@@ -43,27 +41,17 @@ impl Aside {
     pub fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
-    ) -> TaskHandle<T> {
+    ) -> task::JoinHandle<T> {
         self.runtime.spawn(task)
-    }
-
-    /// What `task` brings, run there.
-    ///
-    /// # Errors
-    /// When it panics.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, JoinError> {
-        self.spawn(task).await
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!(thread = self.name, "a thread panicked");
+        if let Some(thread) = self.thread.take() {
+            // It only waits: a task that panics there ends itself alone.
+            let _ = thread.join();
         }
     }
 }
@@ -78,7 +66,7 @@ mod tests {
     async fn what_is_spawned_there_runs_there_and_ends_with_it() {
         let here = thread::current().id();
         let aside = Aside::start("test").unwrap();
-        let inner = aside.run(async { tokio::spawn(async { thread::current().id() }).await });
+        let inner = aside.spawn(async { tokio::spawn(async { thread::current().id() }).await });
         assert_ne!(inner.await.unwrap().unwrap(), here);
         let endless = aside.spawn(std::future::pending::<()>());
         drop(aside);

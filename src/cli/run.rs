@@ -129,7 +129,7 @@ impl Port {
             tls_dir: None,
         };
         let server = ports
-            .run(Server::start(socket, inside.forwarded()))
+            .spawn(Server::start(socket, inside.forwarded()))
             .await??;
         let address = SocketAddr::new(ip, server.address().port());
         tracing::info!(%address, "other copies reach this one");
@@ -181,7 +181,7 @@ async fn receive(config: &Config, inside: &Inside, ports: &Aside) -> Result<Serv
         tls_dir: config.receiver_tls_dir.clone(),
     };
     let receiver = ports
-        .run(Server::start(socket, inside.receiver()))
+        .spawn(Server::start(socket, inside.receiver()))
         .await??;
     tracing::info!(address = %receiver.address(), "the receiver listens");
     Ok(receiver)
