@@ -41,13 +41,20 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report, E
     Ok(report)
 }
 
-/// One round on a control plane of its own.
+/// One round, on a control plane of its own if it needs one.
 async fn measure(
     trial: Trial<'_>,
     round: u32,
     results: &mut Results,
     tell: impl Fn(&str),
 ) -> Result<(), Error> {
+    if trial.has(Scenario::Steady) {
+        tell("steady hours");
+        scenario::steady::round(trial, round, results).await?;
+    }
+    if !trial.needs_a_cluster() {
+        return Ok(());
+    }
     let ground = Ground::start().await?;
     if trial.has_any(&[Scenario::Cold, Scenario::Restart, Scenario::Twins]) {
         tell("cold start");
@@ -72,11 +79,6 @@ async fn measure(
     if trial.has(Scenario::Takeover) {
         tell("takeover");
         scenario::takeover::round(&ground, trial, results).await?;
-    }
-    drop(ground);
-    if trial.has(Scenario::Steady) {
-        tell("steady hours");
-        scenario::steady::round(trial, results).await?;
     }
     Ok(())
 }

@@ -107,6 +107,12 @@ impl Options {
         scenarios.iter().any(|scenario| self.has(*scenario))
     }
 
+    /// Whether anything was asked for that is measured on a real control plane.
+    #[must_use]
+    pub fn needs_a_cluster(&self) -> bool {
+        self.scenarios != [Scenario::Steady]
+    }
+
     /// How long Microsoft takes for each call.
     #[must_use]
     pub fn latency(&self) -> Duration {

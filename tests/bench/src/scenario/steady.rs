@@ -31,10 +31,12 @@ struct Outcome {
     violation: Option<serde_json::Value>,
 }
 
-/// One round.
-pub async fn round(trial: Trial<'_>, results: &mut Results) -> Result<(), Error> {
+/// One round, with a seed of its own.
+pub async fn round(trial: Trial<'_>, round: u32, results: &mut Results) -> Result<(), Error> {
+    let seed = round + 1;
     let output = Command::new(programs::path("simulate").await?)
-        .args(["--course", "steady", "--json", "--seed", "1"])
+        .args(["--course", "steady", "--json"])
+        .args(["--seed", &seed.to_string()])
         .args(["--hours", &trial.hours.to_string()])
         .args(["--mailboxes", &trial.mailboxes.to_string()])
         .stdin(Stdio::null())
