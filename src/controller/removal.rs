@@ -17,7 +17,7 @@ use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::{backoff, later};
-use crate::domain::sweep::{INTERVAL, Listed, Ours, Owner, strays, vanished};
+use crate::domain::sweep::{self, INTERVAL, Listed, Ours, Owner, strays, vanished};
 use crate::graph::error::{ErrorClass, GraphError};
 use crate::graph::gateway::TenantGateway;
 use crate::graph::model::Subscription;
@@ -266,7 +266,7 @@ pub(super) fn next_sweep(world: &World, context: &Inner, now: Timestamp) -> (Tim
     let at = if now < settled {
         settled
     } else {
-        later(now, context.settings.pace.of(INTERVAL))
+        later(now, context.settings.pace.of(sweep::wait(now)))
     };
     (at, Class::Routine)
 }

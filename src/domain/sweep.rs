@@ -2,6 +2,7 @@
 //! vanished without a word.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,11 +10,24 @@ use super::identity::{Target, namespace_hash};
 use super::schedule::{Pace, later};
 use crate::ids::{InstanceId, SubscriptionId, Uid};
 
-/// How often a tenant's subscriptions are listed.
-pub const INTERVAL: std::time::Duration = std::time::Duration::from_mins(15);
+/// How often a tenant's subscriptions are listed, at least.
+pub const INTERVAL: Duration = Duration::from_mins(15);
+
+/// By how much less than that a sweep may follow another.
+const EARLIER: Duration = Duration::from_mins(2);
 
 /// A stray must have been seen for so long before it is removed.
-pub const STRAY_AGE: std::time::Duration = std::time::Duration::from_mins(10);
+pub const STRAY_AGE: Duration = Duration::from_mins(10);
+
+/// How long after one sweep the next follows: each time something else. What a mailbox has too many is left alone while it is
+/// worked on, and at even intervals the sweeps of a tenant could meet a mailbox at each of its checks.
+#[must_use]
+pub fn wait(now: Timestamp) -> Duration {
+    // Multiples of the golden ratio lie as far apart from each other as can be.
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    let second = u32::try_from(now.as_second().rem_euclid(86_400)).unwrap_or_default();
+    INTERVAL.saturating_sub(EARLIER.mul_f64((f64::from(second) * GOLDEN).fract()))
+}
 
 /// One subscription in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +196,21 @@ mod tests {
 
     fn ours() -> Ours {
         Ours::new(InstanceId::new("00aa"), None, &["rooms".to_owned()])
+    }
+
+    #[test]
+    fn sweeps_do_not_keep_meeting_a_mailbox_at_its_checks() {
+        let mut at: Timestamp = "2026-11-24T08:00:00Z".parse().unwrap();
+        let mut met = 0;
+        for _ in 0..1000 {
+            let wait = wait(at);
+            assert!(wait >= INTERVAL.saturating_sub(EARLIER) && wait <= INTERVAL);
+            at = later(at, wait);
+            // It is checked every five minutes, and that takes some seconds.
+            let into = at.as_second().rem_euclid(300);
+            met = if into < 5 { met + 1 } else { 0 };
+            assert!(met < 3, "{at}");
+        }
     }
 
     #[test]
