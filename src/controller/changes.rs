@@ -23,7 +23,7 @@ use crate::domain::store::Put;
 use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
 use crate::domain::tenant::facts::TenantFacts;
 use crate::domain::tenant::memory::TenantMemory;
-use crate::ids::{ObjectKey, Uid};
+use crate::ids::{Kind, ObjectKey, Uid};
 use crate::notification::wake::{LifecycleEvent, Wake};
 
 impl Inner {
@@ -69,6 +69,9 @@ impl Inner {
         let tenant = tenant_of(&record);
         let before = world.store.mailbox(&key);
         let before = before.map(|entry| Arc::clone(&entry.record));
+        if world.store.insist_on_mailbox(&record) {
+            world.tell_dispute(Kind::WorkspaceMailbox, &key);
+        }
         let there = world.store.rewrite_mailbox(record);
         if let Some(before) = before.filter(|before| there && before.generation != generation)
             && let Some(entry) = world.store.mailbox_mut(&key)
@@ -118,6 +121,9 @@ impl Inner {
     /// Our own write made this of a tenant. One that was deleted meanwhile stays away.
     pub(super) fn tenant_written(&self, record: &TenantRecord) {
         let mut world = self.world();
+        if world.store.insist_on_tenant(record) {
+            world.tell_dispute(Kind::CalendarTenant, &record.key);
+        }
         let known = world.store.tenant(&record.key);
         if known.is_some_and(|entry| entry.record.uid == record.uid) {
             world.take_tenant(self, record, self.clock.now());
@@ -363,6 +369,14 @@ impl World {
             .collect();
         for tenant in &tenants {
             self.refresh_tenant(shared, tenant, now);
+        }
+    }
+
+    /// Says once for each kind that the API server stores something else than what was written.
+    fn tell_dispute(&mut self, kind: Kind, key: &ObjectKey) {
+        if self.disputed.insert(kind) {
+            let kind = kind.as_str();
+            tracing::warn!(kind, object = %key, "a status is stored differently than it was written: the CustomResourceDefinitions are older than this operator, or an admission webhook changes statuses; what is missing is not written again");
         }
     }
 

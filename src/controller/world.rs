@@ -37,7 +37,7 @@ use crate::domain::tenant::desired::{SpecProblem, TenantDesired};
 use crate::domain::tenant::facts::TenantFacts;
 use crate::domain::tenant::memory::TenantMemory;
 use crate::graph::gateway::{Gateway, TenantGateway};
-use crate::ids::{ObjectKey, SubscriptionId, Uid};
+use crate::ids::{Kind, ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
 
 /// So many subscriptions a second are replaced because the endpoint or the keys changed.
@@ -196,6 +196,8 @@ pub(super) struct World {
     pub(super) leading_since: Timestamp,
     /// Slots up to here were served by whoever led before.
     pub(super) served_until: Timestamp,
+    /// Kinds of which the API server stores something else than what was written.
+    pub(super) disputed: BTreeSet<Kind>,
     /// By how much the clock was set back in all: what a pass copied before that moves along when it ends.
     pub(super) set_back_by: Duration,
 }
@@ -270,6 +272,7 @@ impl World {
             },
             leading_since,
             served_until: settings.served_until.min(leading_since),
+            disputed: BTreeSet::new(),
             set_back_by: Duration::ZERO,
         }
     }
