@@ -12,6 +12,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::domain::endpoints::AllowedEndpoints;
+use crate::domain::lease::LeaseTiming;
 use crate::domain::schedule::Pace;
 use crate::ids::{InstanceId, ObjectKey};
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub allowed_endpoints: AllowedEndpoints,
     /// Whether and how a leader is elected.
     pub election: Election,
+    /// How long its Lease lasts.
+    pub lease_timing: LeaseTiming,
     /// The Secret with the signing keys.
     pub key_secret: ObjectKey,
     /// Whether Graph may be written to.

@@ -1,7 +1,6 @@
 //! Which of several copies may write: the one that holds the Lease.
 //!
-//! The rules are client-go's (15 seconds of lease, 10 to renew it, a try every 2; who waits looks every second): another holder's time is
-//! measured on our own monotonic clock from when we saw it change, so clocks need not agree. This loop has
+//! The rules are client-go's, the times are in [`LeaseTiming`]: another holder's time is measured on our own monotonic clock from when we saw it change, so clocks need not agree. This loop has
 //! a Kubernetes client of its own, so that nobody's load delays a renewal. What a leader does is not known
 //! here.
 
@@ -21,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::clock::{Clock, sleep};
+use crate::domain::lease::LeaseTiming;
 use crate::ids::ObjectKey;
 use crate::plain::Causes;
 
@@ -33,28 +33,6 @@ pub mod whereabouts;
 use self::fence::LeaseFence;
 use self::lease::{Action, Record, Seen};
 use self::whereabouts::advertise;
-
-/// How long a lease lasts for others.
-pub const LEASE_DURATION: Duration = Duration::from_secs(15);
-
-/// How long after a renewal its holder may still write, less a margin.
-pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How often the Lease is renewed.
-pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
-
-/// How often it is looked at by those who wait: a Lease that was given up is taken within this time.
-pub const LOOK_PERIOD: Duration = Duration::from_secs(1);
-
-/// What is kept between the last write and the deadline.
-const MARGIN: Duration = Duration::from_secs(1);
-
-/// How long one call to the API server may take, so that three fit into the deadline.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// After a failed call, after somebody else wrote the Lease in between, and between two terms, so that
-/// everybody sees the first one end.
-const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether this process leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +66,8 @@ pub struct Candidate {
     pub wakes_at: Option<SocketAddr>,
     /// For the times written into the Lease.
     pub clock: Clock,
+    /// How long it lasts.
+    pub timing: LeaseTiming,
     /// 1 while leading.
     pub gauge: IntGauge,
 }
@@ -105,9 +85,9 @@ impl fmt::Debug for Candidate {
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+pub fn client(mut config: Config, timing: LeaseTiming) -> kube::Result<Client> {
     config.default_retry = false;
-    config.connect_timeout = Some(REQUEST_TIMEOUT);
+    config.connect_timeout = Some(timing.request());
     Client::try_from(config)
 }
 
@@ -233,6 +213,10 @@ impl Attempts {
         }
     }
 
+    const fn timing(&self) -> LeaseTiming {
+        self.candidate.timing
+    }
+
     async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::ZERO;
         loop {
@@ -245,7 +229,7 @@ impl Attempts {
             };
             pause = next.unwrap_or_else(|| {
                 self.lose("it could not be renewed in time");
-                FAILURE_PAUSE
+                self.timing().failure_pause()
             });
         }
         self.give_up().await;
@@ -254,12 +238,12 @@ impl Attempts {
     /// Waits, tries once, and says how long to wait before the next try.
     async fn round(&mut self, pause: Duration) -> Duration {
         sleep(pause).await;
-        let error = match timeout(REQUEST_TIMEOUT, self.attempt()).await {
+        let error = match timeout(self.timing().request(), self.attempt()).await {
             Ok(Ok(pause)) => {
                 self.failing = None;
                 return pause;
             }
-            Ok(Err(error)) if is_conflict(&error) => return FAILURE_PAUSE,
+            Ok(Err(error)) if is_conflict(&error) => return self.timing().failure_pause(),
             Ok(Err(error)) => Causes(&error).to_string(),
             Err(elapsed) => elapsed.to_string(),
         };
@@ -269,7 +253,7 @@ impl Attempts {
             self.failing = Some(why);
             tracing::warn!(lease = %self.candidate.lease, error, "cannot reach the Lease");
         }
-        FAILURE_PAUSE
+        self.timing().failure_pause()
     }
 
     async fn attempt(&mut self) -> kube::Result<Duration> {
@@ -286,12 +270,13 @@ impl Attempts {
             .as_ref()
             .map(|lease| Seen::observe(previous, Record::of(lease), started));
         let wall = self.candidate.clock.now();
-        let action = lease::step(self.seen.as_ref(), &self.candidate.identity, started, wall);
+        let me = (&*self.candidate.identity, self.timing());
+        let action = lease::step(self.seen.as_ref(), me, started, wall);
         let parameters = PostParams::default();
         let written = match action {
             Action::Wait { until } => {
                 self.lose("somebody else holds it");
-                return Ok(until.duration_since(started).min(LOOK_PERIOD));
+                return Ok(until.duration_since(started).min(self.timing().look()));
             }
             Action::Write(record) => {
                 self.writing = true;
@@ -323,10 +308,10 @@ impl Attempts {
     /// process may have stood still meanwhile. Says how long to wait before the next try.
     fn hold(&mut self, started: Instant) -> Duration {
         let now = Instant::now();
-        let until = started + RENEW_DEADLINE.saturating_sub(MARGIN);
+        let until = started + self.timing().writable();
         if now >= until || self.leading_until.is_some_and(|until| now >= until) {
             self.lose("it was renewed too late");
-            return FAILURE_PAUSE;
+            return self.timing().failure_pause();
         }
         self.fence.open_until(until);
         if self.leading_until.replace(until).is_none() {
@@ -338,7 +323,7 @@ impl Attempts {
             self.leadership.send_replace(Leadership::Leading(term));
             tracing::info!(lease = %self.candidate.lease, "leading");
         }
-        RETRY_PERIOD
+        self.timing().renewal()
     }
 
     fn lose(&mut self, why: &str) {
@@ -359,7 +344,7 @@ impl Attempts {
         if !held {
             return;
         }
-        match timeout(REQUEST_TIMEOUT, self.vacate(written)).await {
+        match timeout(self.timing().request(), self.vacate(written)).await {
             Ok(Ok(())) => tracing::info!(lease = %self.candidate.lease, "released"),
             Ok(Err(error)) => {
                 tracing::warn!(error = %Causes(&error), "cannot release the Lease: it expires");

@@ -140,7 +140,7 @@ impl Port {
 async fn edges(config: &Config, receiver: &Server, port: Option<&Port>) -> Result<Edges, Failure> {
     let cluster = kube::Config::infer().await?;
     Ok(Edges {
-        lease: leader::client(cluster.clone())?,
+        lease: leader::client(cluster.clone(), config.lease_timing)?,
         cluster: kube::Client::try_from(cluster)?,
         microsoft: gateway::network(config.trusted_roots.as_deref())?,
         copies: forward::network()?,

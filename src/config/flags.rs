@@ -115,6 +115,16 @@ pub struct Flags {
     #[command(flatten)]
     pub reach: Reach,
 
+    /// How long the Lease of the copy that leads lasts, from 10s to 1m: so long nobody acts when it is killed, and two thirds of
+    /// it the API server may be silent before it stops by itself
+    #[arg(
+        long,
+        env = "HYBRID_CALENDAR_LEASE_DURATION",
+        value_name = "DURATION",
+        default_value = "15s"
+    )]
+    pub lease_duration: String,
+
     /// Refuse every write to Graph: for rehearsals and clones of a cluster
     #[arg(
         long,
@@ -184,6 +194,7 @@ impl Flags {
                 &mut flags.in_cluster.leader_elect,
                 defaults.in_cluster.leader_elect,
             ),
+            (&mut flags.lease_duration, defaults.lease_duration),
             (&mut flags.observe_only, defaults.observe_only),
             (&mut flags.concurrency, defaults.concurrency),
             (&mut flags.metrics_detail, defaults.metrics_detail),

@@ -1,5 +1,7 @@
 //! Flags in, sentences out.
 
+use std::time::Duration;
+
 use clap::{CommandFactory, Parser};
 
 use super::flags::{DEFAULT_LOG_FILTER, Flags};
@@ -38,6 +40,7 @@ fn an_empty_value_means_not_set() {
         "--leader-elect=",
         "--lease-namespace=",
         "--lease-name=",
+        "--lease-duration=",
         "--key-secret=",
         "--observe-only=",
         "--take-over-from=",
@@ -73,6 +76,7 @@ fn one_flag_is_enough_and_the_rest_has_sensible_defaults() {
     );
     let lease = ObjectKey::new("operators", "hybrid-calendar-operator");
     assert_eq!(config.election, Election::Lease(lease));
+    assert_eq!(config.lease_timing.duration(), Duration::from_secs(15));
     assert_eq!(config.writes, Writes::Allowed);
     assert_eq!(config.pace, Pace::REAL);
     assert_eq!(config.concurrency, 512);
@@ -100,6 +104,7 @@ fn every_flag_is_understood() {
         "--namespace=c",
         "--allowed-endpoint=http://127.0.0.1:8600",
         "--leader-elect=false",
+        "--lease-duration=1m",
         "--key-secret=keys/mine",
         "--observe-only",
         "--take-over-from=0123456789abcdef",
@@ -121,6 +126,7 @@ fn every_flag_is_understood() {
     assert!(config.allowed_endpoints.allows("http://127.0.0.1:8600/"));
     assert_eq!(config.allowed_endpoints.microsoft(), Microsoft::Refused);
     assert_eq!(config.election, Election::Off);
+    assert_eq!(config.lease_timing.duration(), Duration::from_mins(1));
     assert_eq!(config.key_secret.to_string(), "keys/mine");
     assert_eq!(config.writes, Writes::Refused);
     assert_eq!(
@@ -211,6 +217,14 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (
         &[GOOD, "--lease-namespace=a.b"],
         "--lease-namespace \"a.b\" is not a namespace name",
+    ),
+    (
+        &[GOOD, "--lease-duration=2h"],
+        "--lease-duration \"2h\" is not whole seconds from 10s to 1m",
+    ),
+    (
+        &[GOOD, "--lease-duration=ten"],
+        "--lease-duration \"ten\" is not whole seconds from 10s to 1m",
     ),
     (
         &[GOOD, "--lease-name=UPPER"],

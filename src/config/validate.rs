@@ -16,7 +16,8 @@ use super::{
     Scope, Writes,
 };
 use crate::domain::endpoints::{AllowedEndpoints, Microsoft, is_loopback};
-use crate::domain::schedule::Pace;
+use crate::domain::lease::LeaseTiming;
+use crate::domain::schedule::{Pace, go_duration};
 use crate::ids::{InstanceId, ObjectKey};
 
 const MAX_CONCURRENCY: usize = 1024;
@@ -57,6 +58,7 @@ impl Config {
         let endpoints = check.endpoints(&flags.reach);
         let pace = check.pace(set(flags.rehearsal_pace.as_ref()), &endpoints);
         let election = check.election(&flags.in_cluster, own_namespace);
+        let lease_timing = check.lease_timing(&flags.lease_duration);
         let key_secret = check.key_secret(set(flags.in_cluster.key_secret.as_ref()), own_namespace);
         let observe_only = check.truth("--observe-only", &flags.observe_only);
         let take_over_from = check.instance(set(flags.take_over_from.as_ref()));
@@ -78,6 +80,7 @@ impl Config {
             scope,
             allowed_endpoints: AllowedEndpoints::new(&endpoints, microsoft),
             election: election?,
+            lease_timing: lease_timing?,
             key_secret: key_secret?,
             writes: if observe_only? {
                 Writes::Refused
@@ -276,6 +279,16 @@ impl Check<'_> {
         } else {
             Election::Off
         })
+    }
+
+    fn lease_timing(&mut self, text: &str) -> Option<LeaseTiming> {
+        let duration = go_duration::parse(text.trim());
+        match duration.ok().and_then(LeaseTiming::new) {
+            Some(timing) => Some(timing),
+            None => self.problem(format!(
+                "--lease-duration {text:?} is not whole seconds from 10s to 1m: write it like 15s"
+            )),
+        }
     }
 
     fn key_secret(&mut self, text: Option<&str>, own_namespace: &str) -> Option<ObjectKey> {

@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod endpoints;
 pub mod freshness;
 pub mod identity;
+pub mod lease;
 pub mod mailbox;
 pub mod notification_url;
 pub mod permission;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ObjectMeta;
 use tokio::time::Instant;
 
-use super::LEASE_DURATION;
+use crate::domain::lease::LeaseTiming;
 use crate::ids::ObjectKey;
 
 /// The fields of a Lease that elections use.
@@ -110,12 +110,17 @@ pub(super) enum Action {
     },
 }
 
-/// Decides for `me`, given what the Lease says: nothing when there is none.
-pub(super) fn step(seen: Option<&Seen>, me: &str, now: Instant, wall: Timestamp) -> Action {
+/// Decides for `me`, who would hold it for so long, given what the Lease says: nothing when there is none.
+pub(super) fn step(
+    seen: Option<&Seen>,
+    (me, timing): (&str, LeaseTiming),
+    now: Instant,
+    wall: Timestamp,
+) -> Action {
     let Some(Seen { record, since }) = seen else {
         return Action::Write(Record {
             holder: Some(me.to_owned()),
-            duration: LEASE_DURATION,
+            duration: timing.duration(),
             acquired: Some(wall),
             renewed: Some(wall),
             transitions: 0,
@@ -124,14 +129,14 @@ pub(super) fn step(seen: Option<&Seen>, me: &str, now: Instant, wall: Timestamp)
     let until = *since + record.duration;
     match record.holder.as_deref() {
         Some(holder) if holder == me => Action::Write(Record {
-            duration: LEASE_DURATION,
+            duration: timing.duration(),
             renewed: Some(wall),
             ..record.clone()
         }),
         Some(_) if now < until => Action::Wait { until },
         Some(_) | None => Action::Write(Record {
             holder: Some(me.to_owned()),
-            duration: LEASE_DURATION,
+            duration: timing.duration(),
             acquired: Some(wall),
             renewed: Some(wall),
             transitions: record.transitions.saturating_add(1),
@@ -152,7 +157,7 @@ mod tests {
     fn record(holder: &str, renewed: i64, transitions: i32) -> Record {
         Record {
             holder: Some(holder.to_owned()).filter(|holder| !holder.is_empty()),
-            duration: LEASE_DURATION,
+            duration: LeaseTiming::default().duration(),
             acquired: Some(wall(0)),
             renewed: Some(wall(renewed)),
             transitions,
@@ -202,7 +207,12 @@ mod tests {
         ];
         for (name, record, seconds, expected) in table {
             let seen = record.map(|record| Seen::observe(None, record, start));
-            let action = step(seen.as_ref(), ME, after(seconds), wall(1000));
+            let action = step(
+                seen.as_ref(),
+                (ME, LeaseTiming::default()),
+                after(seconds),
+                wall(1000),
+            );
             assert_eq!(action, expected, "{name}");
         }
     }

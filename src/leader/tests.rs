@@ -99,6 +99,7 @@ impl Copy {
             identity: name.to_owned(),
             wakes_at: None,
             clock: Clock::starting_at("2026-11-24T08:00:00Z".parse().unwrap()),
+            timing: LeaseTiming::default(),
             gauge: IntGauge::new("leader", "leader").unwrap(),
         });
         Self {
@@ -164,10 +165,11 @@ async fn a_leader_cut_off_stops_before_another_takes_over_and_two_never_write() 
             taken.get_or_insert(cut.elapsed());
         }
     }
-    let (stopped, taken) = (stopped.unwrap(), taken.unwrap());
+    let (stopped, taken, timing) = (stopped.unwrap(), taken.unwrap(), LeaseTiming::default());
     assert!(stopped <= Duration::from_secs(10), "{stopped:?}");
     assert!(
-        (LEASE_DURATION..LEASE_DURATION + 2 * RETRY_PERIOD).contains(&(taken + RETRY_PERIOD)),
+        (timing.duration()..timing.duration() + 2 * timing.renewal())
+            .contains(&(taken + timing.renewal())),
         "{taken:?}"
     );
     let term = second.until_leading().await;
@@ -213,7 +215,7 @@ async fn release_hands_over_within_a_second() {
     assert!(!fence.may_write());
     second.until_leading().await;
     assert!(
-        released.elapsed() <= LOOK_PERIOD,
+        released.elapsed() <= LeaseTiming::default().look(),
         "{:?}",
         released.elapsed()
     );

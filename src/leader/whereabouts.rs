@@ -1,16 +1,19 @@
 //! Where the holder of a Lease can be reached by other copies: an annotation of the Lease, which its holder writes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use kube::api::Api;
 use tokio::time::timeout;
 
-use super::REQUEST_TIMEOUT;
 use super::lease::Record;
 use crate::ids::ObjectKey;
 use crate::plain::Causes;
+
+/// How long it is waited for the API server.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The annotation: an address with port, a blank, and the holder that wrote it. A holder of a version that knows nothing
 /// of this leaves what its predecessor wrote.
@@ -44,7 +47,7 @@ impl Whereabouts {
     /// The holder's address and identity. Nothing when nobody holds the Lease, its holder says nowhere, or the API server
     /// does not answer. The holder may have died since.
     pub async fn find(&self) -> Option<(SocketAddr, String)> {
-        match timeout(REQUEST_TIMEOUT, self.leases.get_opt(&self.name)).await {
+        match timeout(PATIENCE, self.leases.get_opt(&self.name)).await {
             Ok(Ok(lease)) => read(&lease?),
             Ok(Err(error)) => {
                 tracing::warn!(error = %Causes(&error), "cannot look up which copy leads");

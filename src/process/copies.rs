@@ -24,6 +24,7 @@ pub(super) fn elect(config: &Config, inside: &Inside, edges: &Edges) -> Elector 
             identity: inside.me.to_string(),
             wakes_at: edges.reached_at,
             clock,
+            timing: config.lease_timing,
             gauge: gauge.clone(),
         }),
     }

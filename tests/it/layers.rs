@@ -56,7 +56,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("aside", &[]),
     ("admin", &["aside", "metrics", "listen"]),
-    ("leader", &["ids", "clock", "metrics", "plain"]),
+    ("leader", &["domain", "ids", "clock", "metrics", "plain"]),
     (
         "keys",
         &[

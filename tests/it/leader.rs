@@ -5,10 +5,9 @@ use std::time::Duration;
 use hybrid_calendar_operator::cli::rbac::{self, Access};
 use hybrid_calendar_operator::clock::Clock;
 use hybrid_calendar_operator::config::Scope;
+use hybrid_calendar_operator::domain::lease::LeaseTiming;
 use hybrid_calendar_operator::ids::ObjectKey;
-use hybrid_calendar_operator::leader::{
-    Candidate, Elector, LEASE_DURATION, Leadership, RETRY_PERIOD, Term,
-};
+use hybrid_calendar_operator::leader::{Candidate, Elector, Leadership, Term};
 use kube::Client;
 use prometheus::IntGauge;
 use testbed::access::Rights;
@@ -58,6 +57,7 @@ impl Copies {
             identity: name.to_owned(),
             wakes_at: None,
             clock: Clock::system(),
+            timing: LeaseTiming::default(),
             gauge: IntGauge::new("leader", "leader").unwrap(),
         })
     }
@@ -98,8 +98,9 @@ async fn when_the_leader_dies_another_copy_takes_over_after_the_lease_and_not_be
     // Its tasks vanish as with kill -9: nothing is released.
     body.shutdown_background();
     let died = Instant::now();
-    let taken = leading(&second, LEASE_DURATION + Duration::from_secs(10)).await;
-    assert!(died.elapsed() > LEASE_DURATION.saturating_sub(2 * RETRY_PERIOD));
+    let timing = LeaseTiming::default();
+    let taken = leading(&second, timing.duration() + Duration::from_secs(10)).await;
+    assert!(died.elapsed() > timing.duration().saturating_sub(2 * timing.renewal()));
     assert!(!first.fence().may_write());
     assert!(second.fence().may_write());
     assert!(taken.previous_renewal.unwrap() >= term.since - Duration::from_secs(1));
@@ -115,6 +116,10 @@ async fn a_leader_that_stops_hands_over_at_once() {
     let fence = first.fence();
     first.release().await;
     assert!(!fence.may_write());
-    leading(&second, RETRY_PERIOD + Duration::from_secs(5)).await;
+    leading(
+        &second,
+        LeaseTiming::default().renewal() + Duration::from_secs(5),
+    )
+    .await;
     second.release().await;
 }
