@@ -80,7 +80,10 @@ async fn ask_cluster(
     } else {
         format!("{} {}", head.method, timeless(&head.uri))
     };
-    let body = body.collect_bytes().await?;
+    let mut body = body.collect_bytes().await?;
+    if let Some(mutant) = ground.mutant.filter(|_| write) {
+        body = mutant.write_instead(head.uri.path(), body);
+    }
     let told = (
         head.method.clone(),
         head.uri.path().to_owned(),

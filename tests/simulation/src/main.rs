@@ -11,6 +11,9 @@ use simulation::mutants::Mutant;
 use simulation::play::{Course, Outcome, Settings, play};
 use simulation::report;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Months of the whole operator in minutes, with everything that goes wrong, from one seed
 #[derive(Clone, Debug, Parser)]
 struct Arguments {

@@ -1,6 +1,7 @@
 //! Deliberate mistakes, one for each invariant: what the operator would do if it had such a mistake, made at its edges. The
 //! simulation has to find each.
 
+use axum::body::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub enum Mutant {
     WritesOften,
     /// Nobody believes that a mailbox is gone.
     SeesNobodyMissing,
+    /// A tenant's mailboxes are all taken for ready where they are counted.
+    CountsEverybody,
     /// A pass panics.
     Panics,
 }
@@ -41,6 +44,7 @@ impl Mutant {
         Self::WritesTwice,
         Self::WritesOften,
         Self::SeesNobodyMissing,
+        Self::CountsEverybody,
         Self::Panics,
     ];
 
@@ -55,7 +59,7 @@ impl Mutant {
             Self::LogsToken => Invariant::NoSecret,
             Self::WritesTwice => Invariant::Quiet,
             Self::WritesOften => Invariant::BoundedWrites,
-            Self::SeesNobodyMissing => Invariant::Converged,
+            Self::SeesNobodyMissing | Self::CountsEverybody => Invariant::Converged,
             Self::Panics => Invariant::NoPanic,
         }
     }
@@ -66,6 +70,21 @@ impl Mutant {
             (Self::WritesTwice, true) => 2,
             (Self::WritesOften, true) => 100,
             _ => 1,
+        }
+    }
+
+    /// What the operator writes to the API server instead of what it means to.
+    pub(crate) fn write_instead(self, path: &str, body: Bytes) -> Bytes {
+        let counted = self == Self::CountsEverybody
+            && path.contains("/calendartenants/")
+            && path.ends_with("/status");
+        match serde_json::from_slice::<Value>(&body) {
+            Ok(mut status) if counted && status["status"]["mailboxes"].is_object() => {
+                let counts = &mut status["status"]["mailboxes"];
+                counts["ready"] = counts["total"].clone();
+                Bytes::from(status.to_string())
+            }
+            Ok(_) | Err(_) => body,
         }
     }
 
@@ -127,6 +146,7 @@ impl Mutant {
             | Self::WritesTwice
             | Self::WritesOften
             | Self::SeesNobodyMissing
+            | Self::CountsEverybody
             | Self::Panics => {}
         }
     }

@@ -304,6 +304,8 @@ pub(crate) struct Seen {
     pub(crate) subscription: Option<String>,
     /// When that ends.
     pub(crate) expires: Option<Timestamp>,
+    /// How many mailboxes a tenant says that it has, and how many of them are ready.
+    pub(crate) counts: Option<(u64, u64)>,
 }
 
 impl Seen {
@@ -329,6 +331,9 @@ impl Seen {
             expires: status["subscription"]["expiresAt"]
                 .as_str()
                 .and_then(|end| end.parse().ok()),
+            counts: status["mailboxes"]["total"]
+                .as_u64()
+                .zip(status["mailboxes"]["ready"].as_u64()),
         }
     }
 }

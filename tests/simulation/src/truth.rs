@@ -89,6 +89,18 @@ impl<'a> Truth<'a> {
         }
     }
 
+    /// How many mailboxes refer to the tenant, and how many of them are ready.
+    fn counts(&self, tenant: usize) -> (u64, u64) {
+        let (mut total, mut ready) = (0, 0);
+        for model in self.town.mailboxes.values() {
+            if model.tenant == tenant {
+                total += 1;
+                ready += u64::from(self.of_mailbox(model).0 == "True");
+            }
+        }
+        (total, ready)
+    }
+
     /// Whether subscriptions of the tenant can be taken away.
     pub(crate) fn is_reachable(&self, tenant: usize) -> bool {
         let model = &self.town.tenants[tenant];
@@ -114,7 +126,16 @@ impl<'a> Truth<'a> {
                 .rsplit('-')
                 .next()
                 .and_then(|text| text.parse().ok());
-            differ(seen, self.of_tenant(number.unwrap_or_default()), &mut found);
+            let number = number.unwrap_or_default();
+            differ(seen, self.of_tenant(number), &mut found);
+            let counts = Some(self.counts(number));
+            if seen.counts != counts {
+                let says = seen.counts;
+                found.push(format!(
+                    "{} counts {says:?} instead of {counts:?}",
+                    seen.name
+                ));
+            }
         }
         let mut living: HashMap<&str, Vec<&str>> = HashMap::new();
         for one in subscriptions {
