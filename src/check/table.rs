@@ -266,7 +266,7 @@ impl Page<'_> {
     }
 
     fn summary(&mut self, report: &Report) {
-        let ready = |conditions: &Vec<Condition>| outcome(conditions) == Outcome::Ready;
+        let ready = |conditions: &[Condition]| outcome(conditions) == Outcome::Ready;
         let tenants = report.tenants.iter();
         let tenants_ready = tenants
             .filter(|t| ready(&t.record.status.conditions))

@@ -56,9 +56,7 @@ impl MailboxRecord {
             history,
             ..
         } = &mut self.status;
-        for condition in conditions.iter_mut() {
-            texts.share(&mut condition.message);
-        }
+        texts.share_conditions(conditions);
         for entry in history.iter_mut() {
             let HistoryEntry {
                 time: _,
@@ -80,7 +78,6 @@ impl MailboxRecord {
             mailbox.primary_address = Arc::clone(&self.spec.address);
         }
         // A list is read with room for more, which never comes.
-        conditions.shrink_to_fit();
         history.shrink_to_fit();
     }
 }

@@ -16,7 +16,7 @@ use crate::api::vocabulary::{ConditionType, Reason};
 /// One observation about an object.
 ///
 /// `Ready` is positive; every other type names a problem and is `True` while that problem exists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What is observed.
@@ -36,6 +36,11 @@ pub struct Condition {
     /// Why, and what to do, in whole sentences. At most 1,024 bytes.
     #[serde(default)]
     pub message: Arc<str>,
+}
+
+/// Whether a list is left out because it is empty.
+pub(super) fn none_is_there(conditions: &Arc<[Condition]>) -> bool {
+    conditions.is_empty()
 }
 
 /// `True`, `False` or `Unknown`.

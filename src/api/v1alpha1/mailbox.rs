@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::condition::Condition;
+use super::condition::{self, Condition};
 use super::rules;
 use super::time::Time;
 use crate::ids::{KeyId, MailboxId, SubscriptionId, Uid};
@@ -155,9 +155,9 @@ pub struct WorkspaceMailboxStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// What was looked at and found: Ready sums up, every other type names a problem.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "condition::none_is_there")]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
-    pub conditions: Vec<Condition>,
+    pub conditions: Arc<[Condition]>,
     /// The mailbox that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailbox: Option<Mailbox>,

@@ -5,11 +5,13 @@
     reason = "the schema derive expands to copies in private scopes"
 )]
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::condition::Condition;
+use super::condition::{self, Condition};
 use super::rules;
 use super::time::Time;
 
@@ -355,9 +357,9 @@ pub struct CalendarTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// What was looked at and found: Ready sums up, every other type names a problem.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "condition::none_is_there")]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
-    pub conditions: Vec<Condition>,
+    pub conditions: Arc<[Condition]>,
     /// The organization behind the tenant ID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<Organization>,

@@ -59,7 +59,7 @@ pub fn judged(
             .requested_at
             .clone()
             .or_else(|| before.last_handled_reconcile_at.clone()),
-        conditions: assessment.conditions,
+        conditions: assessment.conditions.into(),
     }
 }
 

@@ -49,7 +49,7 @@ pub fn judged(
     let requested_at = s.record.requested_at.clone();
     CalendarTenantStatus {
         observed_generation,
-        conditions: assessment.conditions,
+        conditions: assessment.conditions.into(),
         organization: organization(s),
         domains: domains(s),
         permissions: permissions::summary(s).or_else(|| before.permissions.clone()),

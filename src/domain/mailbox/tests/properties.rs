@@ -225,7 +225,7 @@ fn run_for(world: &mut World, minutes: u64) -> Result<(), TestCaseError> {
             world.next(),
             world.now
         );
-        for condition in &world.record.status.conditions {
+        for condition in world.record.status.conditions.iter() {
             let Some(previous) = find(&before, &condition.type_) else {
                 continue;
             };

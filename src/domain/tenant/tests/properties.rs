@@ -122,7 +122,7 @@ proptest! {
         for _ in 0..3 {
             world.pass_with(Work::TEST);
             world.pass_time(Duration::from_mins(4));
-            for (now, was) in world.record.status.conditions.iter().zip(&before.conditions) {
+            for (now, was) in world.record.status.conditions.iter().zip(before.conditions.iter()) {
                 prop_assert_eq!(&now.type_, &was.type_);
                 prop_assert_eq!(now.status, was.status, "{}", now.type_);
             }
