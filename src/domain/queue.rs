@@ -4,7 +4,7 @@
 //! is due it hands out the most urgent class first; within a class the tenants take turns, and no tenant
 //! has more than its share in flight. A turn is one object where somebody waits for it, and a row of objects
 //! where nobody does, so that what they ask of Microsoft can travel together; a row does not begin before there is room
-//! for all of it. A tenant that hangs is taken out
+//! for all of it, also when what it consists of has risen by waiting. A tenant that hangs is taken out
 //! of the indexes, so that its waiting objects, however many, cost the others nothing. Work that waits rises a
 //! class per [`AGEING`], so that none starves.
 //!
@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use super::schedule::earlier;
 
-use lane::{Lane, Wish};
+use lane::{BAYS, Lane, Wish, is_in_rows};
 
 /// After waiting this long while it is due, work rises one class; again after as long.
 pub const AGEING: Duration = Duration::from_mins(1);
@@ -100,8 +100,12 @@ pub struct Queue<K, T> {
     limits: Limits,
     objects: BTreeMap<K, Place<T>>,
     lanes: BTreeMap<T, Lane<K>>,
-    /// Per class: the lanes that have room and something ready, by whose turn it is.
-    rings: [BTreeSet<(u64, T)>; 4],
+    /// Per bay: the lanes that have room and something ready, by whose turn it is.
+    rings: [BTreeSet<(u64, T)>; BAYS],
+    /// Lanes in which something waits that is handed out in rows, by the highest level it has risen to.
+    crowds: BTreeSet<(usize, T)>,
+    /// Per level, whether rows go before single objects next: they alternate, so that neither starves the other.
+    favour_rows: [bool; 4],
     /// Lanes that have room, by the earliest due time of what waits in them.
     dues: BTreeSet<(Timestamp, T)>,
     /// Lanes that have room, by when something in them becomes due or rises next.
@@ -148,6 +152,8 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
             objects: BTreeMap::new(),
             lanes: BTreeMap::new(),
             rings: std::array::from_fn(|_| BTreeSet::new()),
+            crowds: BTreeSet::new(),
+            favour_rows: [false; 4],
             dues: BTreeSet::new(),
             changes: BTreeSet::new(),
             in_flight: 0,
@@ -183,16 +189,19 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         if self.in_flight >= self.limits.total {
             return None;
         }
-        let (level, tenant) = self.next_turn()?;
+        let (bay, tenant) = self.next_turn()?;
         self.turn += 1;
         let turn = self.turn;
         let lane = self.lanes.get_mut(&tenant)?;
-        let (key, wish) = lane.take(level, turn, self.limits)?;
-        let goes_on = lane.in_row(level);
+        let (key, wish) = lane.take(bay, turn, self.limits)?;
+        let goes_on = lane.in_row(bay);
         self.in_flight += 1;
-        if Class::IN_ROWS[level] {
+        if is_in_rows(bay) {
             // One that was broken off for want of room waits like those that have not begun.
             self.in_row = goes_on && self.in_flight < self.limits.total;
+            self.favour_rows[bay / 2] = self.in_row;
+        } else {
+            self.favour_rows[bay / 2] = true;
         }
         self.reindex(&tenant);
         let flight = Box::new(Flight {
@@ -350,8 +359,9 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         while let Some((at, tenant)) = self.changes.first().cloned()
             && at <= now
         {
+            let crowd = self.crowds.first().map_or(usize::MAX, |(level, _)| *level);
             if let Some(lane) = self.lanes.get_mut(&tenant) {
-                lane.advance(now);
+                lane.advance(now, crowd);
             }
             self.reindex(&tenant);
         }
@@ -362,13 +372,24 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         !self.in_row && self.in_flight + self.limits.row > self.limits.total
     }
 
-    /// The most urgent class that has something ready, and the tenant whose turn it is there.
+    /// The most urgent bay that has something ready, and the tenant whose turn it is there.
     fn next_turn(&self) -> Option<(usize, T)> {
-        self.rings
-            .iter()
-            .enumerate()
-            .filter(|(level, _)| !(Class::IN_ROWS[*level] && self.rows_wait()))
-            .find_map(|(level, ring)| ring.first().map(|(_, tenant)| (level, tenant.clone())))
+        let rows_wait = self.rows_wait();
+        let both = |level: usize| {
+            let (singles, rows) = (2 * level, 2 * level + 1);
+            if self.favour_rows[level] {
+                [rows, singles]
+            } else {
+                [singles, rows]
+            }
+        };
+        (0..Class::ALL.len())
+            .flat_map(both)
+            .filter(|bay| !(is_in_rows(*bay) && rows_wait))
+            .find_map(|bay| {
+                let (_, tenant) = self.rings[bay].first()?;
+                Some((bay, tenant.clone()))
+            })
     }
 
     /// Brings the indexes up to date after a change in a lane; a lane without room is in none of them.
@@ -381,6 +402,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         if lane.is_idle() {
             self.lanes.remove(tenant);
         }
+        relist(&mut self.crowds, stale.crowd, fresh.crowd, tenant);
         relist(&mut self.dues, stale.due, fresh.due, tenant);
         relist(&mut self.changes, stale.change, fresh.change, tenant);
         for ((ring, stale), fresh) in self.rings.iter_mut().zip(stale.turns).zip(fresh.turns) {

@@ -44,6 +44,8 @@ struct Ready {
     since: Timestamp,
     /// The class it has risen to.
     level: usize,
+    /// The class it came in with: its own, or a higher one that first validations had risen to.
+    joined: usize,
 }
 
 /// A place in an order: an instant, then a number that no other object has.
@@ -74,7 +76,7 @@ impl Waiting {
         let at = match self.ready {
             None => self.wish.due,
             Some(Ready { level: 0, .. }) => return None,
-            Some(Ready { since, level }) => {
+            Some(Ready { since, level, .. }) => {
                 let risen = self.wish.class.index() - level;
                 later(since, AGEING * steps(risen + 1))
             }
@@ -82,13 +84,21 @@ impl Waiting {
         Some((at, self.wish.sequence))
     }
 
-    /// The same at `now`, which is not before its change.
-    fn advanced(self, now: Timestamp) -> Self {
+    /// The same at `now`, which is not before its change. A first validation that begins to wait joins the others where they
+    /// are, at `crowd`: the newest goes first among them.
+    fn advanced(self, now: Timestamp, crowd: usize) -> Self {
         let ready = match self.ready {
-            None => Ready {
-                since: now,
-                level: self.wish.class.index(),
-            },
+            None => {
+                let level = match self.wish.class {
+                    Class::First => crowd.min(Class::First.index()),
+                    own @ (Class::User | Class::Renewal | Class::Routine) => own.index(),
+                };
+                Ready {
+                    since: now,
+                    level,
+                    joined: level,
+                }
+            }
             Some(ready) => Ready {
                 level: ready.level.saturating_sub(1),
                 ..ready
@@ -101,18 +111,28 @@ impl Waiting {
     }
 }
 
+/// The bay of what has risen to `level`: work that is handed out in rows has one of its own at each.
+pub(super) fn bay(level: usize, class: Class) -> usize {
+    2 * level + usize::from(Class::IN_ROWS[class.index()])
+}
+
+/// Whether a bay is of work that is handed out in rows.
+pub(super) const fn is_in_rows(bay: usize) -> bool {
+    bay % 2 == 1
+}
+
 fn steps(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Ready objects of one class: those that belong there, and those that rose.
+/// Ready objects of one level, in rows or not: those that came in there, and those that rose.
 #[derive(Debug)]
 struct Bay<K> {
     native: BTreeMap<Rank, K>,
     risen: BTreeMap<Rank, K>,
     /// Who goes next when there are both: they alternate, so neither starves the other.
     favour_risen: bool,
-    /// The queue's turn at which this tenant was last served in this class.
+    /// The queue's turn at which this tenant was last served from here.
     turn: u64,
     /// How many it was handed out in the row that it is in.
     row: usize,
@@ -124,12 +144,17 @@ impl<K> Bay<K> {
     }
 }
 
+/// Two for each class.
+pub(super) const BAYS: usize = 2 * Class::ALL.len();
+
 /// What the queue lists a lane under.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Listing {
     pub(super) due: Option<Timestamp>,
     pub(super) change: Option<Timestamp>,
-    pub(super) turns: [Option<u64>; 4],
+    pub(super) turns: [Option<u64>; BAYS],
+    /// The highest level at which something waits that is handed out in rows, whether there is room or not.
+    pub(super) crowd: Option<usize>,
 }
 
 /// One tenant's waiting objects and the number of those in flight.
@@ -138,7 +163,7 @@ pub(super) struct Lane<K> {
     waiting: BTreeMap<K, Waiting>,
     dues: BTreeSet<Rank>,
     changes: BTreeMap<Rank, K>,
-    bays: [Bay<K>; 4],
+    bays: [Bay<K>; BAYS],
     in_flight: usize,
     /// It had as many in flight as it may, and there is no room for a row yet.
     full: bool,
@@ -173,6 +198,7 @@ impl<K: Clone + Ord> Lane<K> {
                 let wish = before.wish.merged(wish);
                 let ready = before.ready.map(|ready| Ready {
                     level: ready.level.min(wish.class.index()),
+                    joined: ready.joined.min(wish.class.index()),
                     ..ready
                 });
                 Waiting { wish, ready }
@@ -189,16 +215,16 @@ impl<K: Clone + Ord> Lane<K> {
             self.changes.remove(&rank);
         }
         if let Some(ready) = entry.ready {
-            let bay = &mut self.bays[ready.level];
+            let bay = &mut self.bays[bay(ready.level, entry.wish.class)];
             bay.native.remove(&entry.native_rank());
             bay.risen.remove(&entry.risen_rank(ready));
         }
         Some(entry)
     }
 
-    /// Takes the next of those ready in the class `level`, into flight.
-    pub(super) fn take(&mut self, level: usize, turn: u64, limits: Limits) -> Option<(K, Wish)> {
-        let bay = &mut self.bays[level];
+    /// Takes the next of those ready in a bay, into flight.
+    pub(super) fn take(&mut self, number: usize, turn: u64, limits: Limits) -> Option<(K, Wish)> {
+        let bay = &mut self.bays[number];
         let native = bay.native.values().next();
         let risen = bay.risen.values().next();
         let key = match (native, risen) {
@@ -208,9 +234,9 @@ impl<K: Clone + Ord> Lane<K> {
         };
         bay.favour_risen = !bay.favour_risen;
         let entry = self.withdraw(&key)?;
-        let bay = &mut self.bays[level];
+        let bay = &mut self.bays[number];
         bay.row += 1;
-        if !Class::IN_ROWS[level] || bay.row >= limits.row || bay.is_empty() {
+        if !is_in_rows(number) || bay.row >= limits.row || bay.is_empty() {
             // Others have their turn now; until then it stays this tenant's.
             bay.turn = turn;
             bay.row = 0;
@@ -220,9 +246,9 @@ impl<K: Clone + Ord> Lane<K> {
         Some((key, entry.wish))
     }
 
-    /// Whether the row of this class goes on.
-    pub(super) const fn in_row(&self, level: usize) -> bool {
-        self.bays[level].row > 0 && !self.full
+    /// Whether the row of this bay goes on.
+    pub(super) const fn in_row(&self, number: usize) -> bool {
+        self.bays[number].row > 0 && !self.full
     }
 
     /// One of those in flight has ended.
@@ -231,8 +257,14 @@ impl<K: Clone + Ord> Lane<K> {
         self.full &= self.in_flight + limits.row > limits.per_tenant;
     }
 
-    /// Lets everything become ready or rise whose time has come.
-    pub(super) fn advance(&mut self, now: Timestamp) {
+    /// The highest level at which something waits that is handed out in rows.
+    fn crowd(&self) -> Option<usize> {
+        let waits = |level: &usize| !self.bays[bay(*level, Class::First)].is_empty();
+        (0..Class::ALL.len()).find(waits)
+    }
+
+    /// Lets everything become ready or rise whose time has come; first validations wait at the level `crowd`.
+    pub(super) fn advance(&mut self, now: Timestamp, crowd: usize) {
         while let Some((&(at, _), key)) = self.changes.first_key_value()
             && at <= now
         {
@@ -240,20 +272,26 @@ impl<K: Clone + Ord> Lane<K> {
             let Some(entry) = self.withdraw(&key) else {
                 return;
             };
-            self.insert(key, entry.advanced(now));
+            let crowd = self.crowd().map_or(crowd, |own| own.min(crowd));
+            self.insert(key, entry.advanced(now, crowd));
         }
     }
 
     /// What to be listed under; nothing when it has no room.
     pub(super) fn listing(&self) -> Listing {
+        let crowd = self.crowd();
         if self.full {
-            return Listing::default();
+            return Listing {
+                crowd,
+                ..Listing::default()
+            };
         }
         Listing {
+            crowd,
             due: self.dues.first().map(|(due, _)| *due),
             change: self.changes.first_key_value().map(|((at, _), _)| *at),
-            turns: std::array::from_fn(|level| {
-                let bay = &self.bays[level];
+            turns: std::array::from_fn(|number| {
+                let bay = &self.bays[number];
                 (!bay.is_empty()).then_some(bay.turn)
             }),
         }
@@ -285,8 +323,8 @@ impl<K: Clone + Ord> Lane<K> {
             self.changes.insert(rank, key.clone());
         }
         if let Some(ready) = entry.ready {
-            let bay = &mut self.bays[ready.level];
-            if ready.level == entry.wish.class.index() {
+            let bay = &mut self.bays[bay(ready.level, entry.wish.class)];
+            if ready.level == ready.joined {
                 bay.native.insert(entry.native_rank(), key.clone());
             } else {
                 let rank = entry.risen_rank(ready);

@@ -282,6 +282,35 @@ fn work_that_waits_rises_a_class_a_minute_and_then_alternates() {
 }
 
 #[test]
+fn what_has_risen_is_still_handed_out_in_rows_and_alternates_with_what_somebody_waits_for() {
+    let mut queue = Queue::new(ROWS);
+    for key in 0..4 {
+        queue.wake(key, "a", at(0), Class::First);
+        queue.wake(10 + key, "b", at(0), Class::First);
+    }
+    assert_eq!(queue.take(at(0)).unwrap().key, 3);
+    for key in [20, 21] {
+        queue.wake(key, "c", at(200), Class::User);
+    }
+    let order = keys(&mut queue, at(200));
+    assert_eq!(order, [20, 0, 1, 2, 21, 10, 11, 12, 13]);
+}
+
+#[test]
+fn the_newest_first_validation_goes_first_however_long_others_have_waited() {
+    let mut queue = Queue::new(ROWS);
+    for key in 0..3 {
+        queue.wake(key, "a", at(0), Class::First);
+    }
+    queue.wake(3, "b", at(0), Class::First);
+    queue.take(at(0)).unwrap();
+    assert!(queue.next_due().is_some());
+    queue.wake(100, "a", at(130), Class::First);
+    let order = keys(&mut queue, at(130));
+    assert!(order[..3].contains(&100), "{order:?}");
+}
+
+#[test]
 fn a_wake_does_not_make_waiting_work_younger() {
     let mut queue = Queue::new(WIDE);
     let mut taken = Vec::new();

@@ -296,7 +296,7 @@ proptest! {
         queue.wake(0_u64, tenant, at(0), class);
         // Each second one object leaves and several others arrive, all of them more urgent or as urgent.
         let mut waited = None;
-        for second in 0..600_u32 {
+        for second in 0..1_200_u32 {
             for (lane, (tenant, class)) in (1..).zip(&floods) {
                 queue.wake(u64::from(second) * 8 + lane, *tenant, at(second.into()), *class);
             }
@@ -307,8 +307,8 @@ proptest! {
                 break;
             }
         }
-        // Three minutes to the top. There at most 240 that arrived in the first two minutes are before it, and
-        // they get at least every second turn from the first minute on.
-        prop_assert!(waited.is_some_and(|seconds| seconds < 560), "{waited:?} {floods:?}");
+        // Three minutes to the top. There at most 240 that arrived in the first two minutes are before it, and they get at
+        // least every fourth turn: rows and single objects alternate, and in rows the newest and the oldest.
+        prop_assert!(waited.is_some_and(|seconds| seconds < 1_140), "{waited:?} {floods:?}");
     }
 }
