@@ -4,9 +4,10 @@ CARGO ?= cargo
 # More arguments for the demo: --once, --kubeconfig FILE, --pace N.
 DEMO_ARGS ?=
 # More arguments for the benchmark: --mailboxes N,N…, --tenants N, --repeat N,
-# --scenario cold|restart|twins|apply|receiver|quotas|sick|takeover.
+# --scenario cold|restart|twins|apply|receiver|quotas|sick|takeover|steady.
 BENCH_ARGS ?=
-# What `make simulate` plays: how many courses, of how many days, with how many mailboxes; SEED plays one of them, aloud.
+# What `make simulate` plays: how many courses, of how many days, with how many mailboxes; SEED plays one of them, aloud;
+# COURSE=storms|calm|steady is what happens meanwhile.
 SEEDS ?= 10
 DAYS ?= 30
 MAILBOXES ?= 30
@@ -49,7 +50,7 @@ fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS
 
 simulate: ## Play months of the whole operator while everything goes wrong (SEEDS=100 DAYS=30 MAILBOXES=30; SEED=7 tells that one)
 	$(CARGO) build --locked --release --package simulation
-	$(BUILT)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(HOURS),--hours $(HOURS),--days $(DAYS)) --mailboxes $(MAILBOXES)
+	$(BUILT)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(HOURS),--hours $(HOURS),--days $(DAYS)) --mailboxes $(MAILBOXES) $(if $(COURSE),--course $(COURSE))
 
 simulate-mistakes: ## See the simulation find each deliberate mistake
 	$(CARGO) build --locked --release --package simulation

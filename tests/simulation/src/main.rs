@@ -205,8 +205,12 @@ fn name(value: &impl clap::ValueEnum) -> String {
 }
 
 fn repeat(arguments: &Arguments, seed: u64) -> String {
+    let course = match arguments.course {
+        Course::Storms => String::new(),
+        course @ (Course::Calm | Course::Steady) => format!(" COURSE={}", name(&course)),
+    };
     format!(
-        "make simulate SEED={seed} HOURS={} MAILBOXES={}",
+        "make simulate SEED={seed} HOURS={} MAILBOXES={}{course}",
         arguments.hours(),
         arguments.mailboxes
     )
