@@ -39,6 +39,8 @@ pub struct TenantMemory {
     pub tried: Option<Tried>,
     /// Since when the numbers of mailboxes differ from what the status says.
     pub counts_changed_at: Option<Timestamp>,
+    /// When a pass last ended: what changed while it ran counts from then.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// The wishes of people that a pass saw.
@@ -67,6 +69,7 @@ impl TenantMemory {
             leftover: None,
             tried: None,
             counts_changed_at: None,
+            ended_at: None,
         }
     }
 
@@ -79,7 +82,11 @@ impl TenantMemory {
         ] {
             *at = earlier(*at, by);
         }
-        for at in [&mut self.looked_at, &mut self.counts_changed_at] {
+        for at in [
+            &mut self.looked_at,
+            &mut self.counts_changed_at,
+            &mut self.ended_at,
+        ] {
             *at = at.map(|at| earlier(at, by));
         }
         self.failures.set_back(by);
@@ -110,6 +117,7 @@ impl TenantMemory {
         self.pending = Work::NONE;
         self.leftover = leftover(s);
         self.counts_changed_at = None;
+        self.ended_at = Some(s.now);
         if !s.work.check {
             if !self.retry.check {
                 self.failures = Failures::default();

@@ -253,7 +253,8 @@ fn credential_ends(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
 
 fn counts_changed(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
     if s.record.status.mailboxes.as_ref() != Some(&counts(s.mailboxes)) {
-        let since = s.memory.counts_changed_at.unwrap_or(s.memory.first_seen);
+        let known = s.memory.counts_changed_at.or(s.memory.ended_at);
+        let since = known.unwrap_or(s.memory.first_seen);
         let at = later(since, s.pace.of(COUNTS_DEBOUNCE));
         agenda.add(at.max(held_back(s)), Class::First, Work::NONE);
     }

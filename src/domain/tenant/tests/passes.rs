@@ -351,6 +351,17 @@ fn the_numbers_of_mailboxes_follow_after_ten_seconds() {
 }
 
 #[test]
+fn numbers_that_changed_while_a_pass_ran_follow_ten_seconds_after_it() {
+    let mut world = World::new();
+    world.settle();
+    world.pass_time(Duration::from_mins(1));
+    world.memory.ended_at = Some(world.now);
+    world.mailboxes.total = 4;
+    assert_eq!(world.due(), None);
+    assert_eq!(world.next().0, later(world.now, Duration::from_secs(10)));
+}
+
+#[test]
 fn one_failed_validation_of_the_endpoint_says_nothing_yet() {
     let mut world = World::new();
     world.settle();
