@@ -236,6 +236,11 @@ impl Copies {
         }
     }
 
+    /// How long a Lease lasts.
+    pub(crate) fn lease(&self) -> Duration {
+        config(self.lease).lease_timing.duration()
+    }
+
     /// Somebody else takes the Lease, and does nothing.
     pub(crate) fn take_lease(&self, ground: &Ground) {
         let name = "hybrid-calendar-operator";

@@ -74,7 +74,7 @@ impl Stage {
     /// the Lease, as another copy would have done if it had stood on another machine.
     async fn stand_still(&self) {
         let pause = self.dice.within(STANDSTILL);
-        let taken = self.dice.chance(0.5);
+        let taken = self.dice.chance(0.5) && pause > self.copies.lease();
         self.witness.note(format_args!(
             "everything stands still for {pause:?}; the Lease is taken: {taken}"
         ));
