@@ -105,7 +105,7 @@ pub struct Queue<K, T> {
     /// Lanes in which something waits that is handed out in rows, by the highest level it has risen to.
     crowds: BTreeSet<(usize, T)>,
     /// Per level, whether rows go before single objects next: they alternate, so that neither starves the other.
-    favour_rows: [bool; 4],
+    favour_rows: [bool; Class::ALL.len()],
     /// Lanes that have room, by the earliest due time of what waits in them.
     dues: BTreeSet<(Timestamp, T)>,
     /// Lanes that have room, by when something in them becomes due or rises next.
@@ -153,7 +153,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
             lanes: BTreeMap::new(),
             rings: std::array::from_fn(|_| BTreeSet::new()),
             crowds: BTreeSet::new(),
-            favour_rows: [false; 4],
+            favour_rows: [false; Class::ALL.len()],
             dues: BTreeSet::new(),
             changes: BTreeSet::new(),
             in_flight: 0,

@@ -77,15 +77,18 @@ fn is_newer(candidate: &str, known: &str) -> bool {
     }
 }
 
-/// Whether the API server has shown another status under the very version that our own write made or left: it drops fields
-/// that its CustomResourceDefinition does not have, or somebody changes them on the way.
-fn is_disputed<Spec, Status: PartialEq>(
-    known: &Record<Spec, Status>,
+/// Takes our own write at its word where the API server has shown another status under the very version that it made or
+/// left: it drops fields that its CustomResourceDefinition does not have, or somebody changes them on the way. Whether it was so.
+fn insist<Spec: Clone, Status: Clone + PartialEq>(
+    known: &mut Arc<Record<Spec, Status>>,
     written: &Record<Spec, Status>,
 ) -> bool {
-    known.uid == written.uid
-        && known.resource_version == written.resource_version
-        && known.status != written.status
+    let same = known.uid == written.uid && known.resource_version == written.resource_version;
+    let disputed = same && known.status != written.status;
+    if disputed {
+        Arc::make_mut(known).status = written.status.clone();
+    }
+    disputed
 }
 
 /// Addresses differ by case for people only.
@@ -150,25 +153,13 @@ impl Store {
     /// write would not change: without this it would be written again and again. Whether that was so.
     pub fn insist_on_mailbox(&mut self, written: &MailboxRecord) -> bool {
         let known = self.mailboxes.get_mut(&written.key);
-        match known.filter(|entry| is_disputed(&entry.record, written)) {
-            Some(entry) => {
-                Arc::make_mut(&mut entry.record).status = written.status.clone();
-                true
-            }
-            None => false,
-        }
+        known.is_some_and(|entry| insist(&mut entry.record, written))
     }
 
     /// The same for a tenant.
     pub fn insist_on_tenant(&mut self, written: &TenantRecord) -> bool {
         let known = self.tenants.get_mut(&written.key);
-        match known.filter(|entry| is_disputed(&entry.record, written)) {
-            Some(entry) => {
-                Arc::make_mut(&mut entry.record).status = written.status.clone();
-                true
-            }
-            None => false,
-        }
+        known.is_some_and(|entry| insist(&mut entry.record, written))
     }
 
     /// Forgets a mailbox that is gone.
