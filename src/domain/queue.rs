@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use super::schedule::earlier;
 
-use lane::{BAYS, Lane, Wish, is_in_rows};
+use lane::{BAYS, Lane, Wish, bays, is_in_rows, level};
 
 /// After waiting this long while it is due, work rises one class; again after as long.
 pub const AGEING: Duration = Duration::from_mins(1);
@@ -199,10 +199,8 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         if is_in_rows(bay) {
             // One that was broken off for want of room waits like those that have not begun.
             self.in_row = goes_on && self.in_flight < self.limits.total;
-            self.favour_rows[bay / 2] = self.in_row;
-        } else {
-            self.favour_rows[bay / 2] = true;
         }
+        self.favour_rows[level(bay)] = !is_in_rows(bay) || self.in_row;
         self.reindex(&tenant);
         let flight = Box::new(Flight {
             charged: tenant.clone(),
@@ -376,7 +374,7 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
     fn next_turn(&self) -> Option<(usize, T)> {
         let rows_wait = self.rows_wait();
         let both = |level: usize| {
-            let (singles, rows) = (2 * level, 2 * level + 1);
+            let [singles, rows] = bays(level);
             if self.favour_rows[level] {
                 [rows, singles]
             } else {

@@ -111,9 +111,19 @@ impl Waiting {
     }
 }
 
-/// The bay of what has risen to `level`: work that is handed out in rows has one of its own at each.
-pub(super) fn bay(level: usize, class: Class) -> usize {
-    2 * level + usize::from(Class::IN_ROWS[class.index()])
+/// The bays of what has risen to `level`: of single objects, and of work that is handed out in rows.
+pub(super) const fn bays(level: usize) -> [usize; 2] {
+    [2 * level, 2 * level + 1]
+}
+
+/// The level of a bay.
+pub(super) const fn level(bay: usize) -> usize {
+    bay / 2
+}
+
+/// The bay of an object of this class that has risen to `level`.
+fn bay(level: usize, class: Class) -> usize {
+    bays(level)[usize::from(Class::IN_ROWS[class.index()])]
 }
 
 /// Whether a bay is of work that is handed out in rows.

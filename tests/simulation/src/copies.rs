@@ -69,7 +69,7 @@ pub(crate) struct Copies {
     sky: Sky,
     witness: Witness,
     dice: Dice,
-    lease: &'static str,
+    config: Arc<Config>,
 }
 
 impl std::fmt::Debug for Copies {
@@ -100,7 +100,7 @@ impl Copies {
             sky,
             witness,
             dice,
-            lease,
+            config: Arc::new(config(lease)),
         }
     }
 
@@ -156,7 +156,7 @@ impl Copies {
             reached_at: Some(wakes_at(number)),
             listening: listens,
         };
-        let mut process = Process::start(&config(self.lease), &inside, edges);
+        let mut process = Process::start(&self.config, &inside, edges);
         let mut order = self.slots[number].order.subscribe();
         tokio::select! {
             () = link.death() => self.witness.count("crashes"),
@@ -238,7 +238,7 @@ impl Copies {
 
     /// How long a Lease lasts.
     pub(crate) fn lease(&self) -> Duration {
-        config(self.lease).lease_timing.duration()
+        self.config.lease_timing.duration()
     }
 
     /// Somebody else takes the Lease, and does nothing.
