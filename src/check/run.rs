@@ -111,11 +111,7 @@ fn no_patience() -> Pace {
 
 /// Of somebody who has tried for long.
 fn long_failing(now: Timestamp) -> Failures {
-    Failures {
-        tries: MANY,
-        since: Some(earlier(now, LONG)),
-        not_before: None,
-    }
+    Failures::new(MANY, earlier(now, LONG), Timestamp::MIN)
 }
 
 /// An outage that nobody waits for any more.

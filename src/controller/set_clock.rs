@@ -75,6 +75,7 @@ mod tests {
     use super::*;
     use crate::domain::mailbox::tenant_view::TokenState;
     use crate::domain::reading::OutageKind;
+    use crate::domain::records::Failures;
     use crate::domain::schedule::later;
     use crate::domain::tenant::facts::{Evidence, MicrosoftOutage, TenantFacts};
 
@@ -87,7 +88,7 @@ mod tests {
         {
             let mut world = context.world();
             let entry = world.store.mailbox_mut(&room(2).key).unwrap();
-            entry.memory.looks.not_before = Some(later(start(), wait));
+            entry.memory.looks = Failures::new(1, start(), later(start(), wait));
         }
         let due = context.world().queue.next_due().unwrap();
         let following = tokio::spawn(follow(context.clone(), context.clock.set_by()));

@@ -139,8 +139,8 @@ impl World {
         if let Some(state) = self.tenants.get_mut(tenant) {
             let since = *state.memory.counts_changed_at.get_or_insert(now);
             let at = later(since, shared.settings.pace.of(COUNTS_DEBOUNCE));
-            let held_back = state.memory.failures.not_before;
-            self.wake_tenant(tenant, at.max(held_back.unwrap_or(at)), Class::First);
+            let held_until = state.memory.failures.held_until();
+            self.wake_tenant(tenant, at.max(held_until), Class::First);
             shared.changed.notify_one();
         }
     }
@@ -228,7 +228,7 @@ impl World {
         let Some(state) = self.tenants.get_mut(tenant) else {
             return;
         };
-        if state.memory.failures.tries == 0 && !state.memory.suspected {
+        if state.memory.failures.tries() == 0 && !state.memory.suspected {
             state.memory.suspected = true;
             self.refresh_tenant(shared, tenant, now);
         }

@@ -10,7 +10,7 @@ use crate::api::v1alpha1::tenant::{CalendarTenantSpec, CalendarTenantStatus};
 use crate::api::vocabulary::Reason;
 use crate::domain::mailbox::subscription::Progress;
 use crate::domain::mailbox::work::Work;
-use crate::domain::schedule::earlier;
+use crate::domain::schedule::{earlier, later};
 use crate::domain::texts::Texts;
 use crate::ids::{ObjectKey, Uid};
 
@@ -113,38 +113,78 @@ pub struct Memory {
     pub not_permitted_since: Option<Timestamp>,
 }
 
-/// Failures in a row that taught nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
-    /// How many.
-    pub tries: u32,
-    /// When the first happened.
-    pub since: Option<Timestamp>,
-    /// Not to be tried again before.
-    pub not_before: Option<Timestamp>,
+/// Failures in a row that taught nothing. Nearly always there are none, so that they take one pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures(Option<Box<Streak>>);
+
+/// One failure or more in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Streak {
+    tries: u32,
+    since: Timestamp,
+    not_before: Timestamp,
 }
 
 impl Failures {
-    /// The clock was set back by so much.
-    pub fn set_back(&mut self, by: Duration) {
-        self.since = self.since.map(|at| earlier(at, by));
-        self.not_before = self.not_before.map(|at| earlier(at, by));
+    /// So many, the first of them at `since`; not to be tried again before `not_before`.
+    #[must_use]
+    pub fn new(tries: u32, since: Timestamp, not_before: Timestamp) -> Self {
+        Self(Some(Box::new(Streak {
+            tries,
+            since,
+            not_before,
+        })))
     }
 
-    /// One more, at `now`; not to be tried again before `not_before`.
+    /// How many.
     #[must_use]
-    pub fn and_another(self, now: Timestamp, not_before: Timestamp) -> Self {
-        Self {
-            tries: self.tries.saturating_add(1),
-            since: self.since.or(Some(now)),
-            not_before: Some(not_before),
-        }
+    pub fn tries(&self) -> u32 {
+        self.0.as_ref().map_or(0, |streak| streak.tries)
+    }
+
+    /// How many with one more.
+    #[must_use]
+    pub fn next_try(&self) -> u32 {
+        self.tries().saturating_add(1)
+    }
+
+    /// When the first happened.
+    #[must_use]
+    pub fn since(&self) -> Option<Timestamp> {
+        self.0.as_ref().map(|streak| streak.since)
+    }
+
+    /// Not to be tried again before.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.0.as_ref().map(|streak| streak.not_before)
     }
 
     /// Until when what failed has to wait; long past when nothing failed.
     #[must_use]
     pub fn held_until(&self) -> Timestamp {
-        self.not_before.unwrap_or(Timestamp::MIN)
+        self.not_before().unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether they have gone on for so long at `now`.
+    #[must_use]
+    pub fn last(&self, patience: Duration, now: Timestamp) -> bool {
+        self.since()
+            .is_some_and(|since| now >= later(since, patience))
+    }
+
+    /// One more, at `now`; not to be tried again before `not_before`.
+    #[must_use]
+    pub fn and_another(&self, now: Timestamp, not_before: Timestamp) -> Self {
+        Self::new(self.next_try(), self.since().unwrap_or(now), not_before)
+    }
+
+    /// The clock was set back by so much.
+    pub fn set_back(&mut self, by: Duration) {
+        if let Some(streak) = &mut self.0 {
+            streak.since = earlier(streak.since, by);
+            streak.not_before = earlier(streak.not_before, by);
+        }
     }
 }
 

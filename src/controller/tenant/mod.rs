@@ -253,7 +253,7 @@ mod tests {
         context.tenant_present(&tenant(1));
         assert_eq!(pass(&context, &tenant(1).key).await, Passed::Changed);
         let world = context.world();
-        let failures = world.tenants[&tenant(1).key].memory.failures;
-        assert_eq!(failures.tries, 0, "an edit is no failure");
+        let failures = &world.tenants[&tenant(1).key].memory.failures;
+        assert_eq!(failures.tries(), 0, "an edit is no failure");
     }
 }

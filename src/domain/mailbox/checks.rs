@@ -459,10 +459,8 @@ fn could_not_look(s: &Snapshot<'_>, outage: &Outage) -> Verdict {
         .tenant
         .known()
         .is_some_and(|tenant| tenant.microsoft_silent);
-    let long = failures
-        .since
-        .is_some_and(|since| s.now >= later(since, s.pace.of(UNAVAILABLE_PATIENCE)));
-    if long && failures.tries >= UNAVAILABLE_TRIES && !explained {
+    let long = failures.last(s.pace.of(UNAVAILABLE_PATIENCE), s.now);
+    if long && failures.tries() >= UNAVAILABLE_TRIES && !explained {
         let message = format!(
             "It could not be checked for a while. {}",
             outage.kind.sentence()

@@ -64,8 +64,7 @@ pub fn after(s: &Snapshot<'_>) -> Memory {
 /// The memory after a pass whose status could not be written: what was done is not known to the cluster.
 #[must_use]
 pub fn unwritten(s: &Snapshot<'_>) -> Memory {
-    let tries = s.memory.writes.tries.saturating_add(1);
-    let wait = backoff::transient(tries, s.record.uid, s.pace);
+    let wait = backoff::transient(s.memory.writes.next_try(), s.record.uid, s.pace);
     let after = after(s);
     Memory {
         checked_at: s.memory.checked_at,
@@ -87,32 +86,32 @@ fn lost_after(s: &Snapshot<'_>) -> Option<(Timestamp, Reason)> {
 
 /// Failures of looks, and the looks that have to be repeated.
 fn looks_after(s: &Snapshot<'_>) -> (Failures, Work) {
-    let before = s.memory.looks;
+    let before = &s.memory.looks;
     let looking = s.work & Work::LOOKS;
     if read_outages(s).next().is_some() {
-        let wait = backoff::transient(before.tries.saturating_add(1), s.record.uid, s.pace);
+        let wait = backoff::transient(before.next_try(), s.record.uid, s.pace);
         let again = later(s.now, wait).max(asked_to_wait(s.now, read_outages(s)));
         return (before.and_another(s.now, again), looking);
     }
     if looking == Work::NONE {
-        return (before, Work::NONE);
+        return (before.clone(), Work::NONE);
     }
     (Failures::default(), Work::NONE)
 }
 
 /// Failures of changes, and those that Graph asked for and that have to be repeated. All others follow from the status.
 fn changes_after(s: &Snapshot<'_>) -> (Failures, Work) {
-    let before = s.memory.changes;
+    let before = &s.memory.changes;
     let asked = s.work & Work::RENEW;
     if failed(s) {
-        let wait = backoff::transient(before.tries.saturating_add(1), s.record.uid, s.pace);
+        let wait = backoff::transient(before.next_try(), s.record.uid, s.pace);
         // A list that has to wait holds no renewal back: the gateway lets nobody list before its time.
         let again = not_too_late(s, wait).max(asked_to_wait(s.now, write_outage(s).into_iter()));
         return (before.and_another(s.now, again), asked);
     }
     if before.held_until() > s.now {
         // Nothing was tried.
-        return (before, asked);
+        return (before.clone(), asked);
     }
     (Failures::default(), Work::NONE)
 }

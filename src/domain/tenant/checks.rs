@@ -17,7 +17,7 @@ use crate::domain::conditions::{Verdict, find, with_request_id};
 use crate::domain::mailbox::checks::{UNAVAILABLE_PATIENCE, UNAVAILABLE_TRIES};
 use crate::domain::notification_url::{EndpointProblem, EndpointVerdict, REFUSALS};
 use crate::domain::reading::{Outage, OutageKind, Refusal};
-use crate::domain::schedule::{between, later};
+use crate::domain::schedule::between;
 
 /// A credential that ends within this time is said to end soon.
 pub const EXPIRES_SOON: Duration = Duration::from_hours(30 * 24);
@@ -131,10 +131,7 @@ pub(super) fn could_not_look(s: &TenantSnapshot<'_>, outage: &Outage) -> Verdict
 pub(super) fn is_lasting(s: &TenantSnapshot<'_>) -> bool {
     let failures = &s.memory.failures;
     let patience = s.pace.of(UNAVAILABLE_PATIENCE);
-    let long = failures
-        .since
-        .is_some_and(|since| s.now >= later(since, patience));
-    long && failures.tries.saturating_add(1) >= UNAVAILABLE_TRIES
+    failures.last(patience, s.now) && failures.next_try() >= UNAVAILABLE_TRIES
 }
 
 fn unauthorized(s: &TenantSnapshot<'_>) -> Verdict {

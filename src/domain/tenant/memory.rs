@@ -145,18 +145,14 @@ impl TenantMemory {
     pub fn fail(&mut self, s: &TenantSnapshot<'_>) {
         self.note_tried(s);
         self.pending = Work::NONE;
-        let tries = self.failures.tries.saturating_add(1);
-        let wait = backoff::transient(tries, s.record.uid, s.pace);
+        let wait = backoff::transient(self.failures.next_try(), s.record.uid, s.pace);
         let asked = s
             .observed
             .outages()
             .filter_map(|outage| outage.retry_after)
             .max();
-        self.failures = Failures {
-            tries,
-            since: self.failures.since.or(Some(s.now)),
-            not_before: Some(later(s.now, asked.map_or(wait, |asked| asked.max(wait)))),
-        };
+        let again = later(s.now, asked.map_or(wait, |asked| asked.max(wait)));
+        self.failures = self.failures.and_another(s.now, again);
         self.retry = Work {
             test: s.work.test || s.wants_test(),
             ..s.work

@@ -104,7 +104,7 @@ pub fn agenda(s: &TenantSnapshot<'_>) -> Agenda<Work> {
 
 /// Now, unless the last pass failed: then not before its backoff ends.
 fn held_back(s: &TenantSnapshot<'_>) -> Timestamp {
-    s.memory.failures.not_before.unwrap_or(Timestamp::MIN)
+    s.memory.failures.held_until()
 }
 
 /// A new wish of a person is looked at once, whatever failed before. After that it waits for the retry of a
@@ -114,7 +114,7 @@ fn wish(s: &TenantSnapshot<'_>) -> Option<Timestamp> {
         tried.generation == s.record.generation && tried.requested_at == s.record.requested_at
     });
     if tried {
-        s.memory.failures.not_before
+        s.memory.failures.not_before()
     } else {
         Some(Timestamp::MIN)
     }
@@ -178,7 +178,7 @@ fn routine(s: &TenantSnapshot<'_>, desired: &TenantDesired, agenda: &mut Agenda<
     if s.memory.looked_at.is_none() {
         agenda.add(held_back(s), Class::First, Work::CHECK);
     }
-    if let Some(at) = s.memory.failures.not_before {
+    if let Some(at) = s.memory.failures.not_before() {
         agenda.add(at, Class::Routine, s.memory.retry);
     }
     let next = |interval, served| {

@@ -102,7 +102,7 @@ fn keep(
     let due = s.work.renewal_due && s.graph_now >= current.renew_at.timestamp();
     let renewal = (due || s.work.renew) && !s.progress.renewed;
     // Neither a check nor a replacement that failed stands between a subscription and its renewal.
-    let failed_before = s.memory.changes.tries > 0;
+    let failed_before = s.memory.changes.tries() > 0;
     if must_replace(s, current)
         && !(renewal && failed_before)
         && let Some(step) = create(s, desired, tenant)
