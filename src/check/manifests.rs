@@ -300,11 +300,11 @@ impl Reader<'_> {
                 key,
                 uid: uid.unwrap_or_else(|| Uid::from_bytes(*Uuid::new_v4().as_bytes())),
                 generation: metadata.generation.unwrap_or(1),
-                resource_version: "1".to_owned(),
+                resource_version: "1".into(),
                 created_at: created.unwrap_or_else(|| in_order.unwrap_or(self.now)),
                 requested_at: annotations
                     .and_then(|all| all.get(REQUESTED_AT_ANNOTATION))
-                    .cloned(),
+                    .map(|value| value.as_str().into()),
                 spec,
                 status,
             },

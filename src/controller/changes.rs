@@ -433,7 +433,7 @@ mod tests {
 
         let mut edited = room(1);
         edited.generation = 2;
-        edited.resource_version = "2".to_owned();
+        edited.resource_version = "2".into();
         edited.spec.address = "elsewhere@contoso.example".into();
         assert!(context.mailbox_written(edited));
         let mut world = context.world();

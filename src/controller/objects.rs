@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -218,7 +219,7 @@ where
             key: key_of(&self.metadata).ok_or(missing("name"))?,
             uid: self.uid().ok_or(missing("uid"))?,
             generation: self.metadata.generation.ok_or(missing("generation"))?,
-            requested_at: self.requested_at().map(str::to_owned),
+            requested_at: self.requested_at().map(Arc::from),
             created_at,
             // Of one without a spec its fields are named as missing.
             spec: read("spec", self.spec.as_deref().unwrap_or(RawValue::NULL))?,
@@ -229,7 +230,8 @@ where
             resource_version: self
                 .metadata
                 .resource_version
-                .ok_or(missing("resourceVersion"))?,
+                .ok_or(missing("resourceVersion"))?
+                .into(),
         })
     }
 }
@@ -254,7 +256,7 @@ where
                 key: before.key.clone(),
                 uid: before.uid,
                 generation: before.generation,
-                resource_version,
+                resource_version: resource_version.into(),
                 created_at: before.created_at,
                 requested_at: before.requested_at.clone(),
                 spec: before.spec.clone(),
@@ -312,7 +314,7 @@ mod tests {
         let answer = || object(&json!({"conditions": "not to be read"}));
         let written = answer().written(&before, &decided).unwrap();
         assert_eq!((&written.status, &written.spec), (&decided, &before.spec));
-        assert_eq!(written.resource_version, "42");
+        assert_eq!(&*written.resource_version, "42");
         before.generation = 2;
         answer().written(&before, &decided).unwrap_err();
         before.generation = 3;

@@ -196,7 +196,7 @@ mod tests {
             key: ObjectKey::new("rooms", "room-a"),
             uid: Uid::from_bytes([1; 16]),
             generation: 1,
-            resource_version: "1".to_owned(),
+            resource_version: "1".into(),
             created_at: Timestamp::UNIX_EPOCH,
             requested_at: None,
             spec: serde_json::from_value(spec).unwrap(),

@@ -167,10 +167,10 @@ mod tests {
         Item::Mailbox(room(number).key)
     }
 
-    fn version_of(context: &Context, number: u8) -> Option<String> {
+    fn version_of(context: &Context, number: u8) -> Option<Arc<str>> {
         let world = context.world();
         let entry = world.store.mailbox(&room(number).key);
-        entry.map(|entry| entry.record.resource_version.clone())
+        entry.map(|entry| Arc::clone(&entry.record.resource_version))
     }
 
     #[tokio::test(start_paused = true)]

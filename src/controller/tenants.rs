@@ -273,7 +273,7 @@ mod tests {
                 record.key = ObjectKey::new(namespace, "contoso");
                 if spec == "unusable" {
                     record.generation = 2;
-                    record.resource_version = "2".to_owned();
+                    record.resource_version = "2".into();
                     record.spec.tenant_id = "none".to_owned();
                 }
                 context.tenant_present(&record);
@@ -352,7 +352,7 @@ mod tests {
             "type": "Ready", "status": status, "reason": reason, "lastTransitionTime": start(),
         });
         record.status = serde_json::from_value(json!({"conditions": [condition]})).unwrap();
-        record.resource_version = format!("{status}-{reason}");
+        record.resource_version = format!("{status}-{reason}").into();
         record
     }
 

@@ -264,7 +264,7 @@ mod tests {
     fn point_elsewhere(context: &Context) {
         let mut record = tenant(1);
         record.generation = 2;
-        record.resource_version = "2".to_owned();
+        record.resource_version = "2".into();
         record.spec.endpoints = serde_json::from_value(json!({
             "login": "https://elsewhere.example", "graph": "https://elsewhere.example",
         }))

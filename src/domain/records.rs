@@ -24,11 +24,11 @@ pub struct Record<Spec, Status> {
     /// Generation of the spec.
     pub generation: i64,
     /// Version that a write must be based on.
-    pub resource_version: String,
+    pub resource_version: Arc<str>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Value of the annotation that asks for a check now.
-    pub requested_at: Option<String>,
+    pub requested_at: Option<Arc<str>>,
     /// What is declared.
     pub spec: Spec,
     /// What was found out before.
@@ -105,8 +105,8 @@ pub struct Memory {
     pub first_seen: Timestamp,
     /// A create whose outcome is not known: only a listing that is newer tells what it left.
     pub listing_after: Option<Timestamp>,
-    /// Since when there is no subscription although there was one, and why.
-    pub lost: Option<(Timestamp, Reason)>,
+    /// Since when there is no subscription although there was one, and why. Boxed like all that hardly any mailbox has.
+    pub lost: Option<Box<(Timestamp, Reason)>>,
     /// What became of the subscription in a pass whose status could not be written. It may have been, all the same.
     pub unshown: Option<Box<Progress>>,
     /// Since when this process has seen the tenant refuse the reference.

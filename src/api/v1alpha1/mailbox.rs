@@ -102,7 +102,7 @@ pub struct TenantRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::namespace_name("spec.tenantRef.namespace"))]
     #[schemars(length(min = 1, max = 63))]
-    pub namespace: Option<String>,
+    pub namespace: Option<Arc<str>>,
 }
 
 /// What a mailbox stands for.
@@ -127,7 +127,7 @@ pub struct MailboxSubscription {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration("spec.subscription.lifetime", "45m", "10070m"))]
     #[schemars(length(max = 20))]
-    pub lifetime: Option<String>,
+    pub lifetime: Option<Arc<str>>,
 }
 
 impl Default for MailboxSubscription {
@@ -173,7 +173,7 @@ pub struct WorkspaceMailboxStatus {
     pub history: Vec<HistoryEntry>,
     /// The last value of hybridcalendar.dev/reconcile-requested-at that was acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_handled_reconcile_at: Option<String>,
+    pub last_handled_reconcile_at: Option<Arc<str>>,
 }
 
 /// A mailbox as the directory knows it.
@@ -187,7 +187,7 @@ pub struct Mailbox {
     pub primary_address: Arc<str>,
     /// Name that people know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub display_name: Option<String>,
+    pub display_name: Option<Arc<str>>,
 }
 
 /// A subscription and what is needed to keep it.

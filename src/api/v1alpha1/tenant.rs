@@ -378,7 +378,7 @@ pub struct CalendarTenantStatus {
     pub mailboxes: Option<MailboxCounts>,
     /// The last value of hybridcalendar.dev/reconcile-requested-at that was acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_handled_reconcile_at: Option<String>,
+    pub last_handled_reconcile_at: Option<Arc<str>>,
 }
 
 /// The organization behind a tenant ID.

@@ -17,7 +17,7 @@ where
         key: ObjectKey::new("calendars", name),
         uid: Uid::from_bytes([7; 16]),
         generation: 1,
-        resource_version: "1".to_owned(),
+        resource_version: "1".into(),
         created_at: "2026-11-24T08:00:00Z".parse().unwrap(),
         requested_at: None,
         spec: serde_json::from_value(spec).unwrap(),

@@ -51,7 +51,7 @@ pub fn after(s: &Snapshot<'_>) -> Memory {
         pending,
         looks,
         changes,
-        lost: lost_after(s),
+        lost: lost_after(s).map(Box::new),
         unshown: None,
         not_permitted_since: match s.tenant {
             TenantView::NotPermitted(_) => s.memory.not_permitted_since.or(Some(s.now)),

@@ -51,7 +51,7 @@ pub struct Identity {
     /// Primary SMTP address.
     pub primary_address: Arc<str>,
     /// Name that people know.
-    pub display_name: Option<String>,
+    pub display_name: Option<Arc<str>>,
 }
 
 impl Snapshot<'_> {
@@ -76,7 +76,9 @@ impl Snapshot<'_> {
                 .primary
                 .as_deref()
                 .map_or_else(|| Arc::clone(&desired.address), Arc::from);
-            let display_name = Some(person.display_name.clone()).filter(|name| !name.is_empty());
+            let display_name = Some(person.display_name.as_str())
+                .filter(|name| !name.is_empty())
+                .map(Arc::from);
             return Some(Identity {
                 id: person.id.clone(),
                 primary_address: primary,

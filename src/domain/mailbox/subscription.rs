@@ -216,7 +216,8 @@ impl Progress {
             Some(_) => None,
             None => memory
                 .lost
-                .clone()
+                .as_deref()
+                .cloned()
                 .or_else(|| shown_as_lost(&record.status)),
         };
         Self {

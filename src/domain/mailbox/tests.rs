@@ -453,7 +453,7 @@ fn a_mailbox_that_leaves_the_endpoint_to_another_tries_itself_when_the_other_doe
 #[test]
 fn the_annotation_asks_for_a_check_and_is_echoed() {
     let mut world = World::converged();
-    world.record.requested_at = Some("now".to_owned());
+    world.record.requested_at = Some("now".into());
     assert!(world.pass());
     assert_eq!(
         world.record.status.last_handled_reconcile_at.as_deref(),

@@ -1,6 +1,7 @@
 //! What this process remembers about a tenant besides its facts. Losing it costs little: a process looks at every
 //! tenant when it begins. Only a test event that could not be removed is not known any more: it stays in the mailbox.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -49,7 +50,7 @@ pub struct Tried {
     /// Generation of the spec.
     pub generation: i64,
     /// Value of the annotation that asks for a check now.
-    pub requested_at: Option<String>,
+    pub requested_at: Option<Arc<str>>,
 }
 
 impl TenantMemory {

@@ -59,7 +59,7 @@ async fn pass(emulator: &Emulator, more: &Value, secret: &str) -> CalendarTenant
         key: ObjectKey::new("calendars", "contoso"),
         uid: Uid::parse("0b2c7a9c-3333-4000-8000-000000000001").unwrap(),
         generation: 1,
-        resource_version: "1".to_owned(),
+        resource_version: "1".into(),
         created_at: now,
         requested_at: None,
         spec: serde_json::from_value(spec).unwrap(),

@@ -157,7 +157,7 @@ fn happen(world: &mut World, event: Event) {
             world.memory.forget_failures();
         }
         Event::Annotated => {
-            world.record.requested_at = Some(world.now.to_string());
+            world.record.requested_at = Some(world.now.to_string().into());
             world.memory.forget_failures();
         }
         Event::ClockMoves => {}

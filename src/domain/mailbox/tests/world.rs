@@ -103,7 +103,7 @@ impl World {
             key: ObjectKey::new("rooms", "room-a"),
             uid: Uid::from_bytes([7; 16]),
             generation: 1,
-            resource_version: "1".to_owned(),
+            resource_version: "1".into(),
             created_at: now,
             requested_at: None,
             spec,

@@ -380,7 +380,7 @@ fn a_right_that_was_revoked_is_seen_when_somebody_asks_although_it_worked_lately
     world.settle();
     world.facts.evidence.places = Some(world.now);
     world.microsoft.places = Answer::Refused;
-    world.record.requested_at = Some("now".to_owned());
+    world.record.requested_at = Some("now".into());
     world.settle();
     assert_eq!(world.problems(), [(C::Unauthorized, R::PermissionMissing)]);
 }
@@ -395,7 +395,7 @@ fn a_calendar_is_read_again_when_somebody_asks_although_one_was_readable_lately(
     world.mailboxes.sample = Some("room@contoso.example".into());
     world.settle();
     world.microsoft.calendar = Answer::Refused;
-    world.record.requested_at = Some("now".to_owned());
+    world.record.requested_at = Some("now".into());
     world.settle();
     assert_eq!(world.problems(), [(C::Unauthorized, R::PermissionMissing)]);
 }

@@ -277,7 +277,7 @@ fn the_annotation_asks_for_everything_at_once_and_is_echoed() {
     let mut world = with_test_mailbox();
     world.settle();
     world.pass_time(Duration::from_secs(5));
-    world.record.requested_at = Some("now".to_owned());
+    world.record.requested_at = Some("now".into());
     assert_eq!(world.due(), Some(Work::ALL));
     world.pass();
     assert_eq!(
@@ -439,7 +439,7 @@ fn a_consent_that_is_withdrawn_is_called_so_although_everything_worked_a_moment_
     world.microsoft.places = Answer::Refused;
     world.microsoft.directory = Answer::Refused;
     world.microsoft.calendar = Answer::Refused;
-    world.record.requested_at = Some("now".to_owned());
+    world.record.requested_at = Some("now".into());
     world.pass();
     assert_eq!(world.problems(), [(C::Unauthorized, R::ConsentRequired)]);
 }

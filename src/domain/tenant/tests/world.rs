@@ -139,7 +139,7 @@ impl World {
             key: ObjectKey::new("calendars", "contoso"),
             uid: Uid::parse("0b2c7a9c-3333-4000-8000-000000000001").unwrap(),
             generation: 1,
-            resource_version: "1".to_owned(),
+            resource_version: "1".into(),
             created_at: start(),
             requested_at: None,
             spec: spec(more),
