@@ -21,5 +21,6 @@ pub mod notification;
 pub mod plain;
 pub mod process;
 pub mod reference;
+pub mod rush;
 pub mod secret;
 pub mod telemetry;

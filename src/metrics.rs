@@ -53,6 +53,8 @@ pub struct Handles {
     pub notification_response_seconds: Histogram,
     /// Duration of reconciles. Labels: `kind`, `outcome` (changed, unchanged, error).
     pub reconcile_seconds: HistogramVec,
+    /// Reconciles that are under way.
+    pub reconciles_active: IntGauge,
     /// Wake-ups that found no room in the queue.
     pub wake_lost: IntCounter,
     /// Attempts to pass wakes on to the copy that leads. Label: `result` ([`FORWARD_RESULTS`]).
@@ -139,6 +141,7 @@ impl Metrics {
                 &["kind", "outcome"],
                 GRAPH_BUCKETS,
             )?,
+            reconciles_active: gauge(on, "reconciles_active", "Reconciles that are under way.")?,
             wake_lost: counter(on, "wake_lost_total", "Wake-ups that found the queue full.")?,
             wake_forwards_sent: results(
                 on,

@@ -28,6 +28,7 @@ use crate::notification::forward;
 use crate::notification::server::{DRAIN, Listening, Server, Socket};
 use crate::plain::Causes;
 use crate::process::{Edges, Inside, Process};
+use crate::rush;
 use crate::telemetry;
 
 /// How often the machine's clock is read again.
@@ -67,8 +68,10 @@ pub(super) fn run(flags: &Flags) -> ExitCode {
 }
 
 fn start(config: Config, metrics: Metrics) -> Result<(), Failure> {
+    let counted = metrics.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(move || rush::gather(&counted))
         .build()?;
     runtime.block_on(operate(config, metrics))
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus::IntGauge;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -156,7 +157,24 @@ impl Passes {
     }
 }
 
+/// Counted as under way until it is dropped, however the pass ends.
+struct UnderWay<'a>(&'a IntGauge);
+
+impl<'a> UnderWay<'a> {
+    fn new(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 async fn work(context: &Context, item: &Item) -> Passed {
+    let _under_way = UnderWay::new(&context.metrics.reconciles_active);
     if !context.is_up_to_date(item).await {
         return Passed::Failed;
     }
@@ -165,5 +183,33 @@ async fn work(context: &Context, item: &Item) -> Passed {
         Item::Tenant(key) => tenant::pass(context, key).await,
         Item::Removal(id) => removal::pass(context, id).await,
         Item::Sweep(key) => removal::sweep(context, key).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_is_under_way_until_it_has_ended_or_is_abandoned() {
+        let context = Stage::new().context();
+        let under_way = || context.metrics.reconciles_active.get();
+        let (abandoned, panicking) = (context.clone(), context.clone());
+        let waiting = tokio::spawn(async move {
+            let _under_way = UnderWay::new(&abandoned.metrics.reconciles_active);
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(under_way(), 1);
+        let panicked = tokio::spawn(async move {
+            let _under_way = UnderWay::new(&panicking.metrics.reconciles_active);
+            panic!("as a pass may");
+        });
+        panicked.await.unwrap_err();
+        assert_eq!(under_way(), 1);
+        waiting.abort();
+        waiting.await.unwrap_err();
+        assert_eq!(under_way(), 0);
     }
 }

@@ -160,7 +160,7 @@ impl Metrics {
                 help: gauge.help.to_owned(),
             })
             .collect();
-        let counted: [(&'static str, &dyn Collector); 17] = [
+        let counted: [(&'static str, &dyn Collector); 18] = [
             ("counter", &self.graph.requests),
             ("counter", &self.graph.batched_requests),
             ("histogram", &self.graph.request_seconds),
@@ -172,6 +172,7 @@ impl Metrics {
             ("gauge", &self.last_notification),
             ("histogram", &self.notification_response_seconds),
             ("histogram", &self.reconcile_seconds),
+            ("gauge", &self.reconciles_active),
             ("counter", &self.wake_lost),
             ("counter", &self.log_lines_lost),
             ("counter", &self.wake_forwards_sent),

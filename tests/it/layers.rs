@@ -55,6 +55,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("aside", &[]),
+    ("rush", &["metrics"]),
     ("admin", &["aside", "metrics", "listen"]),
     ("leader", &["domain", "ids", "clock", "metrics", "plain"]),
     (
@@ -96,6 +97,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
             "admin",
             "api",
             "aside",
+            "rush",
             "check",
             "clock",
             "config",
