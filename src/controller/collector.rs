@@ -5,13 +5,12 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, Opts};
+use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::labels::Labels;
 use super::world::World;
@@ -24,7 +23,6 @@ use crate::domain::mailbox::tenant_view::TokenState;
 use crate::domain::queue::Class;
 use crate::domain::store::{MailboxEntry, TenantEntry};
 use crate::ids::{Kind, ObjectKey};
-use crate::metrics::NAMESPACE;
 use crate::metrics::described::{
     BUILD_INFO, CHECK_OVERDUE, CONDITION, CONDITIONS, CREDENTIAL_EXPIRY, OLDEST_CHECK_AGE,
     QUEUE_DEPTH, QUEUE_LONGEST_WAIT, READY, REMOVALS_PENDING, WORLD, WorldGauge,
@@ -40,14 +38,14 @@ impl Series {
         self.0.entry(family.name).or_default().insert(labels, value);
     }
 
-    fn add(&mut self, family: &WorldGauge, labels: &[&str]) {
+    fn add(&mut self, family: &WorldGauge, labels: &[&str], number: f64) {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         *self
             .0
             .entry(family.name)
             .or_default()
             .entry(labels)
-            .or_insert(0.0) += 1.0;
+            .or_insert(0.0) += number;
     }
 
     /// The greatest of the values that are given for the same labels.
@@ -74,33 +72,50 @@ impl Series {
         *least = least.min(value);
     }
 
-    fn into_families(self) -> Vec<MetricFamily> {
-        let mut all = Vec::new();
-        for family in WORLD {
-            let (Some(gauges), Some(series)) = (gauges(family), self.0.get(family.name)) else {
-                continue;
-            };
-            for (labels, value) in series {
-                let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-                gauges.with_label_values(&labels).set(*value);
-            }
-            all.extend(gauges.collect());
-        }
-        all
+    fn into_families(mut self) -> Vec<MetricFamily> {
+        let told = |family| Some(exposed(family, self.0.remove(family.name)?));
+        WORLD.iter().filter_map(told).collect()
     }
 }
 
-/// The names above are constants that a test registers; a family that could not be made is left out.
-fn gauges(family: &WorldGauge) -> Option<GaugeVec> {
-    let WorldGauge { name, labels, help } = family;
-    GaugeVec::new(Opts::new(*name, *help).namespace(NAMESPACE), labels).ok()
+/// A family as Prometheus shows it, from what each series was given for its labels. The library's own gauges would keep all of
+/// it twice more: they are for what is counted as it happens.
+fn exposed(family: &WorldGauge, series: BTreeMap<Vec<String>, f64>) -> MetricFamily {
+    let metrics = series.into_iter().map(|(values, value)| {
+        let pair = |(name, value): (&&str, String)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value(value);
+            pair
+        };
+        let mut labels: Vec<LabelPair> = family.labels.iter().zip(values).map(pair).collect();
+        labels.sort_by(|left, right| left.name().cmp(right.name()));
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        let mut metric = Metric::from_gauge(gauge);
+        metric.set_label(labels);
+        metric
+    });
+    let mut exposed = MetricFamily::default();
+    exposed.set_name(family.full_name());
+    exposed.set_help(family.help.to_owned());
+    exposed.set_field_type(MetricType::GAUGE);
+    exposed.set_metric(metrics.collect());
+    exposed
+}
+
+/// The names are constants that a test registers; a family that could not be described is left out.
+fn described(family: &WorldGauge) -> Option<Desc> {
+    let labels = family.labels.iter().map(|label| (*label).to_owned());
+    let (name, help) = (family.full_name(), family.help.to_owned());
+    Desc::new(name, help, labels.collect(), HashMap::new()).ok()
 }
 
 /// Joins a registry once for the life of the process.
 pub struct WorldCollector {
     labels: Labels,
     detail: MetricsDetail,
-    gauges: Vec<GaugeVec>,
+    families: Vec<Desc>,
 }
 
 impl WorldCollector {
@@ -110,7 +125,7 @@ impl WorldCollector {
         Self {
             labels,
             detail,
-            gauges: WORLD.iter().filter_map(gauges).collect(),
+            families: WORLD.iter().filter_map(described).collect(),
         }
     }
 }
@@ -125,7 +140,7 @@ impl std::fmt::Debug for WorldCollector {
 
 impl Collector for WorldCollector {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauges.iter().flat_map(Collector::desc).collect()
+        self.families.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -145,23 +160,28 @@ fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &m
         let wait = backlog.longest_wait.as_secs_f64();
         series.set(&QUEUE_LONGEST_WAIT, &[class.label()], wait);
     }
+    let mut alike = Alike::default();
     for entry in world.store.tenants() {
         let tenant = entry.record.key.to_string();
         let object = (Kind::CalendarTenant, &entry.record.key, tenant.as_str());
-        describe_conditions(object, &entry.record.status.conditions, detail, series);
+        let conditions = &entry.record.status.conditions;
+        describe_conditions(object, conditions, detail, series);
+        alike.note(Kind::CalendarTenant, &entry.record.key, conditions);
         describe_tenant(world, entry, now, series);
         subscriptions::describe_renewals(world, &entry.record.key, now, series);
         // None is told too: whoever waits for the end of removals must see it.
         series.set(&REMOVALS_PENDING, &[&tenant], 0.0);
     }
     for removal in world.removals.values() {
-        series.add(&REMOVALS_PENDING, &[&removal.tenant.to_string()]);
+        series.add(&REMOVALS_PENDING, &[&removal.tenant.to_string()], 1.0);
     }
     for entry in world.store.mailboxes() {
         let referred = super::changes::tenant_of(&entry.record);
         let tenant = referred.to_string();
         let object = (Kind::WorkspaceMailbox, &entry.record.key, tenant.as_str());
-        describe_conditions(object, &entry.record.status.conditions, detail, series);
+        let conditions = &entry.record.status.conditions;
+        describe_conditions(object, conditions, detail, series);
+        alike.note(Kind::WorkspaceMailbox, &referred, conditions);
         let resting = rests(world, entry, &referred);
         subscriptions::describe(entry, (&tenant, resting), now, series);
         // What rests, or has the mailbox of an older object, is not looked at, and nobody waits for it.
@@ -176,6 +196,7 @@ fn describe(world: &World, (now, detail): (Timestamp, MetricsDetail), series: &m
             }
         }
     }
+    alike.count(series);
 }
 
 fn describe_tenant(world: &World, entry: &TenantEntry, now: Timestamp, series: &mut Series) {
@@ -214,61 +235,94 @@ fn overdue(age: f64, interval: Duration) -> f64 {
     (age - interval.as_secs_f64()).max(0.0)
 }
 
+/// What is told of single objects: whether they are ready, and their problems.
 fn describe_conditions(
     (kind, key, tenant): (Kind, &ObjectKey, &str),
     conditions: &[Condition],
     detail: MetricsDetail,
     series: &mut Series,
 ) {
-    let object = [kind.as_str(), &*key.namespace, &*key.name, tenant];
-    let resting =
-        find(conditions, &ConditionType::Ready).is_some_and(|c| c.reason == Reason::Suspended);
     // What rests has no problem that anybody should be woken for.
-    let per_object = detail == MetricsDetail::Object && !resting;
-    if let Some(ready) = find(conditions, &ConditionType::Ready) {
-        let value = match ready.status {
-            ConditionStatus::True => Some(1.0),
-            ConditionStatus::False => Some(0.0),
-            ConditionStatus::Unknown => None,
-        };
-        if let Some(value) = value.filter(|_| per_object) {
-            series.set(&READY, &object, value);
-        }
-        count(kind, tenant, ready, series);
-    }
-    if resting {
+    if detail != MetricsDetail::Object || is_resting(conditions) {
         return;
     }
-    let problems = conditions_of(kind).iter().map(|meta| meta.type_);
-    for type_ in problems.chain([&ConditionType::Stalled]) {
-        let Some(condition) = find(conditions, type_).filter(|c| is_told(c)) else {
-            continue;
-        };
-        count(kind, tenant, condition, series);
-        if per_object && condition.status == ConditionStatus::True {
-            let [kind, namespace, name, tenant] = object;
-            let (type_, reason) = (type_.as_str(), condition.reason.as_str());
-            let labels = [kind, namespace, name, tenant, type_, reason];
-            series.set(&CONDITION, &labels, 1.0);
+    let object = [kind.as_str(), &*key.namespace, &*key.name, tenant];
+    for condition in told(kind, conditions) {
+        let (type_, reason) = (condition.type_.as_str(), condition.reason.as_str());
+        match (&condition.type_, condition.status) {
+            (ConditionType::Ready, ConditionStatus::True) => series.set(&READY, &object, 1.0),
+            (ConditionType::Ready, ConditionStatus::False) => series.set(&READY, &object, 0.0),
+            (_, ConditionStatus::True) => {
+                let [kind, namespace, name, tenant] = object;
+                let labels = [kind, namespace, name, tenant, type_, reason];
+                series.set(&CONDITION, &labels, 1.0);
+            }
+            // Absent: not a problem, or not known whether it is ready.
+            (_, ConditionStatus::False | ConditionStatus::Unknown) => {}
         }
     }
+}
+
+/// How many objects of a tenant have which conditions. Nearly all have what others have, which is kept once, so that few lists
+/// of conditions are read, however many objects there are.
+#[derive(Default)]
+struct Alike<'a>(HashMap<(ObjectKey, *const Condition), Group<'a>>);
+
+/// Objects of one tenant that have the same conditions.
+struct Group<'a> {
+    kind: Kind,
+    conditions: &'a [Condition],
+    objects: f64,
+}
+
+impl<'a> Alike<'a> {
+    fn note(&mut self, kind: Kind, tenant: &ObjectKey, conditions: &'a [Condition]) {
+        self.0
+            .entry((tenant.clone(), conditions.as_ptr()))
+            .or_insert(Group {
+                kind,
+                conditions,
+                objects: 0.0,
+            })
+            .objects += 1.0;
+    }
+
+    fn count(self, series: &mut Series) {
+        for ((tenant, _), group) in self.0 {
+            let (kind, tenant) = (group.kind.as_str(), tenant.to_string());
+            for condition in told(group.kind, group.conditions) {
+                let labels = [
+                    kind,
+                    tenant.as_str(),
+                    condition.type_.as_str(),
+                    condition.status.as_str(),
+                    condition.reason.as_str(),
+                ];
+                series.add(&CONDITIONS, &labels, group.objects);
+            }
+        }
+    }
+}
+
+fn is_resting(conditions: &[Condition]) -> bool {
+    find(conditions, &ConditionType::Ready).is_some_and(|c| c.reason == Reason::Suspended)
+}
+
+/// The conditions that are told of: of what rests only `Ready`.
+fn told(kind: Kind, conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
+    let problems = conditions_of(kind).iter().map(|meta| meta.type_);
+    let problems = problems
+        .chain([&ConditionType::Stalled])
+        .filter(move |_| !is_resting(conditions));
+    std::iter::once(&ConditionType::Ready)
+        .chain(problems)
+        .filter_map(|type_| find(conditions, type_).filter(|c| is_told(c)))
 }
 
 /// `Stalled` repeats another condition, except when the spec cannot be used.
 fn is_told(condition: &Condition) -> bool {
     let of_spec = |reason: &Reason| SPEC_PROBLEMS.iter().any(|p| p.reason == reason);
     condition.type_ != ConditionType::Stalled || of_spec(&condition.reason)
-}
-
-fn count(kind: Kind, tenant: &str, condition: &Condition, series: &mut Series) {
-    let labels = [
-        kind.as_str(),
-        tenant,
-        condition.type_.as_str(),
-        condition.status.as_str(),
-        condition.reason.as_str(),
-    ];
-    series.add(&CONDITIONS, &labels);
 }
 
 fn seconds(at: Timestamp) -> f64 {

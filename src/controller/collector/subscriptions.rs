@@ -44,7 +44,7 @@ pub(super) fn describe(
         None if waiting => "pending",
         Some(_) | None => "inactive",
     };
-    series.add(&SUBSCRIPTIONS, &[tenant, state]);
+    series.add(&SUBSCRIPTIONS, &[tenant, state], 1.0);
 }
 
 /// How much time a tenant's subscriptions have to be renewed; those that nobody renews have no say, nor have those that

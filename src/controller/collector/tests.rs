@@ -1,5 +1,6 @@
 //! What a scrape says of a world.
 
+use allocation_counter::measure;
 use serde_json::{Value, json};
 
 use super::*;
@@ -203,6 +204,57 @@ async fn what_rests_does_not_count_as_unchecked() {
     };
     assert!(ages(false));
     assert!(!ages(true));
+}
+
+#[tokio::test]
+async fn objects_with_the_same_conditions_are_counted_together_and_apart_from_others() {
+    let works = ["Ready=True/Activated", "MailboxNotFound=False/Passed"];
+    let lost = [
+        "Ready=False/MailboxNotFound",
+        "MailboxNotFound=True/NotFound",
+    ];
+    let rests = ["Ready=Unknown/Suspended", "MailboxNotFound=False/Passed"];
+    let mut rooms: Vec<_> = (2..=4).map(|number| subscribed(number, &works)).collect();
+    rooms.extend([subscribed(5, &lost), subscribed(6, &rests)]);
+    let series = scraped(&tenant(1), &rooms);
+    let count = |type_, status, reason| {
+        let labels = ["WorkspaceMailbox", TENANT_NAME, type_, status, reason];
+        value(&series, &CONDITIONS, &labels)
+    };
+    assert_eq!(count("Ready", "True", "Activated"), Some(3.0));
+    assert_eq!(count("MailboxNotFound", "False", "Passed"), Some(3.0));
+    assert_eq!(count("Ready", "False", "MailboxNotFound"), Some(1.0));
+    assert_eq!(count("MailboxNotFound", "True", "NotFound"), Some(1.0));
+    assert_eq!(count("Ready", "Unknown", "Suspended"), Some(1.0));
+}
+
+#[tokio::test]
+async fn what_many_mailboxes_have_alike_is_read_once_by_a_scrape() {
+    const ROOMS: u8 = 200;
+    let passed = conditions_of(Kind::WorkspaceMailbox).iter();
+    let mut conditions: Vec<String> = passed
+        .map(|meta| format!("{}=False/Passed", meta.type_.as_str()))
+        .collect();
+    conditions.push("Ready=True/Activated".to_owned());
+    let conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
+    let context = Stage::new().context();
+    context.tenant_present(&tenant(1));
+    for number in 2..2 + ROOMS {
+        context.mailbox_present(subscribed(number, &conditions));
+    }
+    let world = context.world();
+    let mut series = Series::default();
+    let scrape = measure(|| describe(&world, (start(), MetricsDetail::Tenant), &mut series));
+    let each = scrape.count_total / u64::from(ROOMS);
+    assert!(each < 20, "{each} allocations for each mailbox");
+    let labels = [
+        "WorkspaceMailbox",
+        TENANT_NAME,
+        "Ready",
+        "True",
+        "Activated",
+    ];
+    assert_eq!(value(&series, &CONDITIONS, &labels), Some(f64::from(ROOMS)));
 }
 
 #[test]
