@@ -7,8 +7,6 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::metrics::Metrics;
-
 /// From so many reconciles at once on it is a rush: more than one row of a tenant.
 const RUSH: i64 = 32;
 
@@ -20,13 +18,13 @@ const fn pause(under_way: i64) -> Option<Duration> {
     if under_way < RUSH { None } else { Some(GATHER) }
 }
 
-/// To be called on the controllers' thread when it has nothing to do until something arrives.
+/// To be called on the controllers' thread when it has nothing to do until something arrives, with how many reconciles are under way.
 #[expect(
     clippy::disallowed_methods,
     reason = "the thread would sleep anyway, and is meant to stay asleep when the next answer comes"
 )]
-pub fn gather(metrics: &Metrics) {
-    if let Some(pause) = pause(metrics.reconciles_active.get()) {
+pub fn gather(under_way: i64) {
+    if let Some(pause) = pause(under_way) {
         thread::sleep(pause);
     }
 }

@@ -201,8 +201,8 @@ impl<'a> Run<'a> {
     }
 }
 
-fn next_version(version: &str) -> String {
+fn next_version(version: &str) -> Arc<str> {
     version
         .parse::<u64>()
-        .map_or_else(|_| "1".to_owned(), |version| (version + 1).to_string())
+        .map_or_else(|_| "1".into(), |version| (version + 1).to_string().into())
 }

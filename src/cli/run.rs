@@ -68,10 +68,10 @@ pub(super) fn run(flags: &Flags) -> ExitCode {
 }
 
 fn start(config: Config, metrics: Metrics) -> Result<(), Failure> {
-    let counted = metrics.clone();
+    let under_way = metrics.reconciles_active.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || rush::gather(&counted))
+        .on_thread_park(move || rush::gather(under_way.get()))
         .build()?;
     runtime.block_on(operate(config, metrics))
 }

@@ -5,6 +5,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -33,42 +34,28 @@ use crate::metrics::described::{
 struct Series(BTreeMap<&'static str, BTreeMap<Vec<String>, f64>>);
 
 impl Series {
-    fn set(&mut self, family: &WorldGauge, labels: &[&str], value: f64) {
+    fn of(&mut self, family: &WorldGauge, labels: &[&str]) -> Entry<'_, Vec<String>, f64> {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        self.0.entry(family.name).or_default().insert(labels, value);
+        self.0.entry(family.name).or_default().entry(labels)
+    }
+
+    fn set(&mut self, family: &WorldGauge, labels: &[&str], value: f64) {
+        self.of(family, labels).insert_entry(value);
     }
 
     fn add(&mut self, family: &WorldGauge, labels: &[&str], number: f64) {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        *self
-            .0
-            .entry(family.name)
-            .or_default()
-            .entry(labels)
-            .or_insert(0.0) += number;
+        *self.of(family, labels).or_insert(0.0) += number;
     }
 
     /// The greatest of the values that are given for the same labels.
     fn greatest(&mut self, family: &WorldGauge, labels: &[&str], value: f64) {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        let greatest = self
-            .0
-            .entry(family.name)
-            .or_default()
-            .entry(labels)
-            .or_insert(value);
+        let greatest = self.of(family, labels).or_insert(value);
         *greatest = greatest.max(value);
     }
 
     /// The least of the values that are given for the same labels.
     fn least(&mut self, family: &WorldGauge, labels: &[&str], value: f64) {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        let least = self
-            .0
-            .entry(family.name)
-            .or_default()
-            .entry(labels)
-            .or_insert(value);
+        let least = self.of(family, labels).or_insert(value);
         *least = least.min(value);
     }
 
@@ -311,9 +298,10 @@ fn is_resting(conditions: &[Condition]) -> bool {
 /// The conditions that are told of: of what rests only `Ready`.
 fn told(kind: Kind, conditions: &[Condition]) -> impl Iterator<Item = &Condition> {
     let problems = conditions_of(kind).iter().map(|meta| meta.type_);
+    let resting = is_resting(conditions);
     let problems = problems
         .chain([&ConditionType::Stalled])
-        .filter(move |_| !is_resting(conditions));
+        .filter(move |_| !resting);
     std::iter::once(&ConditionType::Ready)
         .chain(problems)
         .filter_map(|type_| find(conditions, type_).filter(|c| is_told(c)))

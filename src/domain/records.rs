@@ -149,8 +149,7 @@ impl Failures {
     }
 
     /// When the first happened.
-    #[must_use]
-    pub fn since(&self) -> Option<Timestamp> {
+    fn since(&self) -> Option<Timestamp> {
         self.0.as_ref().map(|streak| streak.since)
     }
 
@@ -168,7 +167,7 @@ impl Failures {
 
     /// Whether they have gone on for so long at `now`.
     #[must_use]
-    pub fn last(&self, patience: Duration, now: Timestamp) -> bool {
+    pub fn have_lasted(&self, patience: Duration, now: Timestamp) -> bool {
         self.since()
             .is_some_and(|since| now >= later(since, patience))
     }

@@ -55,7 +55,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("aside", &[]),
-    ("rush", &["metrics"]),
+    ("rush", &[]),
     ("admin", &["aside", "metrics", "listen"]),
     ("leader", &["domain", "ids", "clock", "metrics", "plain"]),
     (

@@ -166,7 +166,7 @@ impl Run<'_> {
         let snapshot = self.mailbox_snapshot(entry, &around, observed);
         MailboxRecord {
             status: judge::mailbox(&snapshot, self.is_hidden(entry)),
-            resource_version: next_version(&entry.record.resource_version).into(),
+            resource_version: next_version(&entry.record.resource_version),
             ..(*entry.record).clone()
         }
     }

@@ -250,7 +250,7 @@ impl Run<'_> {
         if let Some(entry) = self.store.tenant(key) {
             let record = TenantRecord {
                 status,
-                resource_version: next_version(&entry.record.resource_version).into(),
+                resource_version: next_version(&entry.record.resource_version),
                 ..(*entry.record).clone()
             };
             let known = entry.known.clone();

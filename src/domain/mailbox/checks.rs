@@ -459,7 +459,7 @@ fn could_not_look(s: &Snapshot<'_>, outage: &Outage) -> Verdict {
         .tenant
         .known()
         .is_some_and(|tenant| tenant.microsoft_silent);
-    let long = failures.last(s.pace.of(UNAVAILABLE_PATIENCE), s.now);
+    let long = failures.have_lasted(s.pace.of(UNAVAILABLE_PATIENCE), s.now);
     if long && failures.tries() >= UNAVAILABLE_TRIES && !explained {
         let message = format!(
             "It could not be checked for a while. {}",

@@ -131,7 +131,7 @@ pub(super) fn could_not_look(s: &TenantSnapshot<'_>, outage: &Outage) -> Verdict
 pub(super) fn is_lasting(s: &TenantSnapshot<'_>) -> bool {
     let failures = &s.memory.failures;
     let patience = s.pace.of(UNAVAILABLE_PATIENCE);
-    failures.last(patience, s.now) && failures.next_try() >= UNAVAILABLE_TRIES
+    failures.have_lasted(patience, s.now) && failures.next_try() >= UNAVAILABLE_TRIES
 }
 
 fn unauthorized(s: &TenantSnapshot<'_>) -> Verdict {
