@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::item::Item;
 use super::mailbox::{self, Passed};
 use super::world::{Context, PANIC_BACKOFF};
-use super::{removal, tenant};
+use super::{removal, sweep, tenant};
 use crate::clock::sleep;
 use crate::domain::queue::Class;
 use crate::domain::schedule::{between, later};
@@ -134,7 +134,7 @@ impl Passes {
             Item::Mailbox(key) => world.next(&self.context, key, now),
             Item::Tenant(key) => world.next_tenant(&self.context, key, now),
             Item::Removal(id) => removal::next_removal(&world, &self.context, id, now),
-            Item::Sweep(_) => Some(removal::next_sweep(&world, &self.context, now)),
+            Item::Sweep(_) => Some(sweep::next(&world, &self.context, now)),
         }
     }
 
@@ -182,7 +182,7 @@ async fn work(context: &Context, item: &Item) -> Passed {
         Item::Mailbox(key) => mailbox::pass(context, key).await,
         Item::Tenant(key) => tenant::pass(context, key).await,
         Item::Removal(id) => removal::pass(context, id).await,
-        Item::Sweep(key) => removal::sweep(context, key).await,
+        Item::Sweep(key) => sweep::pass(context, key).await,
     }
 }
 

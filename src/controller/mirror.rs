@@ -25,6 +25,7 @@ use crate::domain::permission;
 use crate::domain::records::{MailboxRecord, Memory, TenantRecord};
 use crate::domain::schedule::later;
 use crate::domain::store::{Put, Store};
+use crate::domain::sweep::Strays;
 use crate::domain::tenant::facts::TenantFacts;
 use crate::ids::{Kind, ObjectKey, SubscriptionId, Uid};
 use crate::metrics::Metrics;
@@ -77,6 +78,8 @@ pub(super) struct Kept {
     pub(super) secrets: BTreeMap<ObjectKey, String>,
     /// Subscriptions of objects that went lately, and when.
     pub(super) left: BTreeMap<SubscriptionId, Left>,
+    /// What this copy saw nobody name while it led: terms may be shorter than a stray has to have been seen for.
+    pub(super) strays: BTreeMap<ObjectKey, Strays>,
 }
 
 /// What an object left that is gone.
@@ -349,6 +352,7 @@ impl Drop for Lent {
                     store: std::mem::take(&mut world.store),
                     secrets: std::mem::take(&mut world.secrets),
                     left: BTreeMap::new(),
+                    strays: world.take_strays(),
                 }
             }
         };

@@ -1,37 +1,31 @@
-//! Subscriptions beyond their objects: lists of a tenant's subscriptions, whose they are, removing what a deleted
-//! object left, and sweeping what a crash left.
+//! Subscriptions beyond their objects: lists of a tenant's subscriptions, whose they are, and removing what a deleted
+//! object left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cluster;
 use super::item::{Item, Lane};
 use super::mailbox::Passed;
 use super::translate;
 use super::ways;
 use super::world::{Context, Inner, Listing, World};
-use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::{backoff, later};
-use crate::domain::sweep::{self, INTERVAL, Listed, Ours, Owner, strays, vanished};
+use crate::domain::sweep::{Ours, Owner};
 use crate::graph::error::{ErrorClass, GraphError};
 use crate::graph::gateway::TenantGateway;
 use crate::graph::model::Subscription;
 use crate::ids::{ObjectKey, SubscriptionId, Uid};
-use crate::plain::Causes;
 
 /// How long a tenant's list may be used again. What we created ourselves since then is in our statuses.
 const LISTING_LIFE: Duration = Duration::from_mins(10);
 
 /// A removal that has failed for so long is left to the sweep.
 pub(super) const REMOVAL_PATIENCE: Duration = Duration::from_hours(1);
-
-/// Nothing is swept until this process has led for longer than a request of an earlier leader can last.
-const SETTLING: Duration = Duration::from_secs(30);
 
 /// A subscription whose object is gone.
 #[derive(Clone, Debug)]
@@ -60,7 +54,7 @@ pub(super) enum Owned {
 }
 
 impl Inner {
-    fn ours(&self) -> Ours {
+    pub(super) fn ours(&self) -> Ours {
         let settings = &self.settings;
         Ours::new(
             settings.urls.instance().clone(),
@@ -260,174 +254,10 @@ pub(super) fn next_removal(
     Some((later(now, wait), Class::Routine))
 }
 
-/// When a tenant is swept next.
-pub(super) fn next_sweep(world: &World, context: &Inner, now: Timestamp) -> (Timestamp, Class) {
-    let settled = settled_at(world, context);
-    let at = if now < settled {
-        settled
-    } else {
-        later(now, context.settings.pace.of(sweep::wait(now)))
-    };
-    (at, Class::Routine)
-}
-
-/// From when on no request of an earlier leader can be under way any more.
-fn settled_at(world: &World, context: &Inner) -> Timestamp {
-    let settling = SETTLING.min(context.settings.pace.of(INTERVAL));
-    later(world.leading_since, settling)
-}
-
-/// Lists a tenant's subscriptions, removes strays of ours, and has vanished ones looked at.
-pub(super) async fn sweep(context: &Context, tenant: &ObjectKey) -> Passed {
-    let gateway = context.world().sweep_gateway(tenant);
-    let Some(gateway) = gateway else {
-        return Passed::Unchanged;
-    };
-    if context.clock.now() < settled_at(&context.world(), context) {
-        return Passed::Unchanged;
-    }
-    let listed = match gateway.list_subscriptions().await {
-        Ok(all) => all,
-        Err(error) => {
-            tracing::debug!(%tenant, %error, "the tenant's subscriptions could not be listed; the next sweep tries again");
-            return Passed::Failed;
-        }
-    };
-    let listing: Vec<Listed> = listed
-        .iter()
-        .map(|s| Listed {
-            id: s.id.clone(),
-            notification_url: s.notification_url.clone(),
-        })
-        .collect();
-    note_vanished(context, tenant, &gateway, &listing);
-    let old = note_strays(context, tenant, &listing);
-    if old.is_empty() {
-        return Passed::Unchanged;
-    }
-    remove_strays(context, tenant, &gateway, &listing, old).await
-}
-
-fn note_vanished(
-    context: &Context,
-    tenant: &ObjectKey,
-    gateway: &TenantGateway,
-    listing: &[Listed],
-) {
-    let now = context.clock.now();
-    let ahead = gateway.clock_offset();
-    let graph_now = now.saturating_add(ahead).unwrap_or(now);
-    let mut world = context.world();
-    world.note_graph_clock(context, tenant, (ahead, now));
-    let busy = world.busy_mailboxes();
-    let kept = world
-        .store
-        .mailboxes_of(tenant)
-        .filter(|entry| !busy.contains(&entry.record.key))
-        .filter_map(|entry| {
-            let current = entry.record.status.subscription.as_ref()?;
-            Some((
-                entry.record.uid,
-                &current.id,
-                current.expires_at.timestamp(),
-            ))
-        });
-    let gone = vanished(listing, kept, graph_now);
-    let keys: Vec<ObjectKey> = gone
-        .iter()
-        .filter_map(|uid| world.store.key_of(*uid).cloned())
-        .collect();
-    for key in keys {
-        if let Some(entry) = world.store.mailbox_mut(&key) {
-            entry.memory.wanted = entry.memory.wanted | Work::VERIFY;
-        }
-        world.refresh(context, &key, now);
-    }
-    context.changed.notify_one();
-}
-
-fn note_strays(context: &Context, tenant: &ObjectKey, listing: &[Listed]) -> Vec<SubscriptionId> {
-    let now = context.clock.now();
-    let ours = context.ours();
-    let mut world = context.world();
-    let Some(mut seen) = world
-        .tenants
-        .get_mut(tenant)
-        .map(|state| std::mem::take(&mut state.strays))
-    else {
-        return Vec::new();
-    };
-    let old = strays(
-        listing,
-        &ours,
-        |uid| world.owner(uid),
-        &mut seen,
-        (now, context.settings.pace),
-    );
-    if let Some(state) = world.tenants.get_mut(tenant) {
-        state.strays = seen;
-    }
-    old
-}
-
-/// Removes strays after a fresh look at the cluster: a watch that lags must not cost anybody a subscription.
-async fn remove_strays(
-    context: &Context,
-    tenant: &ObjectKey,
-    gateway: &TenantGateway,
-    listing: &[Listed],
-    old: Vec<SubscriptionId>,
-) -> Passed {
-    let named: BTreeSet<SubscriptionId> = match cluster::named_subscriptions(
-        &context.client,
-        &context.settings.scope,
-    )
-    .await
-    {
-        Ok(named) => named,
-        Err(error) => {
-            tracing::warn!(%tenant, error = %Causes(&error), "the cluster's mailboxes could not be listed; strays are left for the next sweep");
-            return Passed::Failed;
-        }
-    };
-    let busy: BTreeSet<Uid> = {
-        let world = context.world();
-        world
-            .busy_mailboxes()
-            .iter()
-            .filter_map(|key| world.store.mailbox(key))
-            .map(|entry| entry.record.uid)
-            .collect()
-    };
-    let ours = context.ours();
-    let mut removed = Passed::Unchanged;
-    for id in old.into_iter().filter(|id| !named.contains(id)) {
-        let target = listing
-            .iter()
-            .find(|listed| listed.id == id)
-            .and_then(|listed| ours.target(&listed.notification_url));
-        if target.is_none_or(|target| busy.contains(&target.uid)) {
-            continue;
-        }
-        match gateway.delete_subscription(&id).await {
-            Ok(()) => {
-                removed = Passed::Changed;
-                context
-                    .metrics
-                    .count_subscription_operation("deleteSubscription", &tenant.to_string());
-                tracing::info!(subscription = %id, %tenant, "a stray subscription of this installation was removed");
-            }
-            Err(error) if matches!(error.class(), ErrorClass::NotFound(_)) => {}
-            Err(error) => {
-                tracing::warn!(subscription = %id, %tenant, %error, "a stray subscription could not be removed; the next sweep tries again");
-            }
-        }
-    }
-    removed
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::stage::{Stage, room, start, tenant};
     use super::*;
 

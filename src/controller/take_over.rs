@@ -15,8 +15,8 @@ use crate::ids::{Kind, ObjectKey, Uid};
 use crate::plain::Causes;
 
 impl World {
-    /// Takes in what was followed. Nothing is remembered of an earlier term: what is due follows from specs, statuses and
-    /// the slots since the Lease was last renewed. Mailboxes have their turns when somebody asks for all of them.
+    /// Takes in what was followed. Of an earlier term only strays are remembered: what is due follows from specs, statuses
+    /// and the slots since the Lease was last renewed. Mailboxes have their turns when somebody asks for all of them.
     pub(super) fn inherit(&mut self, shared: &Inner, mut kept: Kept, now: Timestamp) {
         let left = kept.left_lately(now);
         self.secrets = kept.secrets;
@@ -44,6 +44,7 @@ impl World {
                 self.note_counts(shared, key, now);
             }
         }
+        self.recall_strays(kept.strays, now);
         for (id, left) in left {
             self.plan_removal(id, (left.tenant, left.object), now);
         }
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_followed_returns_when_leading_ends_and_nothing_of_that_term_is_remembered() {
+    async fn what_was_followed_returns_when_leading_ends_and_no_work_of_that_term_is_remembered() {
         let stage = Stage::new();
         let mirror = &stage.around.mirror;
         mirror.mailbox_present(room(2));
