@@ -22,17 +22,22 @@ async fn every_scenario_counts_what_is_done() {
     }
     for section in [&results.receiver, &results.receiver_tls] {
         let at_50 = |measure: &Measure| section.median("50/s", measure);
-        assert!(is(at_50(&receiver::OTHERWISE), 0.0), "{section:#?}");
-        assert!(at_50(&receiver::ANSWERED) > Some(40.0), "{section:#?}");
-        assert!(at_50(&receiver::HANDSHAKE_P50) > Some(0.0), "{section:#?}");
+        assert!(is(at_50(&receiver::OTHERWISE), 0.0), "{section}");
+        assert!(at_50(&receiver::ANSWERED) > Some(40.0), "{section}");
+        assert!(at_50(&receiver::HANDSHAKE_P50) > Some(0.0), "{section}");
     }
-    let quotas = |measure: &Measure| results.quotas.median(OPERATOR, measure);
-    assert!(is(quotas(&cold::THROTTLED), 0.0), "{results:#?}");
-    assert!(quotas(&cold::CALLS) >= Some(1.0), "{results:#?}");
-    let sick = results.sick.median(OPERATOR, &sick::ASKED);
-    assert!(sick > Some(0.0), "{results:#?}");
-    let asked = results.steady.median(OPERATOR, &steady::REQUESTS);
-    assert!(asked > Some(0.0), "{results:#?}");
+    let Results {
+        quotas,
+        sick,
+        steady,
+        ..
+    } = results;
+    let of = |measure: &Measure| quotas.median(OPERATOR, measure);
+    assert!(is(of(&cold::THROTTLED), 0.0), "{quotas}");
+    assert!(of(&cold::CALLS) >= Some(1.0), "{quotas}");
+    assert!(sick.median(OPERATOR, &sick::ASKED) > Some(0.0), "{sick}");
+    let asked = steady.median(OPERATOR, &steady::REQUESTS);
+    assert!(asked > Some(0.0), "{steady}");
     assert_eq!(report.tables(&options).len(), 9);
 }
 
@@ -48,44 +53,46 @@ async fn who_stands_by_acts_soon_when_the_leader_ends_and_later_when_it_is_kille
         of(takeover::TOLD, &takeover::FIRST),
         of(takeover::KILLED, &takeover::FIRST),
     );
-    assert!(told > Some(0.0) && told < killed, "{takeover:#?}");
-    assert!(killed < Some(60.0), "{takeover:#?}");
+    assert!(told > Some(0.0) && told < killed, "{takeover}");
+    assert!(killed < Some(60.0), "{takeover}");
     for column in [takeover::TOLD, takeover::KILLED] {
         assert!(of(column, &takeover::LOOKED) > of(column, &takeover::FIRST));
         assert!(of(column, &takeover::READY) > of(column, &takeover::LOOKED));
         assert!(of(column, &takeover::STANDING_BY) > Some(0.0));
-        assert!(is(of(column, &takeover::STATUSES), 0.0), "{takeover:#?}");
+        assert!(is(of(column, &takeover::STATUSES), 0.0), "{takeover}");
     }
 }
 
 fn the_operator_works(results: &Results) {
-    let cold = |measure: &Measure| results.cold.median(OPERATOR, measure);
-    assert!(cold(&cold::STATUSES) >= Some(1.0), "{results:#?}");
-    assert!(cold(&cold::CALLS) >= Some(1.0), "{results:#?}");
-    assert!(cold(&cold::TIME) > Some(0.0) && cold(&cold::PROCESSOR) > Some(0.0));
-    assert!(cold(&cold::PEAK) >= cold(&cold::STEADY));
-    let restart = |measure: &Measure| results.restart.median(OPERATOR, measure);
-    assert!(is(restart(&restart::WRITES), 0.0), "{results:#?}");
-    assert!(restart(&restart::KNOWN_AFTER) >= Some(0.0), "{results:#?}");
+    let Results { cold, restart, .. } = results;
+    let of = |measure: &Measure| cold.median(OPERATOR, measure);
+    assert!(of(&cold::STATUSES) >= Some(1.0), "{cold}");
+    assert!(of(&cold::CALLS) >= Some(1.0), "{cold}");
+    assert!(of(&cold::TIME) > Some(0.0) && of(&cold::PROCESSOR) > Some(0.0));
+    assert!(of(&cold::PEAK) >= of(&cold::STEADY));
+    let of = |measure: &Measure| restart.median(OPERATOR, measure);
+    assert!(is(of(&restart::WRITES), 0.0), "{restart}");
+    assert!(of(&restart::KNOWN_AFTER) >= Some(0.0), "{restart}");
     assert!(results.apply.median(OPERATOR, &apply::SAME) > Some(0.0));
-    let written = results.cold.median(FLOOR, &cold::STATUSES);
+    let written = cold.median(FLOOR, &cold::STATUSES);
     assert!(is(written, 1.0), "the floor writes each status once");
 }
 
 fn a_twin_asks_the_same_and_again_when_it_restarts(twin: &str, results: &Results) {
-    let cold = |measure: &Measure| results.cold.median(twin, measure);
-    assert!(is(cold(&cold::STATUSES), 1.0), "{twin}: {results:#?}");
-    assert!(is(cold(&cold::EVENTS), 0.0), "{twin}: {results:#?}");
-    assert!(is(cold(&cold::CALLS), QUESTIONS), "{twin}: {results:#?}");
-    let size = |column| results.cold.median(column, &cold::STATUS_SIZE);
+    let Results { cold, restart, .. } = results;
+    let of = |measure: &Measure| cold.median(twin, measure);
+    assert!(is(of(&cold::STATUSES), 1.0), "{twin}: {cold}");
+    assert!(is(of(&cold::EVENTS), 0.0), "{twin}: {cold}");
+    assert!(is(of(&cold::CALLS), QUESTIONS), "{twin}: {cold}");
+    let size = |column| cold.median(column, &cold::STATUS_SIZE);
     let ratio = size(twin)
         .zip(size(OPERATOR))
         .map(|(one, other)| one / other);
     assert!((Some(0.7)..Some(1.1)).contains(&ratio), "{twin}: {ratio:?}");
-    let restart = |measure: &Measure| results.restart.median(twin, measure);
-    assert!(is(restart(&restart::WRITES), 0.0), "{twin}: {results:#?}");
-    let again = restart(&restart::CALLS_EACH);
-    assert!(is(again, QUESTIONS), "{twin}: {results:#?}");
+    let of = |measure: &Measure| restart.median(twin, measure);
+    assert!(is(of(&restart::WRITES), 0.0), "{twin}: {restart}");
+    let again = of(&restart::CALLS_EACH);
+    assert!(is(again, QUESTIONS), "{twin}: {restart}");
 }
 
 /// Whether this was measured.

@@ -179,6 +179,22 @@ impl Ground {
         .await
     }
 
+    /// Waits until the tenants' statuses count so many mailboxes that are Ready, which is the last that is written about them.
+    pub async fn all_counted(
+        &self,
+        place: &Place,
+        wanted: u64,
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        let api = Kind::Tenant.api(&self.client, &place.namespace);
+        let ready = |tenant: &DynamicObject| tenant.data["status"]["mailboxes"]["ready"].as_u64();
+        wait::until("every Ready mailbox is counted", deadline, async || {
+            let found = api.list(&ListParams::default()).await;
+            found.is_ok_and(|tenants| tenants.iter().filter_map(ready).sum::<u64>() >= wanted)
+        })
+        .await
+    }
+
     /// How many mailboxes fulfil an expectation, and the last of them.
     async fn count(
         &self,

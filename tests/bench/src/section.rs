@@ -1,6 +1,7 @@
 //! The numbers of one scenario: a line for each measure, a column for each of those who were measured.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::table::Table;
 
@@ -190,6 +191,12 @@ impl Section {
             head: std::iter::once(title.to_owned()).chain(head).collect(),
             rows: rows.collect(),
         }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.table("").text())
     }
 }
 

@@ -55,6 +55,12 @@ pub(super) async fn take(
 ) -> Result<(), Error> {
     let control_plane = &turn.ground.control_plane;
     let mut column = section.of(turn.contender.column());
+    if matches!(running, Running::Operator(_)) {
+        let (wanted, deadline) = (u64::from(turn.trial.mailboxes), turn.trial.deadline());
+        turn.ground
+            .all_counted(turn.place, wanted, deadline)
+            .await?;
+    }
     running.terminate().await?;
     let calls = turn.microsoft.calls().await?;
     let mark = control_plane.audit_mark().await?;
