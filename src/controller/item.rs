@@ -9,8 +9,8 @@ pub(super) enum Item {
     Tenant(ObjectKey),
     /// A pass over a mailbox.
     Mailbox(ObjectKey),
-    /// The subscription of an object that is gone.
-    Removal(SubscriptionId),
+    /// The subscription of an object that is gone. Boxed, because nearly all items are mailboxes, which take less.
+    Removal(Box<SubscriptionId>),
     /// A look at all subscriptions of a tenant.
     Sweep(ObjectKey),
 }

@@ -10,9 +10,9 @@ use crate::ids::Kind;
 
 const MAILBOXES: u32 = 2_000;
 
-/// More than this per mailbox would be 18 MiB for 10,000. One whose conditions changed in a second in which those of no other
+/// More than this per mailbox would be 16 MiB for 10,000. One whose conditions changed in a second in which those of no other
 /// did takes a kilobyte more.
-const MOST: i64 = 1_800;
+const MOST: i64 = 1_650;
 
 /// A healthy mailbox as a server with its bookkeeping returns it, after its first validation.
 fn healthy(number: u32) -> Vec<u8> {

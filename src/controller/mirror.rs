@@ -184,12 +184,50 @@ impl Mirror {
         state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// About what is known now, wherever it is: the objects and the versions of offered Secrets.
+    fn with_known<R>(&self, about: impl FnOnce(&Store, &BTreeMap<ObjectKey, String>) -> R) -> R {
+        match &self.state().holder {
+            Holder::Lent(context) => {
+                let world = context.world();
+                about(&world.store, &world.secrets)
+            }
+            Holder::Kept(kept) => about(&kept.store, &kept.secrets),
+        }
+    }
+
     /// The CalendarTenant of the mailbox with this UID.
     pub(super) fn tenant(&self, uid: &Uid) -> TenantLabel {
-        match &self.state().holder {
-            Holder::Lent(context) => label(&context.world().store, *uid),
-            Holder::Kept(kept) => label(&kept.store, *uid),
-        }
+        self.with_known(|store, _| label(store, *uid))
+    }
+
+    /// The known objects of a kind, in a namespace or in all.
+    pub(super) fn objects(&self, kind: Kind, namespace: Option<&str>) -> Vec<ObjectKey> {
+        self.with_known(|store, _| match kind {
+            Kind::CalendarTenant => {
+                let keys = store.tenants().map(|entry| &entry.record.key);
+                those_in(namespace, keys)
+            }
+            Kind::WorkspaceMailbox => {
+                let keys = store.mailboxes().map(|entry| &entry.record.key);
+                those_in(namespace, keys)
+            }
+        })
+    }
+
+    /// The known Secrets that are offered, in a namespace or in all.
+    pub(super) fn secrets(&self, namespace: Option<&str>) -> Vec<ObjectKey> {
+        self.with_known(|_, secrets| those_in(namespace, secrets.keys()))
+    }
+
+    /// The known namespaces: this one or all.
+    pub(super) fn namespaces(&self, name: Option<&str>) -> Vec<Arc<str>> {
+        self.with_known(|store, _| {
+            let names = store.namespaces();
+            names
+                .filter(|known| name.is_none_or(|name| name == &***known))
+                .cloned()
+                .collect()
+        })
     }
 
     /// About what is in doubt since this copy leads.
@@ -206,17 +244,11 @@ impl Mirror {
 
     /// Whether this version of an object is known already: what our own write made, most of the time.
     pub(super) fn knows(&self, kind: Kind, revision: &Revision<'_>) -> bool {
-        let in_store = |store: &Store| {
-            let (key, uid, version) = (&revision.key, revision.uid, revision.resource_version);
-            match kind {
-                Kind::CalendarTenant => store.knows_tenant(key, uid, version),
-                Kind::WorkspaceMailbox => store.knows_mailbox(key, uid, version),
-            }
-        };
-        match &self.state().holder {
-            Holder::Lent(context) => in_store(&context.world().store),
-            Holder::Kept(kept) => in_store(&kept.store),
-        }
+        let (key, uid, version) = (&revision.key, revision.uid, revision.resource_version);
+        self.with_known(|store, _| match kind {
+            Kind::CalendarTenant => store.knows_tenant(key, uid, version),
+            Kind::WorkspaceMailbox => store.knows_mailbox(key, uid, version),
+        })
     }
 
     pub(super) fn mailbox_present(&self, record: MailboxRecord) {
@@ -277,6 +309,15 @@ impl Mirror {
             Holder::Kept(kept) => kept.store.remove_namespace(name),
         }
     }
+}
+
+fn those_in<'a>(
+    namespace: Option<&str>,
+    keys: impl Iterator<Item = &'a ObjectKey>,
+) -> Vec<ObjectKey> {
+    keys.filter(|key| namespace.is_none_or(|namespace| *namespace == *key.namespace))
+        .cloned()
+        .collect()
 }
 
 fn label(store: &Store, uid: Uid) -> TenantLabel {

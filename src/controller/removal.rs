@@ -199,7 +199,7 @@ impl World {
             tries: 0,
         });
         self.queue
-            .wake(Item::Removal(id), lane, now, Class::Routine);
+            .wake(Item::Removal(Box::new(id)), lane, now, Class::Routine);
     }
 }
 

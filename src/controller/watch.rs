@@ -36,6 +36,8 @@ trait Watched: Clone + Send + Sync + 'static {
     fn present(&self, mirror: &Mirror, object: Self::Object);
     /// It is gone.
     fn gone(&self, mirror: &Mirror, key: &ObjectKey);
+    /// What the mirror has of what this watch shows.
+    fn known(&self, mirror: &Mirror) -> Vec<ObjectKey>;
     fn key(object: &Self::Object) -> Option<ObjectKey>;
     /// The watch, if it matters how new what it shows is.
     fn stream(&self) -> Option<Stream> {
@@ -76,7 +78,7 @@ pub(super) fn start(
         };
         let stream = watcher(secrets, config().labels(OFFERED)).default_backoff();
         let around = (mirror.clone(), namespace.clone(), synced.clone());
-        tasks.spawn(follow(around, Secrets, stream));
+        tasks.spawn(follow(around, Secrets(namespace.clone()), stream));
         let namespaces = match namespace {
             Some(name) => config().fields(&format!("metadata.name={name}")),
             None => config(),
@@ -84,7 +86,7 @@ pub(super) fn start(
         let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
         let stream = watcher(api, namespaces).default_backoff();
         let around = (mirror.clone(), None, synced.clone());
-        tasks.spawn(follow(around, Namespaces, stream));
+        tasks.spawn(follow(around, Namespaces(namespace.clone()), stream));
     }
     4 * scope.places().len()
 }
@@ -111,14 +113,12 @@ async fn follow<W: Watched>(
     stream: impl futures::Stream<Item = watcher::Result<Event<W::Object>>>,
 ) {
     let mut stream = std::pin::pin!(stream.map_err(Box::new));
-    let mut known: BTreeSet<ObjectKey> = BTreeSet::new();
     let mut listed: BTreeSet<ObjectKey> = BTreeSet::new();
     let mut first = true;
     while let Some(event) = stream.next().await {
         match event {
             Ok(Event::Init) => {
-                // A list that was cut off brought objects all the same.
-                known.append(&mut listed);
+                listed.clear();
                 list(&mirror, &watched, Freshness::list_begins);
             }
             Ok(Event::InitApply(object)) => {
@@ -128,10 +128,11 @@ async fn follow<W: Watched>(
                 }
             }
             Ok(Event::InitDone) => {
-                for key in known.difference(&listed) {
-                    watched.gone(&mirror, key);
+                let listed = std::mem::take(&mut listed);
+                let known = watched.known(&mirror).into_iter();
+                for key in known.filter(|key| !listed.contains(key)) {
+                    watched.gone(&mirror, &key);
                 }
-                known = std::mem::take(&mut listed);
                 list(&mirror, &watched, Freshness::list_ends);
                 if std::mem::take(&mut first) {
                     // Nobody waits any more when this fails.
@@ -139,8 +140,7 @@ async fn follow<W: Watched>(
                 }
             }
             Ok(Event::Apply(object)) => {
-                if let Some(key) = W::key(&object) {
-                    known.insert(key);
+                if W::key(&object).is_some() {
                     let version = W::version(&object);
                     watched.present(&mirror, object);
                     show(&mirror, &watched, version);
@@ -148,13 +148,12 @@ async fn follow<W: Watched>(
             }
             Ok(Event::Delete(object)) => {
                 if let Some(key) = W::key(&object) {
-                    known.remove(&key);
                     watched.gone(&mirror, &key);
                     show(&mirror, &watched, W::version(&object));
                 }
             }
             Err(error) if is_empty(mirror.client(), namespace.as_deref(), &error).await => {
-                for key in std::mem::take(&mut known) {
+                for key in watched.known(&mirror) {
                     watched.gone(&mirror, &key);
                 }
                 if std::mem::take(&mut first) {
@@ -271,6 +270,10 @@ impl<K: Ours> Watched for Objects<K> {
         K::gone(mirror, key);
     }
 
+    fn known(&self, mirror: &Mirror) -> Vec<ObjectKey> {
+        mirror.objects(K::KIND, self.0.as_deref())
+    }
+
     fn key(object: &K) -> Option<ObjectKey> {
         objects::key_of(object.meta())
     }
@@ -284,9 +287,9 @@ impl<K: Ours> Watched for Objects<K> {
     }
 }
 
-/// Offered Secrets, as metadata only.
+/// Offered Secrets, as metadata only, in a namespace or in all.
 #[derive(Clone)]
-struct Secrets;
+struct Secrets(Option<Arc<str>>);
 
 impl Watched for Secrets {
     type Object = PartialObjectMeta<Secret>;
@@ -304,14 +307,18 @@ impl Watched for Secrets {
         mirror.secret_changed(key, None);
     }
 
+    fn known(&self, mirror: &Mirror) -> Vec<ObjectKey> {
+        mirror.secrets(self.0.as_deref())
+    }
+
     fn key(object: &Self::Object) -> Option<ObjectKey> {
         objects::key_of(&object.metadata)
     }
 }
 
-/// Labels of namespaces.
+/// Labels of one namespace or of all.
 #[derive(Clone)]
-struct Namespaces;
+struct Namespaces(Option<Arc<str>>);
 
 impl Watched for Namespaces {
     type Object = PartialObjectMeta<Namespace>;
@@ -332,7 +339,85 @@ impl Watched for Namespaces {
         mirror.namespace_gone(&key.name);
     }
 
+    fn known(&self, mirror: &Mirror) -> Vec<ObjectKey> {
+        let names = mirror.namespaces(self.0.as_deref()).into_iter();
+        names.map(|name| ObjectKey::new("", name)).collect()
+    }
+
     fn key(object: &Self::Object) -> Option<ObjectKey> {
         Some(ObjectKey::new("", object.metadata.name.as_deref()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use serde_json::json;
+
+    use super::super::stage::{Stage, room};
+    use super::*;
+
+    const WATCHED: &str = "calendars";
+    const OTHER: &str = "elsewhere";
+
+    fn object(namespace: &str, number: u8) -> StoredMailbox {
+        let room = room(number);
+        let object = json!({
+            "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
+            "metadata": {
+                "name": &*room.key.name, "namespace": namespace, "uid": room.uid, "generation": 1,
+                "resourceVersion": "1", "creationTimestamp": room.created_at.to_string(),
+            },
+            "spec": room.spec,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    /// The rooms that are known after these events of a watch of one namespace, or of all.
+    async fn known_after(
+        namespace: Option<&'static str>,
+        events: Vec<Event<StoredMailbox>>,
+    ) -> Vec<String> {
+        let mirror = Stage::new().around.mirror;
+        let other = StoredMailbox::present(object(OTHER, 9), &mirror);
+        other.unwrap();
+        let namespace: Option<Arc<str>> = namespace.map(Arc::from);
+        let (synced, mut all_synced) = mpsc::channel(1);
+        let around = (mirror.clone(), namespace.clone(), synced);
+        let watched = Objects::<StoredMailbox>(namespace, PhantomData);
+        follow(around, watched, stream::iter(events.into_iter().map(Ok))).await;
+        assert_eq!(all_synced.recv().await, Some(()));
+        let known = mirror.objects(Kind::WorkspaceMailbox, None);
+        known.iter().map(|key| key.name.to_string()).collect()
+    }
+
+    fn list(numbers: &[u8]) -> Vec<Event<StoredMailbox>> {
+        let objects = numbers.iter().map(|number| object(WATCHED, *number));
+        let applied = objects.map(Event::InitApply);
+        std::iter::once(Event::Init)
+            .chain(applied)
+            .chain([Event::InitDone])
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_new_list_of_a_namespace_lacks_is_gone_there_only() {
+        let events = [list(&[1, 2, 3]), list(&[2])].concat();
+        let known = known_after(Some(WATCHED), events.clone()).await;
+        assert_eq!(known, ["room-2", "room-9"]);
+        assert_eq!(known_after(None, events).await, ["room-2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_cut_off_takes_nothing_away() {
+        let mut cut_off = list(&[2]);
+        cut_off.pop();
+        let known = known_after(Some(WATCHED), [list(&[1]), cut_off.clone()].concat()).await;
+        assert_eq!(known, ["room-1", "room-2", "room-9"]);
+        let again = [list(&[1]), cut_off, list(&[1])].concat();
+        assert_eq!(
+            known_after(Some(WATCHED), again).await,
+            ["room-1", "room-9"]
+        );
     }
 }

@@ -60,6 +60,15 @@ impl Class {
         }
     }
 
+    /// The next more urgent class.
+    const fn risen(self) -> Self {
+        match self {
+            Self::User | Self::Renewal => Self::User,
+            Self::First => Self::Renewal,
+            Self::Routine => Self::First,
+        }
+    }
+
     /// Position in [`Class::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {

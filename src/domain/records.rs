@@ -42,11 +42,8 @@ pub type TenantRecord = Record<CalendarTenantSpec, CalendarTenantStatus>;
 pub type MailboxRecord = Record<WorkspaceMailboxSpec, WorkspaceMailboxStatus>;
 
 impl MailboxRecord {
-    /// Keeps once what it has in common with others, and nothing twice.
+    /// Keeps once what it has in common with others, and nothing twice. Its key is the store's matter.
     pub fn share(&mut self, texts: &mut Texts) {
-        let mut namespace = Arc::clone(&self.key.namespace);
-        texts.share(&mut namespace);
-        self.key = ObjectKey::new(namespace, Arc::clone(&self.key.name));
         texts.share(&mut self.spec.tenant_ref.name);
         texts.share(&mut self.spec.check_interval);
         let WorkspaceMailboxStatus {

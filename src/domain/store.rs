@@ -62,7 +62,7 @@ pub struct Store {
     /// Boxed, because a tree leaves up to half of its places empty.
     mailboxes: BTreeMap<ObjectKey, Box<MailboxEntry>>,
     uids: HashMap<Uid, ObjectKey>,
-    by_tenant: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    by_tenant: ByTenant,
     /// Nearly always one object each.
     by_address: HashMap<Arc<str>, Vec<ObjectKey>>,
     namespaces: BTreeMap<Arc<str>, Labels>,
@@ -91,6 +91,20 @@ fn insist<Spec: Clone, Status: Clone + PartialEq>(
     disputed
 }
 
+/// Which mailboxes refer to a tenant.
+type ByTenant = BTreeMap<ObjectKey, BTreeSet<ObjectKey>>;
+
+/// What a mailbox asks for. Mailboxes of one tenant have one key of it.
+fn desired(by_tenant: &ByTenant, record: &MailboxRecord) -> Arc<Result<MailboxDesired, String>> {
+    let mut desired = MailboxDesired::from_spec(&record.key.namespace, &record.spec);
+    if let Ok(desired) = &mut desired
+        && let Some((known, _)) = by_tenant.get_key_value(&desired.tenant)
+    {
+        desired.tenant = known.clone();
+    }
+    Arc::new(desired)
+}
+
 /// Addresses differ by case for people only.
 fn lower_case(address: &Arc<str>) -> Arc<str> {
     if address.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -106,25 +120,26 @@ impl Store {
         mut record: MailboxRecord,
         memory: Memory,
     ) -> Put<Arc<MailboxRecord>> {
-        let key = record.key.clone();
-        if self.knows_mailbox(&key, record.uid, &record.resource_version) {
+        if self.knows_mailbox(&record.key, record.uid, &record.resource_version) {
             return Put::Known;
         }
         record.share(&mut self.texts);
+        let key = self.kept_key(&record.key);
+        record.key = key.clone();
         let known = self.mailboxes.get_mut(&key);
         if let Some(entry) = known.filter(|entry| entry.record.uid == record.uid) {
             let same_spec = entry.record.generation == record.generation;
             let record = Arc::new(record);
             let before = std::mem::replace(&mut entry.record, Arc::clone(&record));
             if !same_spec {
-                let desired = Arc::new(MailboxDesired::from_spec(&key.namespace, &record.spec));
+                let desired = desired(&self.by_tenant, &record);
                 let old = std::mem::replace(&mut entry.desired, Arc::clone(&desired));
                 self.unlink(&key, &old);
                 self.link(&key, &desired);
             }
             return Put::Changed { before };
         }
-        let desired = Arc::new(MailboxDesired::from_spec(&key.namespace, &record.spec));
+        let desired = desired(&self.by_tenant, &record);
         let replaced = self.remove_mailbox(&key).map(|entry| entry.record);
         self.link(&key, &desired);
         self.uids.insert(record.uid, key.clone());
@@ -168,6 +183,16 @@ impl Store {
         self.uids.remove(&entry.record.uid);
         self.unlink(key, &entry.desired);
         Some(*entry)
+    }
+
+    /// The key that the indexes have of a mailbox already, or one that shares what it can: each is kept once.
+    fn kept_key(&mut self, key: &ObjectKey) -> ObjectKey {
+        if let Some((known, _)) = self.mailboxes.get_key_value(key) {
+            return known.clone();
+        }
+        let mut namespace = Arc::clone(&key.namespace);
+        self.texts.share(&mut namespace);
+        ObjectKey::new(namespace, Arc::clone(&key.name))
     }
 
     fn link(&mut self, key: &ObjectKey, desired: &Result<MailboxDesired, String>) {
@@ -259,6 +284,11 @@ impl Store {
         let known = self.namespaces.get(&name) == Some(&labels);
         self.namespaces.insert(name, labels);
         !known
+    }
+
+    /// The names of namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.namespaces.keys()
     }
 
     /// Forgets a namespace.

@@ -43,9 +43,9 @@ struct Ready {
     /// running is not all of the highest class at once.
     since: Timestamp,
     /// The class it has risen to.
-    level: usize,
+    level: Class,
     /// The class it came in with: its own, or a higher one that first validations had risen to.
-    joined: usize,
+    joined: Class,
 }
 
 /// A place in an order: an instant, then a number that no other object has.
@@ -75,9 +75,11 @@ impl Waiting {
     fn change_rank(&self) -> Option<Rank> {
         let at = match self.ready {
             None => self.wish.due,
-            Some(Ready { level: 0, .. }) => return None,
+            Some(Ready {
+                level: Class::User, ..
+            }) => return None,
             Some(Ready { since, level, .. }) => {
-                let risen = self.wish.class.index() - level;
+                let risen = self.wish.class.index() - level.index();
                 later(since, AGEING * steps(risen + 1))
             }
         };
@@ -90,8 +92,8 @@ impl Waiting {
         let ready = match self.ready {
             None => {
                 let level = match self.wish.class {
-                    Class::First => crowd.min(Class::First.index()),
-                    own @ (Class::User | Class::Renewal | Class::Routine) => own.index(),
+                    Class::First => Class::ALL[crowd.min(Class::First.index())],
+                    own @ (Class::User | Class::Renewal | Class::Routine) => own,
                 };
                 Ready {
                     since: now,
@@ -100,7 +102,7 @@ impl Waiting {
                 }
             }
             Some(ready) => Ready {
-                level: ready.level.saturating_sub(1),
+                level: ready.level.risen(),
                 ..ready
             },
         };
@@ -171,6 +173,7 @@ pub(super) struct Listing {
 #[derive(Debug)]
 pub(super) struct Lane<K> {
     waiting: BTreeMap<K, Waiting>,
+    /// Of those that were seen to be due: the others change when they become due.
     dues: BTreeSet<Rank>,
     changes: BTreeMap<Rank, K>,
     bays: [Bay<K>; BAYS],
@@ -207,8 +210,8 @@ impl<K: Clone + Ord> Lane<K> {
             Some(before) => {
                 let wish = before.wish.merged(wish);
                 let ready = before.ready.map(|ready| Ready {
-                    level: ready.level.min(wish.class.index()),
-                    joined: ready.joined.min(wish.class.index()),
+                    level: ready.level.min(wish.class),
+                    joined: ready.joined.min(wish.class),
                     ..ready
                 });
                 Waiting { wish, ready }
@@ -220,12 +223,12 @@ impl<K: Clone + Ord> Lane<K> {
     /// Takes an object out, whatever it waits for.
     pub(super) fn withdraw(&mut self, key: &K) -> Option<Waiting> {
         let entry = self.waiting.remove(key)?;
-        self.dues.remove(&entry.due_rank());
         if let Some(rank) = entry.change_rank() {
             self.changes.remove(&rank);
         }
         if let Some(ready) = entry.ready {
-            let bay = &mut self.bays[bay(ready.level, entry.wish.class)];
+            self.dues.remove(&entry.due_rank());
+            let bay = &mut self.bays[bay(ready.level.index(), entry.wish.class)];
             bay.native.remove(&entry.native_rank());
             bay.risen.remove(&entry.risen_rank(ready));
         }
@@ -290,6 +293,7 @@ impl<K: Clone + Ord> Lane<K> {
     /// What to be listed under; nothing when it has no room.
     pub(super) fn listing(&self) -> Listing {
         let crowd = self.crowd();
+        let change = self.changes.first_key_value().map(|((at, _), _)| *at);
         if self.full {
             return Listing {
                 crowd,
@@ -298,8 +302,14 @@ impl<K: Clone + Ord> Lane<K> {
         }
         Listing {
             crowd,
-            due: self.dues.first().map(|(due, _)| *due),
-            change: self.changes.first_key_value().map(|((at, _), _)| *at),
+            due: self
+                .dues
+                .first()
+                .map(|(due, _)| *due)
+                .into_iter()
+                .chain(change)
+                .min(),
+            change,
             turns: std::array::from_fn(|number| {
                 let bay = &self.bays[number];
                 (!bay.is_empty()).then_some(bay.turn)
@@ -328,12 +338,12 @@ impl<K: Clone + Ord> Lane<K> {
     }
 
     fn insert(&mut self, key: K, entry: Waiting) {
-        self.dues.insert(entry.due_rank());
         if let Some(rank) = entry.change_rank() {
             self.changes.insert(rank, key.clone());
         }
         if let Some(ready) = entry.ready {
-            let bay = &mut self.bays[bay(ready.level, entry.wish.class)];
+            self.dues.insert(entry.due_rank());
+            let bay = &mut self.bays[bay(ready.level.index(), entry.wish.class)];
             if ready.level == ready.joined {
                 bay.native.insert(entry.native_rank(), key.clone());
             } else {
