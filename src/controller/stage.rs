@@ -171,3 +171,16 @@ pub(super) fn room(number: u8) -> MailboxRecord {
         status: serde_json::from_value(json!({})).unwrap(),
     }
 }
+
+/// A mailbox as the API server returns it.
+pub(super) fn stored(record: &MailboxRecord) -> Value {
+    json!({
+        "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
+        "metadata": {
+            "name": &*record.key.name, "namespace": &*record.key.namespace, "uid": record.uid,
+            "generation": record.generation, "resourceVersion": &*record.resource_version,
+            "creationTimestamp": record.created_at.to_string(),
+        },
+        "spec": record.spec, "status": record.status,
+    })
+}

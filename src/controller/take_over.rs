@@ -119,7 +119,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::mirror::Mirror;
-    use super::super::stage::{Stage, room, start, tenant};
+    use super::super::stage::{Stage, room, stored, tenant};
     use super::*;
     use crate::domain::freshness::Stream;
     use crate::domain::mailbox::work::Work;
@@ -142,14 +142,9 @@ mod tests {
     }
 
     fn newer() -> Value {
-        let room = room(2);
-        json!({
-            "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
-            "metadata": {
-                "name": &*room.key.name, "namespace": &*room.key.namespace, "uid": room.uid,
-                "generation": 1, "resourceVersion": "9", "creationTimestamp": start().to_string(),
-            },
-            "spec": room.spec, "status": subscribed(room).status,
+        stored(&MailboxRecord {
+            resource_version: "9".into(),
+            ..subscribed(room(2))
         })
     }
 

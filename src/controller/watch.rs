@@ -140,11 +140,9 @@ async fn follow<W: Watched>(
                 }
             }
             Ok(Event::Apply(object)) => {
-                if W::key(&object).is_some() {
-                    let version = W::version(&object);
-                    watched.present(&mirror, object);
-                    show(&mirror, &watched, version);
-                }
+                let version = W::version(&object);
+                watched.present(&mirror, object);
+                show(&mirror, &watched, version);
             }
             Ok(Event::Delete(object)) => {
                 if let Some(key) = W::key(&object) {
@@ -352,25 +350,21 @@ impl Watched for Namespaces {
 #[cfg(test)]
 mod tests {
     use futures::stream;
-    use serde_json::json;
 
-    use super::super::stage::{Stage, room};
+    use super::super::stage::{Stage, room, stored};
     use super::*;
+    use crate::domain::records::MailboxRecord;
 
     const WATCHED: &str = "calendars";
     const OTHER: &str = "elsewhere";
 
     fn object(namespace: &str, number: u8) -> StoredMailbox {
         let room = room(number);
-        let object = json!({
-            "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
-            "metadata": {
-                "name": &*room.key.name, "namespace": namespace, "uid": room.uid, "generation": 1,
-                "resourceVersion": "1", "creationTimestamp": room.created_at.to_string(),
-            },
-            "spec": room.spec,
-        });
-        serde_json::from_value(object).unwrap()
+        let elsewhere = MailboxRecord {
+            key: ObjectKey::new(namespace, Arc::clone(&room.key.name)),
+            ..room
+        };
+        serde_json::from_value(stored(&elsewhere)).unwrap()
     }
 
     /// The rooms that are known after these events of a watch of one namespace, or of all.
