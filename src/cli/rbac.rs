@@ -115,8 +115,7 @@ fn grants(access: &Access) -> Vec<(Place, PolicyRule)> {
     let keys = Some(&*access.key_secret.name);
     let mut grants = vec![
         (Place::Watched, rule(GROUP, &kinds, READ, None)),
-        // Server-side apply is a patch.
-        (Place::Watched, rule(GROUP, &status, &["patch"], None)),
+        (Place::Watched, rule(GROUP, &status, &["update"], None)),
         (
             Place::Watched,
             rule("events.k8s.io", &["events"], &["create", "patch"], None),

@@ -235,7 +235,7 @@ mod tests {
         }
         Some(if path.contains("/secrets/") {
             refused(404, "NotFound")
-        } else if request.method() != Method::PATCH {
+        } else if request.method() != Method::PUT {
             (StatusCode::OK, object)
         } else if WRITES.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
             refused(409, "Conflict")

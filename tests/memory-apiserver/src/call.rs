@@ -19,7 +19,6 @@ pub(crate) enum Verb {
     Create,
     Update,
     MergePatch,
-    Apply,
     Delete,
 }
 
@@ -32,7 +31,7 @@ impl Verb {
             Self::Watch => "watch",
             Self::Create => "create",
             Self::Update => "update",
-            Self::MergePatch | Self::Apply => "patch",
+            Self::MergePatch => "patch",
             Self::Delete => "delete",
         }
     }
@@ -129,7 +128,6 @@ fn verb(parts: &Parts, is_collection: bool, query: &mut Query) -> Result<Verb, F
         (&Method::PUT, false) => Ok(Verb::Update),
         (&Method::DELETE, false) => Ok(Verb::Delete),
         (&Method::PATCH, false) if patch == "application/merge-patch+json" => Ok(Verb::MergePatch),
-        (&Method::PATCH, false) if patch == "application/apply-patch+yaml" => Ok(Verb::Apply),
         (method, _) => Err(not_imitated(&format!("{method} {patch} here"))),
     }
 }

@@ -12,7 +12,6 @@ use crate::call::{Call, Form, Verb};
 use crate::failure::Failure;
 use crate::journal::{About, Journal};
 use crate::kinds::Kinds;
-use crate::ownership::Owners;
 use crate::resource::{Nature, custom};
 use crate::shelf::{Shelf, Stored};
 use crate::watch::Watching;
@@ -140,7 +139,6 @@ impl Cluster {
             Verb::Create => (201, self.create(call, now)?),
             Verb::Update => self.update(call, now)?,
             Verb::MergePatch => (200, self.merge_patch(call, now)?),
-            Verb::Apply => (200, self.apply(call, now)?),
             Verb::Delete => (200, self.delete(call, now)?),
         };
         Ok(Answer::Body(code, shown(form, object)))
@@ -158,25 +156,41 @@ impl Cluster {
         self.journal.note(at, about, object);
     }
 
-    /// Stores an object in its next version; a new one has no owners.
+    /// Stores a new object. A status that it is shown with is not stored before its next version.
+    pub(crate) fn store_first(
+        &mut self,
+        (kind, key): (usize, &str),
+        object: Value,
+        now: Timestamp,
+    ) -> Arc<Stored> {
+        let unsettled = object.get("status").is_some() && self.kinds[kind].is_custom();
+        self.keep((kind, key), object, unsettled, now)
+    }
+
+    /// Stores an object in its next version.
     pub(crate) fn store(
         &mut self,
         (kind, key): (usize, &str),
+        object: Value,
+        now: Timestamp,
+    ) -> Arc<Stored> {
+        self.keep((kind, key), object, false, now)
+    }
+
+    fn keep(
+        &mut self,
+        (kind, key): (usize, &str),
         mut object: Value,
-        owners: Option<Owners>,
+        unsettled: bool,
         now: Timestamp,
     ) -> Arc<Stored> {
         self.revision += 1;
         let revision = self.revision;
         object["metadata"]["resourceVersion"] = json!(revision.to_string());
         let stored = Arc::new(Stored {
-            // A new object was stored without the status that it is shown with.
-            unsettled: owners.is_none()
-                && object.get("status").is_some()
-                && self.kinds[kind].is_custom(),
             object,
             revision,
-            owners: owners.unwrap_or_default(),
+            unsettled,
         });
         self.shelves[kind].set(key, revision, Some(Arc::clone(&stored)));
         if matches!(self.kinds[kind].nature, Nature::Event) {

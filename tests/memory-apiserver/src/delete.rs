@@ -42,11 +42,7 @@ impl Cluster {
             remove(&mut new["metadata"], "deletionGracePeriodSeconds");
             new["status"]["phase"] = json!("Terminating");
         }
-        let owners = Some(old.owners.clone());
-        Ok(self
-            .store((call.kind, &key), new, owners, now)
-            .object
-            .clone())
+        Ok(self.store((call.kind, &key), new, now).object.clone())
     }
 
     /// That the object is the one that is to be deleted.

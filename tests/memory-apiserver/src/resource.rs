@@ -100,12 +100,6 @@ pub(crate) fn custom(definition: &CustomResourceDefinition) -> Vec<Resource> {
         .collect()
 }
 
-impl Custom {
-    pub(crate) fn status_schema(&self) -> Option<Schema<'_>> {
-        Schema::new(&self.schema).field("status")
-    }
-}
-
 impl Resource {
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {

@@ -1,17 +1,6 @@
-//! A structural schema: what of an object is kept, what is filled in, and which fields are one.
+//! A structural schema: what of an object is kept, and what is filled in.
 
 use serde_json::{Map, Value};
-
-/// How the items of a list belong together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListType {
-    /// One field.
-    Atomic,
-    /// Each item by itself.
-    Set,
-    /// Each item by its keys.
-    Map(Vec<String>),
-}
 
 /// A schema, or that of a part.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +40,6 @@ impl<'a> Schema<'a> {
         self.0.get("properties").and_then(Value::as_object)
     }
 
-    /// Whether this field is named by the schema, not a key that users choose.
-    pub(crate) fn names(self, field: &str) -> bool {
-        self.properties()
-            .is_some_and(|properties| properties.contains_key(field))
-    }
-
     /// The schema of a field; `None` when it is not kept.
     pub(crate) fn field(self, name: &str) -> Option<Self> {
         let named = self.properties().and_then(|all| all.get(name));
@@ -71,57 +54,6 @@ impl<'a> Schema<'a> {
     pub(crate) fn items(self) -> Self {
         static ANYTHING: Value = Value::Null;
         Self(self.0.get("items").unwrap_or(&ANYTHING))
-    }
-
-    /// Whether a whole object is one field.
-    pub(crate) fn is_atomic_map(self) -> bool {
-        let kind = self.0.get("x-kubernetes-map-type");
-        kind.and_then(Value::as_str) == Some("atomic")
-    }
-
-    pub(crate) fn list_type(self) -> ListType {
-        let kind = self.0.get("x-kubernetes-list-type").and_then(Value::as_str);
-        match kind {
-            Some("set") => ListType::Set,
-            Some("map") => {
-                let keys = self.0.get("x-kubernetes-list-map-keys");
-                let keys = keys.and_then(Value::as_array).into_iter().flatten();
-                ListType::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
-            }
-            Some(_) | None => ListType::Atomic,
-        }
-    }
-
-    /// The first part of a value that has no place in the schema, and why; `path` is where the value is.
-    pub(crate) fn flaw(self, value: &Value, path: &str) -> Option<String> {
-        let kind = self.text("type").unwrap_or_default();
-        let expected = match (kind, value) {
-            (_, Value::Null)
-            | ("string", Value::String(_))
-            | ("boolean", Value::Bool(_))
-            | ("integer" | "number", Value::Number(_))
-            | ("", _) => return None,
-            ("object", Value::Object(object)) => {
-                return object.iter().find_map(|(name, value)| {
-                    let path = format!("{path}.{name}");
-                    match self.field(name) {
-                        Some(field) => field.flaw(value, &path),
-                        None if self.flag("x-kubernetes-preserve-unknown-fields") => None,
-                        None => Some(format!("{path}: field not declared in schema")),
-                    }
-                });
-            }
-            ("array", Value::Array(items)) => {
-                let mut items = items.iter().enumerate();
-                let flaw = |(at, item)| self.items().flaw(item, &format!("{path}[{at}]"));
-                return items.find_map(flaw);
-            }
-            ("object", _) => "map",
-            ("array", _) => "list",
-            ("integer" | "number", _) => "numeric (int or float)",
-            (kind, _) => kind,
-        };
-        Some(format!("{path}: expected {expected}"))
     }
 
     /// Leaves what the schema knows, and fills in what is missing.

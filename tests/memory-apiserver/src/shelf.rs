@@ -7,16 +7,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::ownership::Owners;
-
 /// An object as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stored {
     /// With its `metadata.resourceVersion`.
     pub(crate) object: Value,
     pub(crate) revision: u64,
-    /// Who owns what of its status.
-    pub(crate) owners: Owners,
     /// Shown with defaults that are stored with the next write only, whatever that changes.
     pub(crate) unsettled: bool,
 }
@@ -133,7 +129,6 @@ mod tests {
         Arc::new(Stored {
             object: json!(revision),
             revision,
-            owners: Owners::default(),
             unsettled: false,
         })
     }

@@ -11,7 +11,6 @@ use crate::failure::{
     Failure, MODIFIED, already_exists, bad_request, cause, conflict, internal, invalid, not_found,
     not_imitated, terminating,
 };
-use crate::ownership::{Owners, Status};
 use crate::resource::Nature;
 use crate::rules::flaw;
 use crate::shelf::Stored;
@@ -33,11 +32,10 @@ struct Change {
     new: Value,
     /// Of the status alone.
     of_status: bool,
-    manager: String,
 }
 
 impl Change {
-    fn of(call: Call, (key, old): (String, Arc<Stored>), new: Value, manager: String) -> Self {
+    fn of(call: Call, (key, old): (String, Arc<Stored>), new: Value) -> Self {
         Self {
             kind: call.kind,
             key,
@@ -45,7 +43,6 @@ impl Change {
             old,
             new,
             of_status: call.subresource.is_some(),
-            manager,
         }
     }
 }
@@ -103,7 +100,7 @@ impl Cluster {
         }
         self.complete(kind, &mut object, now)?;
         self.sound(kind, (None, &object), "spec")?;
-        let stored = self.store((kind, &key), object, None, now);
+        let stored = self.store_first((kind, &key), object, now);
         Ok(stored.object.clone())
     }
 
@@ -193,7 +190,7 @@ impl Cluster {
         mut call: Call,
         now: Timestamp,
     ) -> Result<(u16, Value), Failure> {
-        let manager = self.writer(&mut call)?;
+        self.writer(&mut call)?;
         call.query.finish()?;
         let new = self.decoded(call.kind, call.body.take())?;
         let said = |field: &str| new["metadata"][field].as_str().unwrap_or_default();
@@ -216,7 +213,7 @@ impl Cluster {
             return self.create_by_update(&call, new, now);
         };
         self.same_uid(&new, &call, Some(&old))?;
-        let change = Change::of(call, (key, old), new, manager);
+        let change = Change::of(call, (key, old), new);
         Ok((200, self.change(change, now)?))
     }
 
@@ -263,7 +260,7 @@ impl Cluster {
     }
 
     pub(crate) fn merge_patch(&mut self, mut call: Call, now: Timestamp) -> Result<Value, Failure> {
-        let manager = self.writer(&mut call)?;
+        self.writer(&mut call)?;
         call.query.finish()?;
         let (key, old) = self.patched(&call)?;
         let mut new = old.object.clone();
@@ -282,42 +279,8 @@ impl Cluster {
         let new = resource
             .decode(new)
             .map_err(|why| bad_request(&format!("the object cannot be decoded: {why}")))?;
-        let change = Change::of(call, (key, old), new, manager);
+        let change = Change::of(call, (key, old), new);
         self.change(change, now)
-    }
-
-    /// Server-side apply of a status, with force.
-    pub(crate) fn apply(&mut self, mut call: Call, now: Timestamp) -> Result<Value, Failure> {
-        let force = call.query.flag("force");
-        let named = call.query.take("fieldManager");
-        self.writer(&mut call)?;
-        call.query.finish()?;
-        let Some(custom) = self.kinds[call.kind].with_status() else {
-            return Err(not_imitated("server-side apply of this kind"));
-        };
-        let (Some(manager), true, Some(_), Some(schema)) =
-            (named, force, call.subresource, custom.status_schema())
-        else {
-            return Err(not_imitated(
-                "server-side apply of anything but a status, by a named manager with force",
-            ));
-        };
-        let (key, old) = self.patched(&call)?;
-        self.same_version(&call.body, call.kind, &old)?;
-        let none = json!({});
-        let live = old.object.get("status").unwrap_or(&none);
-        let mut owners = old.owners.clone();
-        let config = call.body.get("status").unwrap_or(&none);
-        if let Some(flaw) = schema.flaw(config, ".status") {
-            let said = format!(
-                "failed to create typed patch object ({key}; {}, Kind={}): {flaw}",
-                self.kinds[call.kind].api_version(),
-                self.kinds[call.kind].kind
-            );
-            return Err(internal(&said));
-        }
-        let status = owners.apply(Status { schema, live }, &manager, config);
-        self.write_status((call.kind, &key), &old, (status, owners), now)
     }
 
     /// That a write was decided for the version that there is, if it names one.
@@ -342,7 +305,6 @@ impl Cluster {
             old,
             mut new,
             of_status,
-            manager,
         } = change;
         let resource = &self.kinds[kind];
         let version = new["metadata"]
@@ -356,15 +318,9 @@ impl Cluster {
             return Err(invalid(resource, (&resource.plural, &name), vec![cause]));
         }
         self.same_version(&new, kind, &old)?;
-        if of_status && let Some(custom) = resource.with_status() {
-            let none = json!({});
-            let mut owners = old.owners.clone();
+        if of_status && resource.with_status().is_some() {
             let status = new.get_mut("status").map_or_else(|| json!({}), Value::take);
-            if let Some(schema) = custom.status_schema() {
-                let live = old.object.get("status").unwrap_or(&none);
-                owners.update(Status { schema, live }, &manager, &status);
-            }
-            return self.write_status((kind, &key), &old, (status, owners), now);
+            return self.write_status((kind, &key), &old, status, now);
         }
         self.protect(kind, &old, &mut new);
         if new == old.object && !old.unsettled {
@@ -375,8 +331,7 @@ impl Cluster {
             self.take_away(kind, &key);
             return Ok(new);
         }
-        let owners = Some(old.owners.clone());
-        Ok(self.store((kind, &key), new, owners, now).object.clone())
+        Ok(self.store((kind, &key), new, now).object.clone())
     }
 
     /// Keeps what only the server changes, and counts changes of the rest.
@@ -422,7 +377,7 @@ impl Cluster {
         &mut self,
         (kind, key): (usize, &str),
         old: &Stored,
-        (status, owners): (Value, Owners),
+        status: Value,
         now: Timestamp,
     ) -> Result<Value, Failure> {
         let mut new = old.object.clone();
@@ -434,13 +389,10 @@ impl Cluster {
         }
         self.sound(kind, (Some(&old.object), &new), "status")?;
         let new = self.decoded(kind, new)?;
-        if new == old.object && owners == old.owners && !old.unsettled {
+        if new == old.object && !old.unsettled {
             return Ok(new);
         }
-        Ok(self
-            .store((kind, key), new, Some(owners), now)
-            .object
-            .clone())
+        Ok(self.store((kind, key), new, now).object.clone())
     }
 }
 

@@ -96,10 +96,9 @@ impl Ground {
         (code, serde_json::from_slice(&bytes).unwrap())
     }
 
-    /// Server-side apply of a status, as the operator does it; `metadata` may name a version and a UID.
-    pub(super) async fn apply(
+    /// An update of a status, as the operator does it; `metadata` may name a version and a UID.
+    pub(super) async fn write_status(
         &self,
-        manager: &str,
         name: &str,
         (metadata, status): (Value, Value),
     ) -> (u16, Value) {
@@ -110,11 +109,10 @@ impl Ground {
         object["metadata"]["name"] = json!(name);
         object["metadata"]["namespace"] = json!(self.namespace);
         let path = format!(
-            "{}/{name}/status?force=true&fieldManager={manager}",
+            "{}/{name}/status?fieldManager=hybrid-calendar-operator&fieldValidation=Ignore",
             self.path("workspacemailboxes")
         );
-        self.ask_as("PATCH", &path, ("application/apply-patch+yaml", &object))
-            .await
+        self.ask("PUT", &path, &object).await
     }
 }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use kube::Client;
 
-mod apply;
 mod custom;
 mod delete;
 mod events;
@@ -20,6 +19,7 @@ mod identity;
 mod leases;
 mod lists;
 mod pages;
+mod status;
 mod update;
 mod watches;
 mod watching;
@@ -105,19 +105,17 @@ rules! {
     custom::the_generation_counts_changes_of_the_spec,
     custom::a_spec_that_breaks_its_schema_is_refused,
     custom::a_status_is_written_without_the_rest,
-    apply::an_applied_status_is_stored_with_defaults,
-    apply::what_an_apply_leaves_out_is_removed,
-    apply::the_same_apply_makes_no_version,
-    apply::an_apply_for_an_older_version_is_a_conflict,
-    apply::an_apply_to_a_status_does_not_mind_another_uid,
-    apply::what_no_schema_knows_cannot_be_applied,
-    apply::a_status_that_breaks_its_schema_is_refused,
-    apply::an_apply_to_what_is_gone_is_not_found,
-    apply::conditions_have_the_applied_order,
-    apply::conditions_of_others_keep_their_places,
-    apply::what_somebody_else_wrote_into_a_status_stays,
-    apply::what_somebody_else_changed_in_a_status_is_theirs,
-    apply::an_apply_does_not_touch_spec_or_labels,
+    status::a_status_is_stored_with_defaults,
+    status::what_a_status_leaves_out_is_removed_whoever_wrote_it,
+    status::the_same_status_makes_no_version,
+    status::a_status_for_an_older_version_is_a_conflict,
+    status::a_status_for_another_object_of_the_name_is_a_conflict,
+    status::a_status_without_a_version_is_refused,
+    status::what_no_schema_knows_is_not_stored,
+    status::a_status_that_breaks_its_schema_is_refused,
+    status::the_status_of_what_is_gone_is_not_found,
+    status::conditions_keep_their_order,
+    status::a_status_does_not_touch_spec_or_labels,
     delete::a_delete_says_what_was_deleted,
     delete::a_deleted_service_account_is_shown,
     delete::a_delete_of_another_object_is_a_conflict,
