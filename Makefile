@@ -4,7 +4,7 @@ CARGO ?= cargo
 # More arguments for the demo: --once, --kubeconfig FILE, --pace N.
 DEMO_ARGS ?=
 # More arguments for the benchmark: --mailboxes N,N…, --tenants N, --repeat N,
-# --scenario cold|restart|twins|apply|receiver|quotas|sick|takeover|steady.
+# --scenario cold|restart|twins|writes|apply|receiver|quotas|sick|takeover|steady.
 BENCH_ARGS ?=
 # What `make simulate` plays: how many courses, of how many days, with how many mailboxes; SEED plays one of them, aloud;
 # COURSE=storms|calm|steady is what happens meanwhile.

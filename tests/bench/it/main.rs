@@ -2,7 +2,7 @@
 
 use bench::options::Options;
 use bench::report::Results;
-use bench::scenario::{apply, cold, receiver, restart, sick, steady, takeover};
+use bench::scenario::{apply, cold, receiver, restart, sick, steady, takeover, writes};
 use bench::section::{FLOOR, Measure, OPERATOR};
 use clap::Parser as _;
 
@@ -12,7 +12,7 @@ const QUESTIONS: f64 = 3.0 + 2.0 / 6.0;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_counts_what_is_done() {
     let arguments = "bench --mailboxes 6 --tenants 2 --repeat 1 --latency 1 --watch 0 --pace 60 --probes 1 \
-         --rates 50 --burst 1 --scenario twins --scenario apply --scenario receiver --sick 3 --scenario quotas --scenario sick --scenario steady --hours 1";
+         --rates 50 --burst 1 --scenario twins --scenario writes --scenario apply --scenario receiver --sick 3 --scenario quotas --scenario sick --scenario steady --hours 1";
     let options = Options::parse_from(arguments.split_whitespace());
     let report = Box::pin(bench::run(&options, |_| {})).await.unwrap();
     let results = &report.results[0];
@@ -27,18 +27,27 @@ async fn every_scenario_counts_what_is_done() {
         assert!(at_50(&receiver::HANDSHAKE_P50) > Some(0.0), "{section}");
     }
     let Results {
+        writes,
         quotas,
         sick,
         steady,
         ..
     } = results;
+    for manner in ["apply", "merge-unchecked", "replace-unchecked"] {
+        let of = |measure: &Measure| writes.median(manner, measure);
+        assert!(is(of(&cold::STATUSES), 1.0), "{manner}: {writes}");
+        assert!(
+            of(&writes::APISERVER_EACH) > Some(0.0),
+            "{manner}: {writes}"
+        );
+    }
     let of = |measure: &Measure| quotas.median(OPERATOR, measure);
     assert!(is(of(&cold::THROTTLED), 0.0), "{quotas}");
     assert!(of(&cold::CALLS) >= Some(1.0), "{quotas}");
     assert!(sick.median(OPERATOR, &sick::ASKED) > Some(0.0), "{sick}");
     let asked = steady.median(OPERATOR, &steady::REQUESTS);
     assert!(asked > Some(0.0), "{steady}");
-    assert_eq!(report.tables(&options).len(), 9);
+    assert_eq!(report.tables(&options).len(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

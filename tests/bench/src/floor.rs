@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 use bench::process::Usage;
 use bench::scenario::floor::Spent;
+use bench::scenario::writes::Manner;
 use clap::Parser;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
@@ -31,6 +32,9 @@ struct Flags {
     /// How many writes are under way at once
     #[arg(long)]
     concurrency: usize,
+    /// In which manner a status is written
+    #[arg(long, value_enum, default_value_t = Manner::default())]
+    manner: Manner,
     /// Objects in one page of the list
     #[arg(long, default_value_t = 500)]
     page: u32,
@@ -56,10 +60,17 @@ async fn write_all(flags: &Flags) -> Result<u64, Failure> {
     let status: Value = serde_json::from_slice(&std::fs::read(&flags.status)?)?;
     let api = Kind::Mailbox.api(&client, &flags.namespace);
     let found = list(&api, flags.page).await?;
-    let writes = found.into_iter().map(|who| write(&api, who, &status));
-    let written = stream::iter(writes).buffer_unordered(flags.concurrency);
-    let count = written.try_fold(0, |count, ()| async move { Ok(count + 1) });
-    Ok(count.await?)
+    let writer = Writer {
+        client: &client,
+        requests: Request::new(api.resource_url()),
+        manner: flags.manner,
+        status: &status,
+    };
+    let written = found.into_iter().map(|who| writer.write(who));
+    let written = stream::iter(written).buffer_unordered(flags.concurrency);
+    written
+        .try_fold(0, |count, ()| async move { Ok(count + 1) })
+        .await
 }
 
 /// Name, UID and version of each object.
@@ -79,17 +90,49 @@ async fn list(api: &Api<DynamicObject>, page: u32) -> Result<Vec<Who>, kube::Err
     }
 }
 
-async fn write(api: &Api<DynamicObject>, who: Who, status: &Value) -> Result<(), kube::Error> {
-    let (name, uid, version) = who;
-    let resource = Kind::Mailbox.resource();
-    let patch = Patch::Apply(json!({
-        "apiVersion": resource.api_version, "kind": resource.kind,
-        "metadata": {"name": name, "uid": uid, "resourceVersion": version},
-        "status": status,
-    }));
-    let parameters = PatchParams::apply("floor").force();
-    api.patch_status(&name, &parameters, &patch).await?;
-    Ok(())
+struct Writer<'a> {
+    client: &'a Client,
+    requests: Request,
+    manner: Manner,
+    status: &'a Value,
+}
+
+impl Writer<'_> {
+    async fn write(&self, (name, uid, version): Who) -> Result<(), Failure> {
+        let resource = Kind::Mailbox.resource();
+        let object = json!({
+            "apiVersion": resource.api_version, "kind": resource.kind,
+            "metadata": {"name": name, "uid": uid, "resourceVersion": version},
+            "status": self.status,
+        });
+        let request = self.request(&name, &object)?;
+        self.client.request::<DynamicObject>(request).await?;
+        Ok(())
+    }
+
+    fn request(&self, name: &str, object: &Value) -> Result<http::Request<Vec<u8>>, Failure> {
+        let patch = |parameters: &PatchParams, patch: &Patch<&Value>| {
+            self.requests
+                .patch_subresource("status", name, parameters, patch)
+        };
+        let mut request = match self.manner {
+            Manner::Apply | Manner::ApplyUnchecked => {
+                patch(&PatchParams::apply("floor").force(), &Patch::Apply(object))
+            }
+            Manner::Merge | Manner::MergeUnchecked => {
+                patch(&PatchParams::default(), &Patch::Merge(object))
+            }
+            Manner::Replace | Manner::ReplaceUnchecked => {
+                let body = serde_json::to_vec(object)?;
+                self.requests
+                    .replace_subresource("status", name, &PostParams::default(), body)
+            }
+        }?;
+        if self.manner.is_unchecked() {
+            *request.uri_mut() = format!("{}&fieldValidation=Ignore", request.uri()).parse()?;
+        }
+        Ok(request)
+    }
 }
 
 fn tell(writes: u64) -> Result<(), Failure> {

@@ -81,8 +81,8 @@ impl Ground {
     ) -> Result<Place, Error> {
         let namespace = self.control_plane.namespace().await?;
         let rights = match contender {
-            Contender::Twin(_) => Twin::rights(&namespace)?,
-            Contender::Operator | Contender::Floor => {
+            Contender::Twin(_) | Contender::Floor => Twin::rights(&namespace)?,
+            Contender::Operator => {
                 let account = format!("--service-account={namespace}/{namespace}");
                 let rbac = operator::rbac(&[account, format!("--namespace={namespace}")]).await?;
                 self.control_plane.apply(&namespace, &rbac).await?;

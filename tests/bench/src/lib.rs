@@ -41,7 +41,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report, E
     Ok(report)
 }
 
-/// One round, on a control plane of its own if it needs one.
+/// One round. Those who are compared have a control plane of their own each, the others share one.
 async fn measure(
     trial: Trial<'_>,
     round: u32,
@@ -52,14 +52,18 @@ async fn measure(
         tell("steady hours");
         scenario::steady::round(trial, round, results).await?;
     }
-    if !trial.needs_a_cluster() {
+    if trial.has_any(&[Scenario::Cold, Scenario::Restart, Scenario::Twins]) {
+        tell("cold start");
+        scenario::cold::round(trial, round, results).await?;
+    }
+    if trial.has(Scenario::Writes) {
+        tell("status writes");
+        scenario::writes::round(trial, round, results).await?;
+    }
+    if !trial.shares_a_cluster() {
         return Ok(());
     }
     let ground = Ground::start().await?;
-    if trial.has_any(&[Scenario::Cold, Scenario::Restart, Scenario::Twins]) {
-        tell("cold start");
-        scenario::cold::round(&ground, trial, round, results).await?;
-    }
     if trial.has(Scenario::Apply) {
         tell("apply one");
         scenario::apply::round(&ground, trial, results).await?;

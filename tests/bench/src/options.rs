@@ -80,6 +80,8 @@ pub enum Scenario {
     Restart,
     /// Both, with twins of the operator in other frameworks beside it.
     Twins,
+    /// The bare program alone, in every manner in which a status can be written.
+    Writes,
     /// One more mailbox while first validations wait.
     Apply,
     /// Notifications arrive at an operator that has one core.
@@ -107,10 +109,16 @@ impl Options {
         scenarios.iter().any(|scenario| self.has(*scenario))
     }
 
-    /// Whether anything was asked for that is measured on a real control plane.
+    /// Whether anything was asked for that is measured on a control plane for all.
     #[must_use]
-    pub fn needs_a_cluster(&self) -> bool {
-        self.scenarios != [Scenario::Steady]
+    pub fn shares_a_cluster(&self) -> bool {
+        self.has_any(&[
+            Scenario::Apply,
+            Scenario::Receiver,
+            Scenario::Quotas,
+            Scenario::Sick,
+            Scenario::Takeover,
+        ])
     }
 
     /// How long Microsoft takes for each call.

@@ -16,6 +16,8 @@ pub struct Results {
     pub cold: Section,
     /// The next start.
     pub restart: Section,
+    /// The bare program, by the manner in which it writes.
+    pub writes: Section,
     /// One more mailbox while others wait.
     pub apply: Section,
     /// Notifications at an operator with one core, by their rate.
@@ -42,6 +44,7 @@ impl Results {
             mailboxes,
             cold: Section::default(),
             restart: Section::default(),
+            writes: Section::default(),
             apply: Section::default(),
             receiver: Section::default(),
             receiver_tls: Section::default(),
@@ -65,6 +68,7 @@ impl Results {
         let sections = [
             (format!("Cold start, {spread}"), &self.cold),
             (format!("Restart, {spread}"), &self.restart),
+            (format!("Status writes, {spread}"), &self.writes),
             (crowd, &self.apply),
             (format!("Receiver, {spread}"), &self.receiver),
             (format!("Receiver with TLS, {spread}"), &self.receiver_tls),

@@ -121,6 +121,11 @@ impl ControlPlane {
         Ok(control_plane)
     }
 
+    /// The API server's process id.
+    pub async fn apiserver_id(&self) -> u32 {
+        self.apiserver.lock().await.id()
+    }
+
     /// SIGKILL for the API server.
     pub async fn kill_apiserver(&self) {
         self.apiserver.lock().await.kill();

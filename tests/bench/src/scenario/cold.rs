@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use testbed::error::Error;
 
+use super::writes::Manner;
 use super::{floor, restart};
 use crate::contender::{Contender, Running};
 use crate::ground::{Ground, Place};
@@ -11,7 +12,7 @@ use crate::microsoft::{Calls, Microsoft};
 use crate::options::{Scenario, Trial};
 use crate::process::{self, Usage};
 use crate::report::Results;
-use crate::section::{Cells, Measure, Unit, found, measure};
+use crate::section::{Cells, FLOOR, Measure, Unit, found, measure};
 use crate::tally::Tally;
 use crate::world::World;
 
@@ -78,19 +79,16 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// One round: everybody in turn, each with objects of their own.
-pub async fn round(
-    ground: &Ground,
-    trial: Trial<'_>,
-    round: u32,
-    results: &mut Results,
-) -> Result<(), Error> {
+/// One round: everybody in turn, each on a control plane of their own. On one for all, whoever comes first would find a
+/// small API server, which has to collect its garbage more often than the large one that the last finds.
+pub async fn round(trial: Trial<'_>, round: u32, results: &mut Results) -> Result<(), Error> {
     let world = World::spread(trial.mailboxes, trial.tenants);
     let microsoft = Microsoft::start(&world, trial.latency()).await?;
     for contender in Contender::all(&trial, round) {
+        let ground = Ground::start().await?;
         let place = ground.place(contender, &world, &microsoft).await?;
         let turn = Turn {
-            ground,
+            ground: &ground,
             microsoft: &microsoft,
             trial,
             contender,
@@ -99,7 +97,8 @@ pub async fn round(
         match (contender, results.status.clone()) {
             (Contender::Floor, status) => {
                 let status = status.unwrap_or_default();
-                floor::turn(turn, &status, &mut results.cold).await?;
+                let written = floor::write_all(turn, &status, Manner::default()).await?;
+                written.tell(&mut results.cold.of(FLOOR), trial);
             }
             (Contender::Operator, _) => results.status = Some(take(turn, results).await?),
             (Contender::Twin(_), _) => drop(take(turn, results).await?),

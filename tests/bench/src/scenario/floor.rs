@@ -11,8 +11,10 @@ use testbed::programs;
 use tokio::process::Command;
 
 use super::cold::{PEAK, Turn, count, requested, seconds_until, timed};
+use super::writes::Manner;
+use crate::options::Trial;
 use crate::process::{self, Usage};
-use crate::section::Section;
+use crate::section::Cells;
 use crate::tally::Tally;
 
 /// What the bare program says of itself at its end.
@@ -26,12 +28,27 @@ pub struct Spent {
     pub peak: u64,
 }
 
+/// What it did, and what that took.
+pub(super) struct Written {
+    seconds: f64,
+    usage: Usage,
+    tally: Tally,
+}
+
+impl Written {
+    pub(super) fn tell(&self, column: &mut Cells<'_>, trial: Trial<'_>) {
+        timed(column, self.seconds, self.usage, trial);
+        column.put(&PEAK, count(self.usage.peak));
+        requested(column, &self.tally, trial);
+    }
+}
+
 /// Writes this status to every mailbox of a place.
-pub(super) async fn turn(
+pub(super) async fn write_all(
     turn: Turn<'_>,
     status: &Value,
-    section: &mut Section,
-) -> Result<(), Error> {
+    manner: Manner,
+) -> Result<Written, Error> {
     let (place, control_plane) = (turn.place, &turn.ground.control_plane);
     let mark = control_plane.audit_mark().await?;
     let scratch = Scratch::new()?;
@@ -44,6 +61,7 @@ pub(super) async fn turn(
         .args(["--namespace", &place.namespace])
         .arg("--status")
         .arg(&file)
+        .arg(format!("--manner={manner}"))
         .arg(format!("--concurrency={}", turn.trial.floor_concurrency))
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -56,14 +74,13 @@ pub(super) async fn turn(
     })?;
     let entries = control_plane.audit_since(mark).await?;
     let tally = Tally::of(&entries, &place.user());
-    let usage = Usage {
-        cpu: Duration::from_secs_f64(spent.cpu_seconds),
-        peak: spent.peak,
-        ..Usage::default()
-    };
-    let mut column = section.of(turn.contender.column());
-    timed(&mut column, seconds_until(begin, &tally), usage, turn.trial);
-    column.put(&PEAK, count(spent.peak));
-    requested(&mut column, &tally, turn.trial);
-    Ok(())
+    Ok(Written {
+        seconds: seconds_until(begin, &tally),
+        usage: Usage {
+            cpu: Duration::from_secs_f64(spent.cpu_seconds),
+            peak: spent.peak,
+            ..Usage::default()
+        },
+        tally,
+    })
 }

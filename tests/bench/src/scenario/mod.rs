@@ -9,3 +9,4 @@ pub mod restart;
 pub mod sick;
 pub mod steady;
 pub mod takeover;
+pub mod writes;
