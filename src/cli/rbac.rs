@@ -115,7 +115,11 @@ fn grants(access: &Access) -> Vec<(Place, PolicyRule)> {
     let keys = Some(&*access.key_secret.name);
     let mut grants = vec![
         (Place::Watched, rule(GROUP, &kinds, READ, None)),
-        (Place::Watched, rule(GROUP, &status, &["update"], None)),
+        // While an upgrade is under way an earlier version may lead, which patches.
+        (
+            Place::Watched,
+            rule(GROUP, &status, &["patch", "update"], None),
+        ),
         (
             Place::Watched,
             rule("events.k8s.io", &["events"], &["create", "patch"], None),

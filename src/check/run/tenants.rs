@@ -164,9 +164,7 @@ impl Run<'_> {
                 }
                 TenantLook::Credential
                 | TenantLook::Token(_)
-                | TenantLook::Domains
-                | TenantLook::Organization
-                | TenantLook::Places
+                | TenantLook::Company { .. }
                 | TenantLook::Directory { .. }
                 | TenantLook::Calendar { .. }
                 | TenantLook::DeleteLeftover(_)

@@ -3,7 +3,7 @@
 use super::Pass;
 use super::observe::answer;
 use crate::controller::{places, removal};
-use crate::domain::mailbox::look::Look;
+use crate::domain::mailbox::look::{Look, Seen};
 use crate::domain::mailbox::memory;
 use crate::domain::reading::Reading;
 use crate::domain::tenant::facts::MailboxProof;
@@ -11,18 +11,19 @@ use crate::domain::tenant::facts::MailboxProof;
 impl Pass<'_> {
     /// Looks where the plan says, and nowhere else.
     pub(super) async fn look(&mut self, look: Look) {
-        self.read(look).await;
+        let seen = self.read(look).await;
+        self.observed.note(seen);
         self.note_evidence();
     }
 
     /// One look: at what was read for all mailboxes of the tenant, where that answers it, else at Microsoft.
-    pub(super) async fn read(&mut self, look: Look) {
-        match (look, self.start.gateway.clone()) {
-            (Look::Listing, Some(_)) => self.observed.listing = self.ours_for_this_object().await,
-            (Look::Place { address }, Some(_)) if self.is_listed_room(&address).await => {
-                self.observed.place = Reading::Present(());
+    pub(super) async fn read(&self, look: Look) -> Seen {
+        match (&look, self.start.gateway.as_ref()) {
+            (Look::Listing, Some(_)) => Seen::Listing(self.ours_for_this_object().await),
+            (Look::Place { address }, Some(_)) if self.is_listed_room(address).await => {
+                Seen::Place(Reading::Present(()))
             }
-            (look, gateway) => answer(gateway.as_ref(), look, &mut self.observed).await,
+            (_, gateway) => answer(gateway, look).await,
         }
     }
 

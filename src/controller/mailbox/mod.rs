@@ -7,6 +7,7 @@ pub mod observe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::status::{WriteError, Written};
@@ -101,8 +102,14 @@ impl<'a> Pass<'a> {
     }
 
     async fn observe(&mut self) {
-        while let Some(next) = looks::next(&self.snapshot()) {
-            self.read(next).await;
+        loop {
+            let looks = looks::next(&self.snapshot());
+            if looks.is_empty() {
+                break;
+            }
+            for seen in join_all(looks.into_iter().map(|look| self.read(look))).await {
+                self.observed.note(seen);
+            }
         }
         self.note_evidence();
         let noticed = subscription::outcome::noticed(&self.snapshot());

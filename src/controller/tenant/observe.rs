@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
+use futures::join;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -173,14 +175,17 @@ async fn ask(
         TenantLook::Token(Freshness::New) => {
             observed.token = token_reading(gateway.fresh_token().await);
         }
-        TenantLook::Domains => {
+        TenantLook::Company { places } => {
+            let first_places = OptionFuture::from(places.then(|| gateway.first_places()));
+            let (domains, organization, places) =
+                join!(gateway.domains(), gateway.organization(), first_places);
             let seen = |domains: Vec<_>| domains.into_iter().map(domain_seen).collect();
-            observed.domains = reading(gateway.domains().await, seen);
+            observed.domains = reading(domains, seen);
+            observed.organization = reading(organization, organization_seen);
+            if let Some(places) = places {
+                observed.places = reading(places, drop);
+            }
         }
-        TenantLook::Organization => {
-            observed.organization = reading(gateway.organization().await, organization_seen);
-        }
-        TenantLook::Places => observed.places = reading(gateway.first_places().await, drop),
         TenantLook::Directory { address } => {
             observed.directory = reading(gateway.find_users(&address).await, drop);
         }

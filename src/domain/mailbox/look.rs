@@ -1,12 +1,13 @@
-//! What to look at next. The executor reads what it is told to, one look at a time; it has no choices.
+//! What to look at next. The executor reads what it is told to, at once what it is told at once; it has no choices.
 
 use super::checks;
+use super::desired::MailboxDesired;
 use super::snapshot::Snapshot;
-use super::tenant_view::TokenState;
+use super::tenant_view::{KnownTenant, TokenState};
 use crate::api::v1alpha1::mailbox::MailboxType;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::Verdict;
-use crate::domain::reading::Reading;
+use crate::domain::reading::{Outage, Reading};
 use crate::ids::{MailboxId, SubscriptionId};
 
 /// One question to Microsoft.
@@ -41,6 +42,38 @@ pub enum Look {
     Listing,
 }
 
+impl Look {
+    /// What is seen when nobody could be asked.
+    #[must_use]
+    pub fn unseen(&self, outage: Outage) -> Seen {
+        match self {
+            Self::Directory { .. } => Seen::Directory(Reading::Unavailable(outage)),
+            Self::SignInName { .. } => Seen::SignInName(Reading::Unavailable(outage)),
+            Self::Calendar { .. } => Seen::Calendar(Reading::Unavailable(outage)),
+            Self::Place { .. } => Seen::Place(Reading::Unavailable(outage)),
+            Self::Subscription { .. } => Seen::Subscription(Reading::Unavailable(outage)),
+            Self::Listing => Seen::Listing(Reading::Unavailable(outage)),
+        }
+    }
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Who has the address.
+    Directory(Reading<Vec<Person>>),
+    /// Whose sign-in name it is.
+    SignInName(Reading<Person>),
+    /// Whether the calendar can be read.
+    Calendar(Reading<()>),
+    /// Whether Places lists the room.
+    Place(Reading<()>),
+    /// Whether the subscription is still there.
+    Subscription(Reading<()>),
+    /// Our subscriptions for this object.
+    Listing(Reading<Vec<SubscriptionId>>),
+}
+
 /// A directory user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -72,6 +105,18 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Takes an answer in.
+    pub fn note(&mut self, seen: Seen) {
+        match seen {
+            Seen::Directory(reading) => self.directory = reading,
+            Seen::SignInName(reading) => self.sign_in = reading,
+            Seen::Calendar(reading) => self.calendar = reading,
+            Seen::Place(reading) => self.place = reading,
+            Seen::Subscription(reading) => self.subscription = reading,
+            Seen::Listing(reading) => self.listing = reading,
+        }
+    }
+
     /// The person behind `address`: by mail address, else by sign-in name.
     #[must_use]
     pub fn person(&self, address: &str) -> Option<&Person> {
@@ -104,75 +149,67 @@ impl Observed {
     }
 }
 
-/// The next question, or none when enough is known.
+/// The next questions, which can be asked at once; none when enough is known.
 #[must_use]
-pub fn next(snapshot: &Snapshot<'_>) -> Option<Look> {
-    let desired = snapshot.desired.as_ref().ok()?;
-    let tenant = snapshot.tenant.usable()?;
-    if desired.suspended || snapshot.conflict.is_some() || tenant.token != TokenState::Issued {
-        return None;
-    }
+pub fn next(snapshot: &Snapshot<'_>) -> Vec<Look> {
+    let (Ok(desired), Some(tenant)) = (snapshot.desired, snapshot.tenant.usable()) else {
+        return Vec::new();
+    };
     let observed = snapshot.observed;
-    if observed.any_outage() {
-        return None;
+    if desired.suspended
+        || snapshot.conflict.is_some()
+        || tenant.token != TokenState::Issued
+        || observed.any_outage()
+    {
+        return Vec::new();
     }
     if snapshot.work.check {
-        match check_look(snapshot) {
-            CheckLook::Ask(look) => return Some(look),
-            CheckLook::Stop | CheckLook::Done => {}
+        let looks = check_looks(snapshot, desired, tenant);
+        if !looks.is_empty() {
+            return looks;
         }
     }
     let verify = snapshot.work.verify && observed.subscription == Reading::NotLooked;
-    match &snapshot.progress.current {
-        Some(current) if verify => Some(Look::Subscription {
-            id: current.id.clone(),
-        }),
-        Some(_) | None => None,
-    }
+    let current = snapshot.progress.current.iter().filter(|_| verify);
+    let subscription = current.map(|current| Look::Subscription {
+        id: current.id.clone(),
+    });
+    subscription.collect()
 }
 
-enum CheckLook {
-    Ask(Look),
-    /// A problem was found that makes further questions pointless.
-    Stop,
-    Done,
-}
-
-fn check_look(snapshot: &Snapshot<'_>) -> CheckLook {
-    let (Ok(desired), Some(tenant)) = (snapshot.desired, snapshot.tenant.usable()) else {
-        return CheckLook::Stop;
-    };
+/// What a check wants to know next; nothing when it is done, or a problem was found that makes further questions
+/// pointless.
+fn check_looks(
+    snapshot: &Snapshot<'_>,
+    desired: &MailboxDesired,
+    tenant: &KnownTenant,
+) -> Vec<Look> {
     let observed = snapshot.observed;
     let found =
         |type_: &ConditionType| matches!(checks::verdict(snapshot, type_), Verdict::Problem(..));
-    if found(&ConditionType::DomainMismatch) || tenant.domains.is_none() {
-        return CheckLook::Stop;
-    }
     let address = || desired.address.to_string();
+    if found(&ConditionType::DomainMismatch) || tenant.domains.is_none() {
+        return Vec::new();
+    }
     if observed.directory == Reading::NotLooked {
-        return CheckLook::Ask(Look::Directory { address: address() });
+        return vec![Look::Directory { address: address() }];
     }
     let nobody = observed.directory.present().is_some_and(Vec::is_empty);
     if nobody && observed.sign_in == Reading::NotLooked {
-        return CheckLook::Ask(Look::SignInName { address: address() });
+        return vec![Look::SignInName { address: address() }];
     }
     if found(&ConditionType::MailboxNotFound) || found(&ConditionType::AddressMismatch) {
-        return CheckLook::Stop;
+        return Vec::new();
     }
-    if observed.calendar == Reading::NotLooked {
-        let Some(identity) = snapshot.identity() else {
-            return CheckLook::Stop;
-        };
-        return CheckLook::Ask(Look::Calendar {
-            mailbox: identity.id,
-        });
-    }
-    if found(&ConditionType::MailboxNotFound) || found(&ConditionType::Unauthorized) {
-        return CheckLook::Stop;
-    }
+    let identity = snapshot.identity();
+    let unread = identity.filter(|_| observed.calendar == Reading::NotLooked);
+    let Some(identity) = unread else {
+        return Vec::new();
+    };
     let listed = desired.type_ == MailboxType::Room && tenant.places;
-    if listed && observed.place == Reading::NotLooked {
-        return CheckLook::Ask(Look::Place { address: address() });
-    }
-    CheckLook::Done
+    let calendar = Look::Calendar {
+        mailbox: identity.id,
+    };
+    let place = listed.then(|| Look::Place { address: address() });
+    std::iter::once(calendar).chain(place).collect()
 }

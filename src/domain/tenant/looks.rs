@@ -1,4 +1,5 @@
-//! What to look at next. The executor asks what it is told to, one look at a time; it has no choices.
+//! What to look at next. The executor asks what it is told to, one look at a time; it has no choices. What does not
+//! depend on each other is one look.
 
 use super::credential::{CredentialReading, TokenReading};
 use super::desired::TenantDesired;
@@ -17,12 +18,11 @@ pub enum TenantLook {
     Credential,
     /// Does Entra issue a token?
     Token(Freshness),
-    /// Which domains are there?
-    Domains,
-    /// What is the organization called, and which domains does it name?
-    Organization,
-    /// May Places be read?
-    Places,
+    /// Which domains are there, what is the organization called, and which domains does it name?
+    Company {
+        /// May Places be read, too?
+        places: bool,
+    },
     /// May the directory's users be read?
     Directory {
         /// Any address.
@@ -126,18 +126,13 @@ fn test_event_look(s: &TenantSnapshot<'_>, desired: &TenantDesired) -> Option<Te
 fn access_look(s: &TenantSnapshot<'_>, desired: &TenantDesired) -> Option<TenantLook> {
     let seen = s.observed;
     let roles = seen.roles()?;
-    if seen.domains == Reading::NotLooked {
-        return Some(TenantLook::Domains);
-    }
-    if seen.organization == Reading::NotLooked {
-        return Some(TenantLook::Organization);
-    }
     let recent = |at| Evidence::is_recent(at, s.now, desired.interval);
     let evidence = s.evidence();
     // Who asks for a fresh look gets one: what worked lately may have been revoked.
     let enough = |at| recent(at) && !s.work.fresh;
-    if desired.places && seen.places == Reading::NotLooked && !enough(evidence.places) {
-        return Some(TenantLook::Places);
+    if seen.domains == Reading::NotLooked {
+        let places = desired.places && !enough(evidence.places);
+        return Some(TenantLook::Company { places });
     }
     let has_role = |role: &str| roles.iter().any(|r| r == role);
     let mailbox = s.probe_mailbox()?.to_owned();

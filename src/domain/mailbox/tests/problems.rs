@@ -16,6 +16,20 @@ use crate::ids::{ObjectKey, SubscriptionId};
 const HOUR: Duration = Duration::from_hours(1);
 
 #[test]
+fn who_has_the_address_is_asked_first_and_then_calendar_and_place_at_once() {
+    let mut world = World::converged();
+    world.run_until(world.next().unwrap());
+    assert_eq!((world.graph.rounds, world.graph.looks), (2, 3));
+    world.graph.directory = Reading::Present(Vec::new());
+    world.run_until(world.next().unwrap());
+    assert_eq!(
+        world.graph.looks,
+        3 + 2,
+        "nobody has it: nothing else is asked"
+    );
+}
+
+#[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn each_problem_has_one_name_and_later_checks_are_blocked_by_it() {
     type Break = fn(&mut World);

@@ -45,6 +45,8 @@ pub(super) struct Graph {
     pub(super) created: u32,
     pub(super) changes: Vec<Change>,
     pub(super) looks: usize,
+    /// How often it was asked, several questions at once or one.
+    pub(super) rounds: usize,
 }
 
 /// The mailbox, this process's memory of it, and everything around it.
@@ -135,6 +137,7 @@ impl World {
                 created: 0,
                 changes: Vec::new(),
                 looks: 0,
+                rounds: 0,
             },
             now,
             writes: 0,
@@ -149,6 +152,7 @@ impl World {
         assert!(world.pass(), "a new mailbox is due");
         world.graph.changes.clear();
         world.graph.looks = 0;
+        world.graph.rounds = 0;
         world.writes = 0;
         world
     }
@@ -244,8 +248,15 @@ impl World {
             return false;
         };
         memory::begin(&mut self.memory, work);
-        while let Some(look) = self.with(work, (&observed, &progress), look::next) {
-            self.look(look, &mut observed);
+        loop {
+            let looks = self.with(work, (&observed, &progress), look::next);
+            if looks.is_empty() {
+                break;
+            }
+            self.graph.rounds += 1;
+            for look in looks {
+                self.look(look, &mut observed);
+            }
         }
         progress = self.with(work, (&observed, &progress), subscription::outcome::noticed);
         for step in 0.. {

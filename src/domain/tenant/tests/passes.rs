@@ -35,6 +35,13 @@ fn a_good_tenant_is_ready_after_one_pass_and_then_rests_until_its_slot() {
     let mut world = World::new();
     assert_eq!(world.next(), (start(), Class::User));
     assert!(world.pass());
+    assert_eq!(
+        world.looks[1..],
+        [
+            TenantLook::Token(Freshness::New),
+            TenantLook::Company { places: true }
+        ]
+    );
     assert_eq!(world.ready(), (ConditionStatus::True, R::Operational));
     assert_eq!(world.record.status.observed_generation, Some(1));
     assert_eq!(

@@ -284,17 +284,19 @@ impl Microsoft {
                 };
             }
             TenantLook::Token(_) => seen.token = self.token(),
-            TenantLook::Domains => seen.domains = self.domains.reading(self.all_domains()),
-            TenantLook::Organization => {
+            TenantLook::Company { places } => {
                 let mut domains = self.all_domains();
+                seen.domains = self.domains.reading(domains.clone());
                 domains.retain(|domain| domain.verified);
                 seen.organization = self.organization.reading(OrganizationSeen {
                     id: "5f1d7a9c-1111-4000-8000-000000000001".to_owned(),
                     display_name: "Contoso".to_owned(),
                     domains,
                 });
+                if *places {
+                    seen.places = self.places.reading(());
+                }
             }
-            TenantLook::Places => seen.places = self.places.reading(()),
             TenantLook::Directory { .. } => seen.directory = self.directory.reading(()),
             TenantLook::Calendar { .. } => seen.calendar = self.calendar.reading(()),
             TenantLook::DeleteLeftover(_) => seen.test.leftover = self.delete.reading(()),
