@@ -447,3 +447,46 @@ async fn the_same_manifest_applied_again_and_again_changes_nothing() {
     // The first write after the creation also stores the default of the status, which a creation leaves out.
     assert_eq!(versions[1], versions[2]);
 }
+
+/// As the operator writes it: without spec, labels and annotations.
+#[tokio::test]
+async fn a_status_leaves_to_others_what_they_applied() {
+    let calendars = Calendars::new().await;
+    let apply = async |object: &Value| {
+        let url = calendars.url("WorkspaceMailbox");
+        let url = format!("{url}/room-a?fieldManager=gitops");
+        let request =
+            http::Request::patch(url).header("content-type", "application/apply-patch+yaml");
+        calendars.request(request, object).await.unwrap()
+    };
+    let mut room = base("WorkspaceMailbox");
+    room["metadata"]["labels"] = json!({"floor": "1"});
+    room["spec"]["suspend"] = json!(true);
+    let applied = apply(&room).await;
+    let metadata = &applied["metadata"];
+    let status = json!({
+        "apiVersion": applied["apiVersion"], "kind": applied["kind"],
+        "metadata": {
+            "name": metadata["name"], "namespace": metadata["namespace"],
+            "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"],
+        },
+        "status": {"observedGeneration": 1},
+    });
+    let url = calendars.url("WorkspaceMailbox");
+    let url = format!("{url}/room-a/status?fieldManager=operator&fieldValidation=Ignore");
+    let request = http::Request::put(url).header("content-type", "application/json");
+    let written = calendars.request(request, &status).await.unwrap();
+    assert_eq!(written["status"]["observedGeneration"], 1);
+    let owned = |object: &Value| {
+        let managers = object["metadata"]["managedFields"].as_array().unwrap();
+        let gitops = managers.iter().find(|one| one["manager"] == "gitops");
+        gitops.unwrap()["fieldsV1"].clone()
+    };
+    assert_eq!(owned(&written), owned(&applied));
+    room["metadata"]["labels"] = json!({});
+    room["spec"].as_object_mut().unwrap().remove("suspend");
+    let again = apply(&room).await;
+    assert_eq!(again["metadata"]["labels"].as_object(), None);
+    assert_eq!(again["spec"]["suspend"], false, "the default");
+    assert_eq!(again["status"], written["status"]);
+}

@@ -178,7 +178,7 @@ pub fn next(snapshot: &Snapshot<'_>) -> Vec<Look> {
 }
 
 /// What a check wants to know next; nothing when it is done, or a problem was found that makes further questions
-/// pointless.
+/// pointless. Places is asked at once with the calendar, even if that then turns out to be refused or missing.
 fn check_looks(
     snapshot: &Snapshot<'_>,
     desired: &MailboxDesired,

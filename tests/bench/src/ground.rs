@@ -1,5 +1,5 @@
 //! An API server with the operator's kinds, and places on it for those who are measured: each with a namespace, the same
-//! objects, and a ServiceAccount with the rights that the operator asks for.
+//! objects, and a ServiceAccount: the operator's with the rights that it asks for, the others' with those of `twins/role.yaml`.
 
 use std::fmt;
 use std::path::PathBuf;

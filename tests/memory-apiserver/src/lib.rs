@@ -5,12 +5,12 @@
 //!
 //! What it imitates is what the operator and its tests use: namespaces, Secrets, ServiceAccounts with tokens, Leases,
 //! Events and the kinds of CustomResourceDefinitions, with defaults, pruning and a status apart; get, list in pages, watch
-//! with bookmarks, create, update, merge patch, delete with finalizers. [`contract`] says
-//! what that means, and holds for the real API server too.
+//! with bookmarks, create, update, merge patch, delete with finalizers. [`contract`] says what that means, and holds for
+//! the real API server too.
 //!
 //! What it does not do: permissions, admission, rules in CEL and patterns, conversion between versions, garbage
-//! collection, server-side apply and `managedFields`. Whatever it does not imitate
-//! it refuses with 501 and remembers (see [`MemoryApiServer::not_imitated`]), so that nothing passes by accident.
+//! collection, server-side apply and `managedFields`. Whatever it does not imitate it refuses with 501 and remembers (see
+//! [`MemoryApiServer::not_imitated`]), so that nothing passes by accident.
 
 mod call;
 mod cluster;

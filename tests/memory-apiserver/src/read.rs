@@ -37,7 +37,7 @@ impl Cluster {
         let resource = &self.kinds[call.kind];
         match call.subresource {
             None => {}
-            Some(Subresource::Status) if resource.with_status().is_some() => {}
+            Some(Subresource::Status) if resource.has_status() => {}
             Some(Subresource::Status | Subresource::Token) => {
                 return Err(not_imitated("reading this subresource"));
             }

@@ -123,17 +123,9 @@ impl Resource {
         }
     }
 
-    /// Status and spec are written apart, and whoever writes a part of the status owns it.
-    pub(crate) fn with_status(&self) -> Option<&Custom> {
-        match &self.nature {
-            Nature::Custom(custom) if custom.has_status => Some(custom),
-            Nature::Custom(_)
-            | Nature::Namespace
-            | Nature::Secret
-            | Nature::ServiceAccount
-            | Nature::Lease
-            | Nature::Event => None,
-        }
+    /// Whether status and spec are written apart.
+    pub(crate) fn has_status(&self) -> bool {
+        matches!(&self.nature, Nature::Custom(custom) if custom.has_status)
     }
 
     pub(crate) fn is_custom(&self) -> bool {

@@ -49,7 +49,7 @@ impl Change {
 
 impl Cluster {
     pub(crate) fn create(&mut self, mut call: Call, now: Timestamp) -> Result<Value, Failure> {
-        self.writer(&mut call)?;
+        self.admits(&mut call)?;
         call.query.finish()?;
         match call.subresource {
             Some(Subresource::Token) => return self.token(call, now),
@@ -120,7 +120,7 @@ impl Cluster {
     fn complete(&mut self, kind: usize, object: &mut Value, now: Timestamp) -> Result<(), Failure> {
         let uid = self.new_uid();
         let resource = &self.kinds[kind];
-        if resource.with_status().is_some()
+        if resource.has_status()
             && let Some(object) = object.as_object_mut()
         {
             object.remove("status");
@@ -170,19 +170,19 @@ impl Cluster {
         decoded.map_err(|why| bad_request(&format!("the object cannot be decoded: {why}")))
     }
 
-    /// Who writes; what else a write may say about itself.
-    fn writer(&self, call: &mut Call) -> Result<String, Failure> {
+    /// What a write may say about itself.
+    fn admits(&self, call: &mut Call) -> Result<(), Failure> {
         match call.query.take("fieldValidation").as_deref() {
             None | Some("Ignore" | "Warn") => {}
             Some(_) => return Err(not_imitated("strict field validation")),
         }
         if let Some(Subresource::Status) = call.subresource
-            && self.kinds[call.kind].with_status().is_none()
+            && !self.kinds[call.kind].has_status()
         {
             return Err(not_imitated("a status of this kind"));
         }
-        let by_agent = || call.agent.split('/').next().unwrap_or_default().to_owned();
-        Ok(call.query.take("fieldManager").unwrap_or_else(by_agent))
+        call.query.take("fieldManager");
+        Ok(())
     }
 
     pub(crate) fn update(
@@ -190,7 +190,7 @@ impl Cluster {
         mut call: Call,
         now: Timestamp,
     ) -> Result<(u16, Value), Failure> {
-        self.writer(&mut call)?;
+        self.admits(&mut call)?;
         call.query.finish()?;
         let new = self.decoded(call.kind, call.body.take())?;
         let said = |field: &str| new["metadata"][field].as_str().unwrap_or_default();
@@ -260,7 +260,7 @@ impl Cluster {
     }
 
     pub(crate) fn merge_patch(&mut self, mut call: Call, now: Timestamp) -> Result<Value, Failure> {
-        self.writer(&mut call)?;
+        self.admits(&mut call)?;
         call.query.finish()?;
         let (key, old) = self.patched(&call)?;
         let mut new = old.object.clone();
@@ -318,7 +318,7 @@ impl Cluster {
             return Err(invalid(resource, (&resource.plural, &name), vec![cause]));
         }
         self.same_version(&new, kind, &old)?;
-        if of_status && resource.with_status().is_some() {
+        if of_status && resource.has_status() {
             let status = new.get_mut("status").map_or_else(|| json!({}), Value::take);
             return self.write_status((kind, &key), &old, status, now);
         }
@@ -349,7 +349,7 @@ impl Cluster {
                 }
             }
         }
-        let has_status = resource.with_status().is_some();
+        let has_status = resource.has_status();
         if has_status || matches!(resource.nature, Nature::Namespace) {
             match before.get("status") {
                 Some(status) => new["status"] = status.clone(),

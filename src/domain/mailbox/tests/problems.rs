@@ -6,7 +6,7 @@ use super::super::subscription::Failure;
 use super::super::tenant_view::TenantView;
 use super::super::work::{ORDER_PATIENCE, Work};
 use super::reason;
-use super::world::{ADDRESS, World, person, refused};
+use super::world::{ADDRESS, World, absent, outage, person, refused};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
 use crate::api::vocabulary::ConditionType as C;
 use crate::domain::reading::{Absence, Reading, Refusal};
@@ -27,6 +27,30 @@ fn who_has_the_address_is_asked_first_and_then_calendar_and_place_at_once() {
         3 + 2,
         "nobody has it: nothing else is asked"
     );
+}
+
+#[test]
+fn what_is_wrong_with_the_calendar_is_said_whatever_places_answers() {
+    let places = [
+        Reading::Present(()),
+        Reading::Absent(absent()),
+        Reading::Unavailable(outage()),
+    ];
+    for place in places {
+        let mut world = World::new();
+        world.graph.calendar = Reading::Forbidden(refused());
+        world.graph.place = place.clone();
+        world.pass();
+        let expected = (True, reason("AccessPolicyDenied"));
+        assert_eq!(world.says(&C::Unauthorized), expected, "{place:?}");
+        assert_eq!(
+            world.says(&C::Ready),
+            (False, reason("Unauthorized")),
+            "{place:?}"
+        );
+        let (listed, _) = world.says(&C::RoomNotListed);
+        assert_ne!(listed, True, "{place:?}: one thing after the other");
+    }
 }
 
 #[test]

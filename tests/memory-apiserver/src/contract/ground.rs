@@ -70,15 +70,6 @@ impl Ground {
             "PATCH" => "application/merge-patch+json",
             _ => "application/json",
         };
-        self.ask_as(method, path, (media, body)).await
-    }
-
-    pub(super) async fn ask_as(
-        &self,
-        method: &str,
-        path: &str,
-        (media, body): (&str, &Value),
-    ) -> (u16, Value) {
         let body = if body.is_null() {
             Body::empty()
         } else {
