@@ -1,10 +1,12 @@
 //! What is wrong in Microsoft 365 is what somebody is told, with who acts.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use graph_emulator::{Emulator, FaultRule, Faults, Operation};
 use serde_json::{Value, json};
 use testbed::objects::condition;
+use tokio::net::TcpSocket;
 
 use super::program::{
     Files, assert_understood, check, organization, start, user, writes, writing_organization,
@@ -369,8 +371,10 @@ async fn labels_decide_only_where_somebody_tells_them(emulator: &Emulator) {
 
 #[tokio::test]
 async fn a_microsoft_that_does_not_answer_is_no_problem_of_the_objects() {
-    // Nobody listens there any more.
-    let address = start(&organization()).await.base_url();
+    // The port is held so that nobody else gets it, and nobody listens there.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = format!("http://{}", held.local_addr().unwrap());
     let files = Files::of(&good(), &address);
     let checked = files
         .check(&["--allowed-endpoint", &address, "-o", "json"])
