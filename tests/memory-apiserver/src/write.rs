@@ -381,12 +381,7 @@ impl Cluster {
         now: Timestamp,
     ) -> Result<Value, Failure> {
         let mut new = old.object.clone();
-        if status.is_null() {
-            // Nothing is left of it.
-            remove(&mut new, "status");
-        } else {
-            new["status"] = status;
-        }
+        new["status"] = status;
         self.sound(kind, (Some(&old.object), &new), "status")?;
         let new = self.decoded(kind, new)?;
         if new == old.object && !old.unsettled {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::Ground;
-use super::ground::{refused, version};
+use super::ground::{mailbox, refused, value, version};
 
 fn condition(kind: &str) -> Value {
     json!({"type": kind, "status": "True", "reason": "Because", "message": "It is so.",
@@ -36,7 +36,7 @@ async fn written(ground: &Ground, object: &Value, status: Value) -> Value {
 
 /// A new mailbox.
 async fn made(ground: &Ground, name: &str) -> Value {
-    super::ground::value(&ground.mailbox(name).await)
+    value(&ground.mailbox(name).await)
 }
 
 fn types(object: &Value) -> Vec<&str> {
@@ -170,7 +170,7 @@ pub(super) async fn a_status_does_not_touch_spec_or_labels(ground: Ground) {
     let path = ground.path("workspacemailboxes");
     let labels =
         json!({"metadata": {"name": "a", "labels": {"x": "1"}, "annotations": {"y": "1"}}});
-    let object = super::ground::value(&super::ground::mailbox("a", &labels));
+    let object = value(&mailbox("a", &labels));
     let (code, before) = ground.ask("POST", &path, &object).await;
     assert_eq!(code, 201, "{before}");
     let after = written(&ground, &before, whole()).await;
