@@ -25,6 +25,7 @@ mod set_clock;
 #[cfg(test)]
 mod stage;
 mod status;
+mod streamed;
 mod sweep;
 mod take_over;
 pub mod tenant;

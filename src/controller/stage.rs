@@ -124,15 +124,19 @@ fn client(answer: Answer) -> kube::Client {
     kube::Client::new(service, "default")
 }
 
+/// Lists end at once, and nothing happens afterwards.
 fn empty_cluster(request: &Request<Body>) -> Option<(StatusCode, Value)> {
-    let watches = request
-        .uri()
-        .query()
-        .is_some_and(|query| query.contains("watch="));
-    let list = json!({
-        "kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": [],
-    });
-    (!watches).then_some((StatusCode::OK, list))
+    let query = request.uri().query().unwrap_or_default();
+    let body = if query.contains("sendInitialEvents=") {
+        json!({"type": "BOOKMARK", "object": {"kind": "Any", "apiVersion": "v1", "metadata": {
+            "resourceVersion": "1", "annotations": {"k8s.io/initial-events-end": "true"},
+        }}})
+    } else if query.contains("watch=") {
+        return None;
+    } else {
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []})
+    };
+    Some((StatusCode::OK, body))
 }
 
 /// A tenant of the first number.

@@ -8,8 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ObjectMeta};
 use kube::core::{ApiResource, DynamicResourceScope, PartialObjectMeta};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 use super::cluster;
 use super::mirror::Mirror;
 use super::objects::{self, Malformed, Revision, StoredMailbox, StoredTenant};
+use super::streamed::{as_of_now, events};
 use crate::config::Scope;
 use crate::domain::freshness::{Freshness, Stream};
 use crate::ids::{Kind, ObjectKey};
@@ -63,12 +63,16 @@ pub(super) fn start(
     tasks: &mut JoinSet<()>,
     synced: &mpsc::Sender<()>,
 ) -> usize {
-    let client = mirror.client();
+    let client = as_of_now(mirror.client());
     for (kind, namespace) in streams(scope) {
         let around = (mirror.clone(), namespace, synced.clone());
         match kind {
-            Kind::CalendarTenant => tasks.spawn(follow_ours::<StoredTenant>(around)),
-            Kind::WorkspaceMailbox => tasks.spawn(follow_ours::<StoredMailbox>(around)),
+            Kind::CalendarTenant => {
+                tasks.spawn(follow_ours::<StoredTenant>(around, client.clone()))
+            }
+            Kind::WorkspaceMailbox => {
+                tasks.spawn(follow_ours::<StoredMailbox>(around, client.clone()))
+            }
         };
     }
     for namespace in &scope.places() {
@@ -76,34 +80,30 @@ pub(super) fn start(
             Some(name) => Api::namespaced(client.clone(), name),
             None => Api::all(client.clone()),
         };
-        let stream = watcher(secrets, config().labels(OFFERED)).default_backoff();
+        let stream = events(secrets, Config::default().labels(OFFERED));
         let around = (mirror.clone(), namespace.clone(), synced.clone());
         tasks.spawn(follow(around, Secrets(namespace.clone()), stream));
         let namespaces = match namespace {
-            Some(name) => config().fields(&format!("metadata.name={name}")),
-            None => config(),
+            Some(name) => Config::default().fields(&format!("metadata.name={name}")),
+            None => Config::default(),
         };
         let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-        let stream = watcher(api, namespaces).default_backoff();
+        let stream = events(api, namespaces);
         let around = (mirror.clone(), None, synced.clone());
         tasks.spawn(follow(around, Namespaces(namespace.clone()), stream));
     }
     4 * scope.places().len()
 }
 
-fn config() -> watcher::Config {
-    watcher::Config::default().page_size(cluster::PAGE)
-}
-
 /// What keeps the mirror in step with a stream of one namespace or of all, and hears when that is there.
 type Around = (Mirror, Option<Arc<str>>, mpsc::Sender<()>);
 
 /// Follows the objects of one of our kinds.
-async fn follow_ours<K: Ours>(around: Around) {
-    let (mirror, namespace, _) = &around;
-    let api: Api<K> = cluster::objects(mirror.client(), K::KIND, namespace.as_deref());
+async fn follow_ours<K: Ours>(around: Around, client: Client) {
+    let (_, namespace, _) = &around;
+    let api: Api<K> = cluster::objects(&client, K::KIND, namespace.as_deref());
     let watched = Objects::<K>(namespace.clone(), PhantomData);
-    follow(around, watched, watcher(api, config()).default_backoff()).await;
+    follow(around, watched, events(api, Config::default())).await;
 }
 
 /// Keeps the mirror in step with a stream of one namespace or of all; what only a new list shows as gone is gone.
@@ -113,27 +113,32 @@ async fn follow<W: Watched>(
     stream: impl futures::Stream<Item = watcher::Result<Event<W::Object>>>,
 ) {
     let mut stream = std::pin::pin!(stream.map_err(Box::new));
-    let mut listed: BTreeSet<ObjectKey> = BTreeSet::new();
+    let mut list: Option<BTreeSet<ObjectKey>> = None;
     let mut first = true;
-    while let Some(event) = stream.next().await {
+    loop {
+        note(&mirror, &watched, Freshness::waits);
+        let Some(event) = stream.next().await else {
+            return;
+        };
         match event {
             Ok(Event::Init) => {
-                listed.clear();
-                list(&mirror, &watched, Freshness::list_begins);
+                list = Some(BTreeSet::new());
+                note(&mirror, &watched, Freshness::list_begins);
             }
             Ok(Event::InitApply(object)) => {
                 if let Some(key) = W::key(&object) {
-                    listed.insert(key);
+                    list.as_mut().map(|list| list.insert(key));
                     watched.present(&mirror, object);
                 }
             }
             Ok(Event::InitDone) => {
-                let listed = std::mem::take(&mut listed);
-                let known = watched.known(&mirror).into_iter();
-                for key in known.filter(|key| !listed.contains(key)) {
-                    watched.gone(&mirror, &key);
+                if let Some(listed) = list.take() {
+                    let known = watched.known(&mirror).into_iter();
+                    for key in known.filter(|key| !listed.contains(key)) {
+                        watched.gone(&mirror, &key);
+                    }
+                    note(&mirror, &watched, Freshness::list_ends);
                 }
-                list(&mirror, &watched, Freshness::list_ends);
                 if std::mem::take(&mut first) {
                     // Nobody waits any more when this fails.
                     let _ = synced.send(()).await;
@@ -159,6 +164,8 @@ async fn follow<W: Watched>(
                 }
             }
             Err(error) => {
+                // What is not on a list that was interrupted need not be gone.
+                list = None;
                 tracing::warn!(error = %Causes(&*error), "a watch was interrupted; it goes on by itself");
             }
         }
@@ -166,8 +173,8 @@ async fn follow<W: Watched>(
     }
 }
 
-/// A list of everything begins or ends, which may prove how new the mirror is.
-fn list<W: Watched>(mirror: &Mirror, watched: &W, note: fn(&mut Freshness, &Stream)) {
+/// The watch goes on or a list of everything ends, which may prove how new the mirror is.
+fn note<W: Watched>(mirror: &Mirror, watched: &W, note: fn(&mut Freshness, &Stream)) {
     if let Some(stream) = watched.stream() {
         mirror.with_freshness(|freshness| note(freshness, &stream));
     }
@@ -400,6 +407,19 @@ mod tests {
         let known = known_after(Some(WATCHED), events.clone()).await;
         assert_eq!(known, ["room-2", "room-9"]);
         assert_eq!(known_after(None, events).await, ["room-2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_interrupted_takes_nothing_away_though_it_comes_to_its_end() {
+        let mirror = Stage::new().around.mirror;
+        let interrupted = || Err(watcher::Error::NoResourceVersion);
+        let mut events: Vec<_> = list(&[1, 2]).into_iter().map(Ok).collect();
+        events.extend([Ok(Event::Init), interrupted(), Ok(Event::InitDone)]);
+        let (synced, _all_synced) = mpsc::channel(1);
+        let watched = Objects::<StoredMailbox>(None, PhantomData);
+        let around = (mirror.clone(), None, synced);
+        follow(around, watched, stream::iter(events)).await;
+        assert_eq!(mirror.objects(Kind::WorkspaceMailbox, None).len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

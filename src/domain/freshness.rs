@@ -21,6 +21,8 @@ pub struct Freshness {
 
 #[derive(Debug, Default)]
 struct Doubt {
+    /// Whether its next event was waited for since: a list may be asked for long before it is told that it begins.
+    waited: bool,
     /// Whether a list has begun since.
     listing: bool,
     /// What the API server said its version was, since.
@@ -49,10 +51,17 @@ impl Freshness {
         self.doubted = doubts.collect();
     }
 
-    /// A list of everything begins.
+    /// The next event of a watch is waited for.
+    pub fn waits(&mut self, stream: &Stream) {
+        if let Some(doubt) = self.doubted.get_mut(stream) {
+            doubt.waited = true;
+        }
+    }
+
+    /// That event is that a list of everything begins.
     pub fn list_begins(&mut self, stream: &Stream) {
         if let Some(doubt) = self.doubted.get_mut(stream) {
-            doubt.listing = true;
+            doubt.listing = doubt.waited;
         }
     }
 
@@ -177,10 +186,23 @@ mod tests {
                 &[|f| f.list_ends(&ROOMS)],
                 false,
             ),
-            ("a list that goes on", &[|f| f.list_begins(&ROOMS)], false),
+            (
+                "a list that goes on",
+                &[|f| f.waits(&ROOMS), |f| f.list_begins(&ROOMS)],
+                false,
+            ),
+            (
+                "a list that may have been asked for before",
+                &[|f| f.list_begins(&ROOMS), |f| f.list_ends(&ROOMS)],
+                false,
+            ),
             (
                 "a whole list",
-                &[|f| f.list_begins(&ROOMS), |f| f.list_ends(&ROOMS)],
+                &[
+                    |f| f.waits(&ROOMS),
+                    |f| f.list_begins(&ROOMS),
+                    |f| f.list_ends(&ROOMS),
+                ],
                 true,
             ),
         ];

@@ -66,3 +66,22 @@ async fn an_api_server_whose_certificate_ran_out_is_named_and_used_again_when_it
     let before = bed.operator.options().clone();
     nothing_was_lost(&mut bed, &all, Vec::new(), before).await;
 }
+
+#[tokio::test]
+#[ignore = "it has a control plane of its own: make faults"]
+async fn an_api_server_that_streams_no_lists_any_more_is_read_in_pages() {
+    let control_plane = own().await;
+    let mut bed = with_a_tenant(control_plane).await;
+    let all = daily(rooms(many()));
+    apply(&bed, &all).await;
+    all_ready(&bed, many()).await;
+    let said = bed.operator.logs();
+    assert!(!said.iter().any(|line| line.contains("in pages")));
+    control_plane.kill_apiserver().await;
+    control_plane.stream_lists(false);
+    control_plane.start_apiserver().await.unwrap();
+    control_plane.ready().await.unwrap();
+    let before = bed.operator.options().clone();
+    nothing_was_lost(&mut bed, &all, Vec::new(), before).await;
+    says(&bed, &bed.operator, "the API server streams no lists").await;
+}

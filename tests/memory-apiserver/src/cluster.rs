@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     pub(crate) journal: Journal,
     pub(crate) unimitated: BTreeSet<String>,
     pub(crate) signer: Option<Signer>,
+    /// Whether a watch can begin with a list that has an end.
+    pub(crate) streams_lists: bool,
     revision: u64,
     seed: u64,
     /// When Events are gone, if they are not written again.
@@ -72,6 +74,7 @@ impl Cluster {
             journal: Journal::default(),
             unimitated: BTreeSet::new(),
             signer: None,
+            streams_lists: true,
             revision: BEGINNING,
             seed,
             fading: VecDeque::new(),

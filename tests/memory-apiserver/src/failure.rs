@@ -77,6 +77,23 @@ pub(crate) fn invalid(
         details.group.clear();
         named.clone_into(&mut named_in_full);
     }
+    unprocessable(&named_in_full, details, causes)
+}
+
+/// The parameters of a list or of a watch do not go together.
+pub(crate) fn invalid_options(causes: Vec<StatusCause>) -> Failure {
+    let details = StatusDetails {
+        name: String::new(),
+        group: "meta.k8s.io".to_owned(),
+        kind: "ListOptions".to_owned(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: 0,
+    };
+    unprocessable("ListOptions.meta.k8s.io", details, causes)
+}
+
+fn unprocessable(named: &str, mut details: StatusDetails, causes: Vec<StatusCause>) -> Failure {
     let said = causes
         .iter()
         .map(|cause| format!("{}: {}", cause.field, cause.message));
@@ -84,7 +101,7 @@ pub(crate) fn invalid(
         [one] => one.clone(),
         several => format!("[{}]", several.join(", ")),
     };
-    let message = format!("{named_in_full} \"{name}\" is invalid: {said}");
+    let message = format!("{named} \"{}\" is invalid: {said}", details.name);
     details.causes = causes;
     failure(422, "Invalid", &message)
         .with_details(details)
@@ -95,6 +112,7 @@ pub(crate) fn invalid(
 pub(crate) fn cause(field: &str, message: &str) -> StatusCause {
     let reasons = [
         ("Required value", "FieldValueRequired"),
+        ("Forbidden", "FieldValueForbidden"),
         ("Unsupported value", "FieldValueNotSupported"),
         ("Too long", "FieldValueTooLong"),
         ("Too many", "FieldValueTooMany"),

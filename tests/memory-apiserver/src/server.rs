@@ -93,6 +93,11 @@ impl MemoryApiServer {
         self.shared.lock().signer = Some(Arc::new(sign));
     }
 
+    /// Whether lists can be streamed, which the feature gate `WatchList` of an API server decides. Here it is on first.
+    pub fn stream_lists(&self, can: bool) {
+        self.shared.lock().streams_lists = can;
+    }
+
     /// A client of namespace `default`.
     #[must_use]
     pub fn client(&self) -> kube::Client {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::call::{Call, Form};
+use crate::call::{Call, Form, Query};
 use crate::cluster::{Cluster, shown};
-use crate::failure::{Failure, body, expired, not_imitated};
+use crate::failure::{Failure, body, cause, expired, invalid_options, not_imitated};
 use crate::selector::Filter;
 use crate::server::Shared;
 use crate::shelf::{Change, Stored};
@@ -22,6 +22,15 @@ const BOOKMARKS: Duration = Duration::from_mins(1);
 
 /// It is told a last time so long before its end.
 const BEFORE_END: Duration = Duration::from_secs(2);
+
+/// Marks the bookmark behind a list that was streamed.
+const END_OF_LIST: &str = "k8s.io/initial-events-end";
+
+const UNASKED: &str =
+    "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+const UNMATCHED: &str =
+    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+const SWITCHED_OFF: &str = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
 
 /// What a watch is about.
 #[derive(Debug)]
@@ -49,6 +58,7 @@ impl Cluster {
             .number("timeoutSeconds")?
             .filter(|time| *time > 0);
         let revision = call.query.number("resourceVersion")?;
+        let streams_list = self.streams_list(&mut call.query, revision)?;
         call.query.finish()?;
         self.not_in_future(revision)?;
         if !call.name.is_empty() || call.subresource.is_some() {
@@ -78,7 +88,34 @@ impl Cluster {
             Some(1..) => {}
             Some(0) | None => watching.first = self.everything(&watching),
         }
+        if streams_list && watching.bookmarks {
+            let end = json!({"annotations": {END_OF_LIST: "true"}});
+            let end = self.bookmark(&mut watching, end);
+            watching.first.extend(end);
+        }
         Ok(watching)
+    }
+
+    /// Whether a watch begins with a list that has an end.
+    fn streams_list(&self, query: &mut Query, revision: Option<u64>) -> Result<bool, Failure> {
+        let asked = query.take("sendInitialEvents");
+        let matched = query.take("resourceVersionMatch");
+        let mut wrong = Vec::new();
+        if asked.is_some() && matched.is_none() {
+            wrong.push(cause("resourceVersionMatch", UNMATCHED));
+        }
+        if asked.is_some() && !self.streams_lists {
+            wrong.push(cause("sendInitialEvents", SWITCHED_OFF));
+        }
+        if asked.is_none() && matched.is_some() {
+            wrong.push(cause("resourceVersionMatch", UNASKED));
+        }
+        match (asked.as_deref(), matched.as_deref(), revision) {
+            _ if !wrong.is_empty() => Err(invalid_options(wrong)),
+            (None, _, _) => Ok(false),
+            (Some("true"), Some("NotOlderThan"), None | Some(0)) => Ok(true),
+            _ => Err(not_imitated("such a streamed list")),
+        }
     }
 
     /// What is there, as if it was added now.
@@ -123,13 +160,14 @@ impl Cluster {
         line(kind, &shown(watching.form, object))
     }
 
-    fn bookmark(&self, watching: &mut Watching) -> Vec<u8> {
+    fn bookmark(&self, watching: &mut Watching, mut metadata: Value) -> Vec<u8> {
         watching.seen = self.revision();
+        metadata["resourceVersion"] = json!(self.revision().to_string());
         let resource = &self.kinds[watching.kind];
         let object = json!({
             "kind": resource.kind,
             "apiVersion": resource.api_version(),
-            "metadata": {"resourceVersion": self.revision().to_string()},
+            "metadata": metadata,
         });
         line("BOOKMARK", &shown(watching.form, object))
     }
@@ -190,7 +228,7 @@ impl Stream {
                 _ = self.watching.news.changed() => {}
                 () = sleep_until(self.bookmark), if self.watching.bookmarks => {
                     self.bookmark = next_bookmark(Instant::now(), self.end);
-                    let line = self.shared.lock().bookmark(&mut self.watching);
+                    let line = self.shared.lock().bookmark(&mut self.watching, json!({}));
                     return Some((line.into(), self));
                 }
             }

@@ -21,6 +21,9 @@ pub(crate) struct People {
     pub(crate) rooms: usize,
 }
 
+/// The share of API servers that stream lists.
+const STREAMED: f64 = 0.7;
+
 /// How often one edit happens in comparison with others.
 const EDITS: &[(usize, &str)] = &[
     (8, "create a mailbox"),
@@ -42,7 +45,7 @@ const EDITS: &[(usize, &str)] = &[
     (4, "request a reconcile"),
     (10, "book a meeting"),
     (1, "delete the key Secret"),
-    (3, "compact and drop watches"),
+    (3, "restart the API server"),
     (4, "want a subscription or not"),
     (4, "change a check interval"),
     (1, "delete or declare a tenant"),
@@ -100,6 +103,8 @@ impl People {
                     .delete("Secret", OPERATOR, "hybrid-calendar-operator-key");
             }
             _ => {
+                // Perhaps in another version.
+                self.server.stream_lists(self.dice.chance(STREAMED));
                 self.server.compact();
                 self.server.drop_watches();
             }

@@ -5,6 +5,7 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -47,6 +48,7 @@ struct Recipe {
     assets: Assets,
     etcd_url: String,
     port: u16,
+    streams_lists: AtomicBool,
 }
 
 impl Deref for ControlPlane {
@@ -88,8 +90,14 @@ impl ControlPlane {
         pki::write(folder)?;
         let etcd_url = format!("http://127.0.0.1:{}", ports::free()?);
         let etcd = start_etcd(assets, folder, &etcd_url)?;
-        let port = ports::free()?;
-        let apiserver = start_apiserver(assets, folder, &etcd_url, port)?;
+        let recipe = Recipe {
+            assets: assets.clone(),
+            etcd_url,
+            port: ports::free()?,
+            streams_lists: AtomicBool::new(true),
+        };
+        let apiserver = start_apiserver(&recipe, folder)?;
+        let port = recipe.port;
         let url = format!("https://127.0.0.1:{port}");
         let kubeconfig = folder.join("admin.kubeconfig");
         let connection = Connection {
@@ -110,11 +118,7 @@ impl ControlPlane {
             events: None,
             apiserver: Mutex::new(apiserver),
             etcd: Mutex::new(etcd),
-            recipe: Recipe {
-                assets: assets.clone(),
-                etcd_url,
-                port,
-            },
+            recipe,
             scratch,
         };
         control_plane.ready().await?;
@@ -150,15 +154,15 @@ impl ControlPlane {
         pki::write_serving(self.scratch.path(), until)
     }
 
+    /// Whether the API server streams lists when it is started next; it does at first.
+    pub fn stream_lists(&self, can: bool) {
+        self.recipe.streams_lists.store(can, Ordering::Relaxed);
+    }
+
     /// Starts the API server again where it was.
     pub async fn start_apiserver(&self) -> Result<(), Error> {
-        let Recipe {
-            assets,
-            etcd_url,
-            port,
-        } = &self.recipe;
-        let folder = self.scratch.path();
-        *self.apiserver.lock().await = start_apiserver(assets, folder, etcd_url, *port)?;
+        let apiserver = start_apiserver(&self.recipe, self.scratch.path())?;
+        *self.apiserver.lock().await = apiserver;
         Ok(())
     }
 
@@ -375,19 +379,16 @@ fn start_etcd(assets: &Assets, folder: &Path, url: &str) -> Result<Guarded, Erro
     logged("etcd", command, &folder.join("etcd.log"))
 }
 
-fn start_apiserver(
-    assets: &Assets,
-    folder: &Path,
-    etcd_url: &str,
-    port: u16,
-) -> Result<Guarded, Error> {
+fn start_apiserver(recipe: &Recipe, folder: &Path) -> Result<Guarded, Error> {
     let policy = folder.join("audit-policy.yaml");
     std::fs::write(&policy, audit::POLICY).attempt("write the audit policy")?;
     let file = |name: &str| folder.join(name).display().to_string();
-    let mut command = guard::command(&assets.kube_apiserver);
+    let mut command = guard::command(&recipe.assets.kube_apiserver);
+    let streams_lists = recipe.streams_lists.load(Ordering::Relaxed);
     command
-        .arg(format!("--etcd-servers={etcd_url}"))
-        .arg(format!("--secure-port={port}"))
+        .arg(format!("--etcd-servers={}", recipe.etcd_url))
+        .arg(format!("--secure-port={}", recipe.port))
+        .arg(format!("--feature-gates=WatchList={streams_lists}"))
         .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
         .arg("--endpoint-reconciler-type=none")
         .arg("--service-cluster-ip-range=10.0.0.0/24")

@@ -147,7 +147,11 @@ rules! {
     watching::a_watch_ends_when_its_time_is_up,
     watching::a_watch_is_told_how_far_it_is_before_it_ends,
     watching::what_changes_nothing_is_not_told,
+    watching::a_list_can_be_streamed_and_has_an_end,
+    watching::a_streamed_list_of_metadata_has_an_end_too,
+    watching::what_does_not_go_with_a_streamed_list_is_refused,
     watching::a_watcher_sees_everything_once,
+    watching::a_watcher_of_streamed_lists_sees_everything_once,
 }
 
 #[cfg(test)]

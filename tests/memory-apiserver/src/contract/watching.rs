@@ -8,12 +8,13 @@ use kube::api::WatchParams;
 use kube::api::{DeleteParams, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::Ground;
-use super::ground::{PATIENCE, Told};
+use super::ground::{PATIENCE, Told, refused, value, version as version_of};
 
 async fn now(ground: &Ground) -> String {
     let list = ground.secrets().list(&ListParams::default()).await.unwrap();
@@ -68,11 +69,80 @@ pub(super) async fn what_changes_nothing_is_not_told(ground: Ground) {
     assert_eq!(told.names(1).await, ["ADDED b"]);
 }
 
+pub(super) async fn a_list_can_be_streamed_and_has_an_end(ground: Ground) {
+    for name in ["a", "b"] {
+        ground.mailbox(name).await;
+    }
+    let parameters = WatchParams::streaming_lists();
+    for version in ["", "0"] {
+        let mailboxes = ground.mailboxes();
+        let mut told = Told::by(&mailboxes, &parameters, version).await;
+        let mut first = told.names(2).await;
+        first.sort();
+        assert_eq!(first, ["ADDED a", "ADDED b"]);
+        let end = timeout(PATIENCE, told.0.try_next()).await.unwrap();
+        let Some(WatchEvent::Bookmark(end)) = end.unwrap() else {
+            panic!("no bookmark at the end of the list");
+        };
+        let marked = end.metadata.annotations.get("k8s.io/initial-events-end");
+        assert_eq!(marked.map(String::as_str), Some("true"));
+        assert_eq!(end.types.kind, "WorkspaceMailbox");
+        let name = format!("c{version}");
+        let added = value(&ground.mailbox(&name).await);
+        assert!(end.metadata.resource_version.parse::<u64>().unwrap() < version_of(&added));
+        assert_eq!(told.names(1).await, [format!("ADDED {name}")]);
+        let deleted = mailboxes.delete(&name, &DeleteParams::default()).await;
+        deleted.unwrap();
+    }
+}
+
+pub(super) async fn a_streamed_list_of_metadata_has_an_end_too(ground: Ground) {
+    ground.secret("a", ("x", "1")).await;
+    ground.secret("b", ("x", "2")).await;
+    let parameters = WatchParams::streaming_lists().labels("x=1");
+    let stream = ground.secrets().watch_metadata(&parameters, "").await;
+    let mut told = Told(stream.unwrap().boxed());
+    assert_eq!(told.names(1).await, ["ADDED a"]);
+    let end = timeout(PATIENCE, told.0.try_next()).await.unwrap();
+    let Some(WatchEvent::Bookmark(end)) = end.unwrap() else {
+        panic!("no bookmark at the end of the list");
+    };
+    assert_eq!(end.types.kind, "PartialObjectMetadata");
+    assert!(
+        end.metadata
+            .annotations
+            .contains_key("k8s.io/initial-events-end")
+    );
+}
+
+pub(super) async fn what_does_not_go_with_a_streamed_list_is_refused(ground: Ground) {
+    let path = ground.path("workspacemailboxes");
+    let ask = async |query: &str| {
+        let path = format!("{path}?watch=true&timeoutSeconds=1&{query}");
+        ground.ask("GET", &path, &Value::Null).await
+    };
+    let unmatched = ask("sendInitialEvents=true&allowWatchBookmarks=true").await;
+    let why = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires";
+    refused(&unmatched, (422, "Invalid", why));
+    let unasked = ask("resourceVersionMatch=NotOlderThan&resourceVersion=0").await;
+    let why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless";
+    refused(&unasked, (422, "Invalid", why));
+    let cause = &unasked.1["details"]["causes"][0];
+    assert_eq!(cause["reason"], "FieldValueForbidden", "{}", unasked.1);
+}
+
 pub(super) async fn a_watcher_sees_everything_once(ground: Ground) {
+    sees_everything_once(&ground, Config::default().page_size(2)).await;
+}
+
+pub(super) async fn a_watcher_of_streamed_lists_sees_everything_once(ground: Ground) {
+    sees_everything_once(&ground, Config::default().streaming_lists()).await;
+}
+
+async fn sees_everything_once(ground: &Ground, config: Config) {
     for name in ["a", "b", "c"] {
         ground.mailbox(name).await;
     }
-    let config = Config::default().page_size(2);
     let mut events = watcher(ground.mailboxes(), config)
         .default_backoff()
         .boxed();

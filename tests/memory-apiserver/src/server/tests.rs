@@ -249,7 +249,7 @@ async fn what_is_not_imitated_is_refused_and_remembered() {
         ),
         (
             "GET",
-            "/api/v1/namespaces/default/secrets?watch=true&sendInitialEvents=true",
+            "/api/v1/namespaces/default/secrets?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan",
         ),
         (
             "GET",
@@ -271,6 +271,26 @@ async fn what_is_not_imitated_is_refused_and_remembered() {
         ask("GET", "/api/v1/namespaces/default/secrets/a").await,
         200
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_streams_no_lists_says_so() {
+    let (server, _) = server(&["a"]);
+    server.stream_lists(false);
+    let secrets: Api<Secret> = Api::default_namespaced(server.client());
+    let refused = secrets.watch(&WatchParams::streaming_lists(), "").await;
+    let Err(kube::Error::Api(status)) = refused.map(|_| ()) else {
+        panic!("no refusal");
+    };
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch \
+             unless the WatchList feature gate is enabled"
+        )
+    );
+    assert_eq!(server.not_imitated(), Vec::<String>::new());
 }
 
 #[test]
