@@ -7,7 +7,6 @@ pub mod observe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::status::{WriteError, Written};
@@ -102,15 +101,11 @@ impl<'a> Pass<'a> {
     }
 
     async fn observe(&mut self) {
-        loop {
-            let looks = looks::next(&self.snapshot());
-            if looks.is_empty() {
-                break;
-            }
-            for seen in join_all(looks.into_iter().map(|look| self.read(look))).await {
-                self.observed.note(seen);
-            }
-        }
+        let next = |observed: &Observed| {
+            let seen = (observed, &self.progress);
+            looks::next(&self.start.snapshot(self.context, seen, self.work))
+        };
+        self.observed = observe::ask(Observed::default(), next, |look| self.read(look)).await;
         self.note_evidence();
         let noticed = subscription::outcome::noticed(&self.snapshot());
         if noticed.current.is_none() && self.progress.current.is_some() {

@@ -10,14 +10,22 @@ use crate::graph::gateway::TenantGateway;
 
 /// Asks until `domain::mailbox::look` has no more questions.
 pub async fn observe(gateway: Option<&TenantGateway>, start: &Snapshot<'_>) -> Observed {
-    let mut observed = start.observed.clone();
+    let next = |observed: &Observed| look::next(&start.with(observed));
+    ask(start.observed.clone(), next, |look| answer(gateway, look)).await
+}
+
+/// Has answered what comes next, side by side, until nothing does.
+pub(super) async fn ask<F: Future<Output = Seen>>(
+    mut observed: Observed,
+    next: impl Fn(&Observed) -> Vec<Look>,
+    answer: impl Fn(Look) -> F,
+) -> Observed {
     loop {
-        let looks = look::next(&start.with(&observed));
+        let looks = next(&observed);
         if looks.is_empty() {
             return observed;
         }
-        let answers = looks.into_iter().map(|look| answer(gateway, look));
-        for seen in join_all(answers).await {
+        for seen in join_all(looks.into_iter().map(&answer)).await {
             observed.note(seen);
         }
     }
