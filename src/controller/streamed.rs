@@ -1,12 +1,12 @@
 //! What a watch begins with: everything that is there, streamed where the API server can, in pages where it cannot.
 //!
-//! A stream costs one request instead of a hundred one after the other, and neither side ever holds a page. Kubernetes has
-//! them switched on since 1.34; where they are off, it refuses them.
+//! A stream is one request instead of one for each hundred objects, one after the other, and no page is ever parsed. The
+//! feature gate `WatchList` decides; Kubernetes has it on in 1.32 and since 1.34.
 
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
 use kube::api::Api;
 use kube::client::Body;
 use kube::runtime::WatchStreamExt;
@@ -16,37 +16,58 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::cluster::PAGE;
-use crate::api_server::in_time;
 use crate::plain::Causes;
 
-/// How long the API server may be silent within a list. Then pages have to do: they end, or say why not.
+/// How long a page may take, and a watch until it begins. An API server that has too much to do lets requests wait for a
+/// quarter of a minute, and gives up after a minute itself.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long the API server may be silent within a list that is streamed.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// A way to the cluster on which a list that is streamed shows everything as it is now, and on which an answer begins in
-/// time. kube asks for what the API server happens to have in its cache, which may be older than what was shown before,
-/// and waits for an answer without an end.
+/// How often a list that is streamed may begin before one has come to its end.
+const BEGINNINGS: u32 = 3;
+
+/// A way to the cluster on which a list that is streamed shows everything as it is now, and on which nothing is waited for
+/// without an end. kube asks for what the API server happens to have in its cache, which may be older than what a watch has
+/// shown already, and waits for an answer for ever.
 pub(super) fn as_of_now(client: &Client) -> Client {
     let inner = client.clone();
-    let service = tower::service_fn(move |mut request: Request<Body>| {
-        if let Some(uri) = of_now(request.uri()) {
-            *request.uri_mut() = uri;
-        }
+    let service = tower::service_fn(move |request| {
         let client = inner.clone();
-        async move { in_time(client.send(request)).await }
+        async move {
+            let answer = timeout(PATIENCE, ask(&client, request)).await;
+            answer.unwrap_or_else(|elapsed| Err(kube::Error::Service(elapsed.into())))
+        }
     });
     Client::new(service, client.default_namespace())
 }
 
-/// The same request for a streamed list without a version, which stands for now; `None` for all others.
-fn of_now(uri: &Uri) -> Option<Uri> {
-    let query = uri.query()?;
-    if !query
-        .split('&')
-        .any(|pair| pair == "sendInitialEvents=true")
+async fn ask(client: &Client, mut request: Request<Body>) -> kube::Result<Response<Body>> {
+    let watches = says(request.uri(), "watch=true");
+    if says(request.uri(), "sendInitialEvents=true")
+        && let Some(uri) = without_version(request.uri())
     {
-        return None;
+        *request.uri_mut() = uri;
     }
-    let pairs = query.split('&').filter(|pair| *pair != "resourceVersion=0");
+    let answer = client.send(request).await?;
+    if watches {
+        return Ok(answer);
+    }
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect_bytes().await?;
+    Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+fn says(uri: &Uri, pair: &str) -> bool {
+    let query = uri.query().unwrap_or_default();
+    query.split('&').any(|said| said == pair)
+}
+
+/// No version stands for now, and 0 for any.
+fn without_version(uri: &Uri) -> Option<Uri> {
+    let pairs = uri.query()?.split('&');
+    let pairs = pairs.filter(|pair| *pair != "resourceVersion=0");
     let query = pairs.collect::<Vec<_>>().join("&");
     format!("{}?{query}", uri.path()).parse().ok()
 }
@@ -59,61 +80,101 @@ pub(super) fn events<K>(
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
+    let path = api.resource_url().to_owned();
     let pages = config.clone().page_size(PAGE);
     let pages = watcher(api.clone(), pages).default_backoff();
     let streamed = watcher(api, config.streaming_lists()).default_backoff();
-    while_streamed(streamed).chain(pages)
+    while_streamed(path, streamed).chain(pages)
 }
 
-/// As long as the API server streams its lists to the end.
+/// As long as the API server streams its lists to their ends.
 fn while_streamed<K: Send>(
+    path: String,
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
-    let begin = (Box::pin(events), false);
-    stream::unfold(begin, |(mut events, listing)| async move {
-        let next = if listing {
+    let begin = (Box::pin(events), Progress::default(), path);
+    stream::unfold(begin, |(mut events, mut progress, path)| async move {
+        let next = if progress.listing {
             timeout(SILENCE, events.next()).await
         } else {
             Ok(events.next().await)
         };
-        let Ok(event) = next else {
-            tracing::warn!(
-                seconds = SILENCE.as_secs(),
-                "the API server began to stream a list and then said nothing more; lists are read in pages until this process ends"
-            );
-            return None;
-        };
-        let event = event?;
-        let listing = match &event {
-            Ok(Event::Init | Event::InitApply(_)) => true,
-            Ok(_) => false,
-            Err(error) if refuses(error) => {
-                tracing::info!(error = %Causes(error), "the API server streams no lists; they are read in pages");
-                return None;
+        let why = match next {
+            Ok(event) => {
+                let event = event?;
+                match progress.after(&event) {
+                    Ok(()) => return Some((event, (events, progress, path))),
+                    Err(why) => why,
+                }
             }
-            // The list goes on, or begins anew without a word.
-            Err(_) => listing,
+            Err(_) => format!(
+                "the API server said nothing for {} seconds in the midst of a list",
+                SILENCE.as_secs()
+            ),
         };
-        Some((event, (events, listing)))
+        tracing::info!(
+            path,
+            why,
+            "the list cannot be streamed; it is read in pages until this process ends"
+        );
+        None
     })
 }
 
-/// Whether a list is refused because it is to be streamed: no other parameter of ours can be invalid, and nothing else has
-/// to wait until the API server knows that its cache is as new as the moment, which it gives up after three seconds.
-fn refuses(error: &Error) -> bool {
-    let Error::WatchStartFailed(kube::Error::Api(status)) = error else {
-        return false;
-    };
-    status.is_invalid() || status.code == 504
+/// How far a list that is streamed has come.
+#[derive(Default)]
+struct Progress {
+    listing: bool,
+    /// How many have begun since one came to its end.
+    beginnings: u32,
+}
+
+impl Progress {
+    /// Goes on, or says why pages have to do.
+    fn after<K>(&mut self, event: &watcher::Result<Event<K>>) -> Result<(), String> {
+        match event {
+            Ok(Event::Init) if self.beginnings == BEGINNINGS => {
+                return Err(format!("{BEGINNINGS} lists ended before their ends"));
+            }
+            Ok(Event::Init) => {
+                self.listing = true;
+                self.beginnings += 1;
+            }
+            Ok(Event::InitApply(_)) => self.listing = true,
+            Ok(Event::InitDone) => *self = Self::default(),
+            Ok(Event::Apply(_) | Event::Delete(_)) => {}
+            Err(error) if refuses(error, self.listing) => return Err(Causes(error).to_string()),
+            // The wait before the next try is no silence.
+            Err(_) => self.listing = false,
+        }
+        Ok(())
+    }
+}
+
+/// Whether a list is refused because it is to be streamed: no other parameter of ours can be invalid, and what an API server
+/// says within the stream instead of the list, it says of its cache, which pages do without: that it cannot know or wait
+/// until it is as new as now. Only "expired" is said of a watch that was resumed.
+fn refuses(error: &Error, listing: bool) -> bool {
+    match error {
+        Error::WatchStartFailed(kube::Error::Api(status)) => status.is_invalid(),
+        Error::WatchError(status) => listing && status.code != 410,
+        Error::InitialListFailed(_)
+        | Error::WatchStartFailed(_)
+        | Error::WatchFailed(_)
+        | Error::NoResourceVersion => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use kube::core::Status;
 
     use super::super::objects::StoredMailbox;
     use super::super::stage::{room, stored};
     use super::*;
+    use crate::ids::Kind;
 
     type Events = Vec<watcher::Result<Event<StoredMailbox>>>;
 
@@ -121,50 +182,77 @@ mod tests {
         Event::InitApply(serde_json::from_value(stored(&room(1))).unwrap())
     }
 
+    fn status(code: u16, reason: &str) -> Box<Status> {
+        Status::failure("of no interest", reason)
+            .with_code(code)
+            .boxed()
+    }
+
     fn refused(code: u16, reason: &str) -> watcher::Result<Event<StoredMailbox>> {
-        let status = Status::failure("of no interest", reason).with_code(code);
-        let error = kube::Error::Api(status.boxed());
-        Err(Error::WatchStartFailed(error))
+        Err(Error::WatchStartFailed(kube::Error::Api(status(
+            code, reason,
+        ))))
+    }
+
+    fn told(code: u16, reason: &str) -> watcher::Result<Event<StoredMailbox>> {
+        Err(Error::WatchError(status(code, reason)))
     }
 
     /// How many of these events are passed on before pages are read instead; `None` if they never are.
     async fn passed_on(events: Events) -> Option<usize> {
-        let silence = stream::pending();
-        let passed = while_streamed(stream::iter(events).chain(silence)).count();
+        let events = stream::iter(events).chain(stream::pending());
+        let passed = while_streamed("/mailboxes".to_owned(), events).count();
         timeout(SILENCE * 2, passed).await.ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn pages_are_read_where_no_list_is_streamed_to_its_end() {
+        let init = || Ok(Event::Init);
+        let done = || Ok(Event::InitDone);
         let unavailable = || refused(503, "ServiceUnavailable");
-        let table: [(&str, Events, Option<usize>); 8] = [
+        let table: [(&str, Events, Option<usize>); 11] = [
             ("refused", vec![refused(422, "Invalid")], Some(0)),
-            ("too far behind", vec![refused(504, "Timeout")], Some(0)),
+            (
+                "refused later",
+                vec![init(), done(), refused(422, "Invalid")],
+                Some(2),
+            ),
+            (
+                "its cache is too old",
+                vec![init(), told(504, "Timeout")],
+                Some(1),
+            ),
+            (
+                "its cache cannot tell",
+                vec![init(), told(500, "InternalError")],
+                Some(1),
+            ),
+            ("expired within", vec![init(), told(410, "Expired")], None),
+            (
+                "an error of the watch",
+                vec![init(), done(), told(500, "InternalError")],
+                None,
+            ),
             ("another trouble", vec![unavailable(), unavailable()], None),
-            ("silence at first", vec![Ok(Event::Init)], Some(1)),
-            (
-                "silence within",
-                vec![Ok(Event::Init), Ok(applied())],
-                Some(2),
-            ),
-            (
-                "interrupted, then silent",
-                vec![Ok(Event::Init), unavailable()],
-                Some(2),
-            ),
+            ("silence", vec![init(), Ok(applied())], Some(2)),
+            ("silence after an error", vec![init(), unavailable()], None),
             (
                 "silence afterwards",
-                vec![Ok(Event::Init), Ok(applied()), Ok(Event::InitDone)],
+                vec![init(), Ok(applied()), done()],
                 None,
             ),
             (
-                "refused later",
+                "never to the end",
                 vec![
-                    Ok(Event::Init),
-                    Ok(Event::InitDone),
-                    refused(422, "Invalid"),
+                    init(),
+                    Ok(applied()),
+                    init(),
+                    Ok(applied()),
+                    init(),
+                    Ok(applied()),
+                    init(),
                 ],
-                Some(2),
+                Some(6),
             ),
         ];
         for (name, events, expected) in table {
@@ -172,21 +260,41 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_streamed_list_is_of_now_and_nothing_else_is_changed() {
-        let table = [
-            (
-                "/x?&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0",
-                Some("/x?&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
-            ),
-            ("/x?&watch=true&resourceVersion=0", None),
-            ("/x?limit=100", None),
-            ("/x", None),
-        ];
-        for (asked, expected) in table {
-            let uri = of_now(&asked.parse().unwrap());
-            let uri = uri.map(|uri| uri.to_string());
-            assert_eq!(uri.as_deref(), expected, "{asked}");
+    #[tokio::test(start_paused = true)]
+    async fn lists_that_came_to_their_ends_may_begin_again() {
+        let list = || [Ok(Event::Init), Ok(applied()), Ok(Event::InitDone)];
+        let events: Events = (0..2 * BEGINNINGS).flat_map(|_| list()).collect();
+        assert_eq!(passed_on(events).await, None);
+    }
+
+    /// What an API server that answers nothing is asked for within some minutes.
+    async fn asked(path: &str) -> Vec<String> {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&asked);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            heard.lock().unwrap().push(request.uri().to_string());
+            std::future::pending::<Result<Response<Body>, std::convert::Infallible>>()
+        });
+        let client = as_of_now(&Client::new(service, "default"));
+        let api: Api<StoredMailbox> =
+            super::super::cluster::objects(&client, Kind::WorkspaceMailbox, None);
+        let events = match path {
+            "streamed" => events(api, Config::default()).boxed(),
+            _ => watcher(api, Config::default()).default_backoff().boxed(),
+        };
+        let _ = timeout(PATIENCE * 3, events.count()).await;
+        asked.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_of_now_and_asked_for_again_when_no_answer_comes() {
+        let streamed = asked("streamed").await;
+        assert!(streamed.len() >= 2, "{streamed:?}");
+        for uri in streamed {
+            assert!(uri.contains("sendInitialEvents=true"), "{uri}");
+            assert!(!uri.contains("resourceVersion="), "{uri}");
         }
+        let pages = asked("pages").await;
+        assert!(pages.len() >= 2, "{pages:?}");
     }
 }

@@ -138,6 +138,10 @@ async fn follow<W: Watched>(
                         watched.gone(&mirror, &key);
                     }
                     note(&mirror, &watched, Freshness::list_ends);
+                } else {
+                    tracing::warn!(
+                        "a list was interrupted and went on; what was deleted meanwhile may still count as there until the next list"
+                    );
                 }
                 if std::mem::take(&mut first) {
                     // Nobody waits any more when this fails.

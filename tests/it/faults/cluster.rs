@@ -83,5 +83,5 @@ async fn an_api_server_that_streams_no_lists_any_more_is_read_in_pages() {
     control_plane.ready().await.unwrap();
     let before = bed.operator.options().clone();
     nothing_was_lost(&mut bed, &all, Vec::new(), before).await;
-    says(&bed, &bed.operator, "the API server streams no lists").await;
+    says(&bed, &bed.operator, "the list cannot be streamed").await;
 }

@@ -14,7 +14,7 @@ use crate::journal::{About, Journal};
 use crate::kinds::Kinds;
 use crate::resource::{Nature, custom};
 use crate::shelf::{Shelf, Stored};
-use crate::watch::Watching;
+use crate::watch::{Lists, Watching};
 
 /// Changes of a kind that are remembered.
 const HISTORY: usize = 1024;
@@ -46,8 +46,7 @@ pub(crate) struct Cluster {
     pub(crate) journal: Journal,
     pub(crate) unimitated: BTreeSet<String>,
     pub(crate) signer: Option<Signer>,
-    /// Whether a watch can begin with a list that has an end.
-    pub(crate) streams_lists: bool,
+    pub(crate) lists: Lists,
     revision: u64,
     seed: u64,
     /// When Events are gone, if they are not written again.
@@ -74,7 +73,7 @@ impl Cluster {
             journal: Journal::default(),
             unimitated: BTreeSet::new(),
             signer: None,
-            streams_lists: true,
+            lists: Lists::Streamed,
             revision: BEGINNING,
             seed,
             fading: VecDeque::new(),

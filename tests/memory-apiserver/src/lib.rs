@@ -4,8 +4,8 @@
 //! so that a run replays exactly. Time is given, waiting is tokio's.
 //!
 //! What it imitates is what the operator and its tests use: namespaces, Secrets, ServiceAccounts with tokens, Leases,
-//! Events and the kinds of CustomResourceDefinitions, with defaults, pruning and a status apart; get, list in pages, watch
-//! with bookmarks, create, update, merge patch, delete with finalizers. [`contract`] says what that means, and holds for
+//! Events and the kinds of CustomResourceDefinitions, with defaults, pruning and a status apart; get, list in pages or
+//! as a stream, watch with bookmarks, create, update, merge patch, delete with finalizers. [`contract`] says what that means, and holds for
 //! the real API server too.
 //!
 //! What it does not do: permissions, admission, rules in CEL and patterns, conversion between versions, garbage
@@ -33,3 +33,4 @@ mod write;
 
 pub use journal::{About, Write};
 pub use server::{ApiService, MemoryApiServer};
+pub use watch::Lists;

@@ -24,7 +24,7 @@ use crate::call::{Call, Form, Query, Subresource, Verb, agent};
 use crate::cluster::{Answer, Cluster, key};
 use crate::failure::{Failure, bad_request, body, not_imitated};
 use crate::journal::{About, Write};
-use crate::watch::Stream;
+use crate::watch::{Lists, Stream};
 
 /// Who does what is done by hand.
 const BY_HAND: &str = "by-hand";
@@ -93,9 +93,9 @@ impl MemoryApiServer {
         self.shared.lock().signer = Some(Arc::new(sign));
     }
 
-    /// Whether lists can be streamed, which the feature gate `WatchList` of an API server decides. Here it is on first.
-    pub fn stream_lists(&self, can: bool) {
-        self.shared.lock().streams_lists = can;
+    /// How it takes it from now on that a list is to be streamed; at first it does so.
+    pub fn offer(&self, lists: Lists) {
+        self.shared.lock().lists = lists;
     }
 
     /// A client of namespace `default`.

@@ -1,5 +1,6 @@
 //! Watches: what happens from a version on, line by line, until the client's time is up.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::call::{Call, Form, Query};
 use crate::cluster::{Cluster, shown};
-use crate::failure::{Failure, body, cause, expired, invalid_options, not_imitated};
+use crate::failure::{Failure, body, cause, expired, internal, invalid_options, not_imitated};
 use crate::selector::Filter;
 use crate::server::Shared;
 use crate::shelf::{Change, Stored};
@@ -32,6 +33,20 @@ const UNMATCHED: &str =
     "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
 const SWITCHED_OFF: &str = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
 
+/// What the real server says when etcd cannot tell it how far its cache is.
+const NO_PROGRESS: &str = "a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled";
+
+/// How an API server takes it that a watch is to begin with a list that has an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// It does so: the feature gate `WatchList` is on.
+    Streamed,
+    /// It refuses: the gate is off.
+    InPages,
+    /// The gate is on, but its etcd is too old to tell it how far its cache is. It says so within the stream.
+    Untold,
+}
+
 /// What a watch is about.
 #[derive(Debug)]
 pub(crate) struct Watching {
@@ -42,8 +57,8 @@ pub(crate) struct Watching {
     time: Duration,
     /// It has seen everything up to this.
     seen: u64,
-    /// What it is told first.
-    first: Vec<u8>,
+    /// What it is told first, piece by piece.
+    first: VecDeque<Vec<u8>>,
     /// Its version is too old: there is nothing more to say.
     refused: bool,
     news: watch::Receiver<u64>,
@@ -72,7 +87,7 @@ impl Cluster {
             bookmarks,
             time: time.map_or(USUAL_TIME, Duration::from_secs),
             seen: revision.filter(|from| *from > 0).unwrap_or(self.revision()),
-            first: Vec::new(),
+            first: VecDeque::new(),
             refused: false,
             news: objects.news(),
         };
@@ -83,15 +98,19 @@ impl Cluster {
                     objects.forgotten()
                 );
                 watching.refused = true;
-                watching.first = line("ERROR", &body(&expired(&message)));
+                watching.first = [line("ERROR", &body(&expired(&message)))].into();
             }
             Some(1..) => {}
+            Some(0) | None if streams_list && self.lists == Lists::Untold => {
+                watching.refused = true;
+                watching.first = [line("ERROR", &body(&internal(NO_PROGRESS)))].into();
+            }
             Some(0) | None => watching.first = self.everything(&watching),
         }
-        if streams_list && watching.bookmarks {
+        if streams_list && watching.bookmarks && !watching.refused {
             let end = json!({"annotations": {END_OF_LIST: "true"}});
             let end = self.bookmark(&mut watching, end);
-            watching.first.extend(end);
+            watching.first.push_back(end);
         }
         Ok(watching)
     }
@@ -104,7 +123,7 @@ impl Cluster {
         if asked.is_some() && matched.is_none() {
             wrong.push(cause("resourceVersionMatch", UNMATCHED));
         }
-        if asked.is_some() && !self.streams_lists {
+        if asked.is_some() && self.lists == Lists::InPages {
             wrong.push(cause("sendInitialEvents", SWITCHED_OFF));
         }
         if asked.is_none() && matched.is_some() {
@@ -112,6 +131,8 @@ impl Cluster {
         }
         match (asked.as_deref(), matched.as_deref(), revision) {
             _ if !wrong.is_empty() => Err(invalid_options(wrong)),
+            // Who asks for no version gets the end of the list, too.
+            (None, _, None | Some(0)) => Ok(self.lists == Lists::Streamed),
             (None, _, _) => Ok(false),
             (Some("true"), Some("NotOlderThan"), None | Some(0)) => Ok(true),
             _ => Err(not_imitated("such a streamed list")),
@@ -119,12 +140,12 @@ impl Cluster {
     }
 
     /// What is there, as if it was added now.
-    fn everything(&self, watching: &Watching) -> Vec<u8> {
+    fn everything(&self, watching: &Watching) -> VecDeque<Vec<u8>> {
         let resource = &self.kinds[watching.kind];
         let objects = self.shelves[watching.kind].objects.iter();
         objects
             .filter(|(key, stored)| watching.filter.chooses(resource, key, &stored.object))
-            .flat_map(|(_, stored)| line("ADDED", &shown(watching.form, stored.object.clone())))
+            .map(|(_, stored)| line("ADDED", &shown(watching.form, stored.object.clone())))
             .collect()
     }
 
@@ -207,8 +228,10 @@ impl Stream {
 
     /// Waits for the next lines; `None` at the end.
     pub(crate) async fn next(mut self) -> Option<(Bytes, Self)> {
-        if !self.watching.first.is_empty() {
-            let first = std::mem::take(&mut self.watching.first);
+        if self.cuts.has_changed().is_ok_and(|cut| cut) {
+            return None;
+        }
+        if let Some(first) = self.watching.first.pop_front() {
             return Some((first.into(), self));
         }
         if self.watching.refused {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use graph_emulator::{Booking, Control, LifecycleEvent, Removal};
-use memory_apiserver::MemoryApiServer;
+use memory_apiserver::{Lists, MemoryApiServer};
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
@@ -21,8 +21,13 @@ pub(crate) struct People {
     pub(crate) rooms: usize,
 }
 
-/// The share of API servers that stream lists.
-const STREAMED: f64 = 0.7;
+/// What API servers make of lists, most of them in the first way.
+const LISTS: [Lists; 4] = [
+    Lists::Streamed,
+    Lists::Streamed,
+    Lists::InPages,
+    Lists::Untold,
+];
 
 /// How often one edit happens in comparison with others.
 const EDITS: &[(usize, &str)] = &[
@@ -104,8 +109,11 @@ impl People {
             }
             _ => {
                 // Perhaps in another version.
-                self.server.stream_lists(self.dice.chance(STREAMED));
-                self.server.compact();
+                self.server
+                    .offer(*self.dice.one(&LISTS).unwrap_or(&LISTS[0]));
+                if self.dice.chance(0.7) {
+                    self.server.compact();
+                }
                 self.server.drop_watches();
             }
         }

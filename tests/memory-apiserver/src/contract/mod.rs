@@ -139,6 +139,7 @@ rules! {
     watches::a_watch_tells_what_happens_in_order,
     watches::a_watch_tells_everything_since_its_version,
     watches::a_watch_of_no_version_begins_with_everything,
+    watches::a_watch_of_no_version_is_told_where_the_list_ends,
     watches::a_watch_by_labels_sees_objects_come_and_go,
     watches::a_watch_by_name_sees_one_object,
     watches::a_watch_of_metadata_shows_metadata_alone,

@@ -276,7 +276,7 @@ async fn what_is_not_imitated_is_refused_and_remembered() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_streams_no_lists_says_so() {
     let (server, _) = server(&["a"]);
-    server.stream_lists(false);
+    server.offer(Lists::InPages);
     let secrets: Api<Secret> = Api::default_namespaced(server.client());
     let refused = secrets.watch(&WatchParams::streaming_lists(), "").await;
     let Err(kube::Error::Api(status)) = refused.map(|_| ()) else {
@@ -291,6 +291,42 @@ async fn a_server_that_streams_no_lists_says_so() {
         )
     );
     assert_eq!(server.not_imitated(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_tell_how_new_it_is_says_so_within_the_stream() {
+    let (server, _) = server(&["a"]);
+    server.offer(Lists::Untold);
+    let secrets: Api<Secret> = Api::default_namespaced(server.client());
+    let parameters = WatchParams::streaming_lists();
+    let told = secrets.watch(&parameters, "").await.unwrap();
+    let told: Vec<_> = timeout(PATIENCE, told.collect()).await.unwrap();
+    let [Ok(WatchEvent::Error(status))] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(status.code, 500);
+    assert!(status.message.contains("RequestWatchProgress"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_cut_in_its_midst_has_no_end() {
+    let (server, _) = server(&["a", "b"]);
+    let secrets: Api<Secret> = Api::default_namespaced(server.client());
+    let told = secrets.watch(&WatchParams::streaming_lists(), "").await;
+    let mut told = told.unwrap().boxed();
+    let first = told.try_next().await.unwrap();
+    assert!(matches!(first, Some(WatchEvent::Added(_))));
+    server.drop_watches();
+    let rest: Vec<_> = timeout(PATIENCE, told.try_collect())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        !rest
+            .iter()
+            .any(|event| matches!(event, WatchEvent::Bookmark(_))),
+        "{rest:?}"
+    );
 }
 
 #[test]
