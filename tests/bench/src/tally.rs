@@ -13,7 +13,6 @@ pub struct Tally {
     /// By verb and resource with subresource.
     counts: BTreeMap<(String, String), u64>,
     last_mailbox_status: Option<Timestamp>,
-    last_list: Option<Timestamp>,
 }
 
 impl Tally {
@@ -31,9 +30,6 @@ impl Tally {
             if entry.resource == MAILBOXES && entry.is_status_write() {
                 tally.last_mailbox_status = tally.last_mailbox_status.max(Some(entry.time));
             }
-            if entry.resource == MAILBOXES && entry.verb == "list" {
-                tally.last_list = tally.last_list.max(Some(entry.time));
-            }
         }
         tally
     }
@@ -42,12 +38,6 @@ impl Tally {
     #[must_use]
     pub fn last_mailbox_status(&self) -> Option<Timestamp> {
         self.last_mailbox_status
-    }
-
-    /// When the last page of a list of mailboxes was asked for.
-    #[must_use]
-    pub fn last_list(&self) -> Option<Timestamp> {
-        self.last_list
     }
 
     /// Everything that was asked for, but the Lease.
@@ -131,6 +121,5 @@ mod tests {
         assert_eq!(tally.reads().collect::<Vec<_>>(), [("list", MAILBOXES, 1)]);
         assert_eq!(tally.requests(), 4);
         assert_eq!(tally.last_mailbox_status(), Some(Timestamp::UNIX_EPOCH));
-        assert_eq!(tally.last_list(), Some(Timestamp::UNIX_EPOCH));
     }
 }

@@ -19,11 +19,6 @@ use crate::tally::Tally;
 pub static SERVING: Measure = measure("time until /readyz", Unit::Seconds);
 /// From the start of the process until every object is known.
 pub static KNOWN: Measure = measure("time until all objects are known", Unit::Seconds);
-/// From the last page of the list of mailboxes until every object is known.
-pub static KNOWN_AFTER: Measure = measure(
-    "time from the last page of a list until then",
-    Unit::Seconds,
-);
 /// Processor time until then.
 pub static PROCESSOR: Measure = measure("processor time until then", Unit::Seconds);
 /// Processor time until nothing was to be done any more.
@@ -64,21 +59,14 @@ pub(super) async fn take(
     running.terminate().await?;
     let calls = turn.microsoft.calls().await?;
     let mark = control_plane.audit_mark().await?;
-    let known = match running {
-        Running::Operator(operator) => Some(knows(operator, &mut column).await?),
-        Running::Twin(twin) => {
-            twin.restart().await?;
-            None
-        }
-    };
+    match running {
+        Running::Operator(operator) => knows(operator, &mut column).await?,
+        Running::Twin(twin) => twin.restart().await?,
+    }
     let (rest, share) = process::rest(running.id(), turn.trial.watch()).await?;
     running.still_runs()?;
     let entries = control_plane.audit_since(mark).await?;
     let tally = Tally::of(&entries, &turn.place.user());
-    if let (Some(known), Some(last)) = (known, tally.last_list()) {
-        let after = known.duration_since(last).as_secs_f64();
-        column.put(&KNOWN_AFTER, after);
-    }
     column.put(&PROCESSOR_ALL, rest.cpu.as_secs_f64());
     column.put(&AT_REST, share * 1000.0);
     column.put(&PEAK, count(rest.peak));
@@ -88,11 +76,8 @@ pub(super) async fn take(
     Ok(())
 }
 
-/// Starts the operator again; when it knew all objects.
-async fn knows(
-    operator: &mut OperatorProcess,
-    column: &mut Cells<'_>,
-) -> Result<jiff::Timestamp, Error> {
+/// Starts the operator again, until it knows all objects.
+async fn knows(operator: &mut OperatorProcess, column: &mut Cells<'_>) -> Result<(), Error> {
     let began = Instant::now();
     let lines = operator.logs().len();
     operator.restart().await?;
@@ -102,11 +87,10 @@ async fn knows(
         logs[lines..].iter().any(|line| line.contains(KNOWN_LINE))
     })
     .await?;
-    let known = process::now();
     column.put(&KNOWN, began.elapsed().as_secs_f64());
     let usage = Usage::of(operator.id())?;
     column.put(&PROCESSOR, usage.cpu.as_secs_f64());
-    Ok(known)
+    Ok(())
 }
 
 fn told(column: &mut Cells<'_>, tally: &Tally, calls: &Calls, trial: Trial<'_>) {
