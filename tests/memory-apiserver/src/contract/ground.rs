@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, PostParams, WatchEvent, WatchParams};
 use kube::client::Body;
 use kube::core::response::Status;
+use kube::core::watch::Bookmark;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -191,6 +192,17 @@ where
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             return (format!("{kind} {name}"), object);
         }
+    }
+
+    /// The next event, which tells where a list ends.
+    pub(super) async fn end_of_list(&mut self) -> Bookmark {
+        let event = timeout(PATIENCE, self.0.try_next()).await;
+        let Some(WatchEvent::Bookmark(end)) = event.expect("an event in time").unwrap() else {
+            panic!("no bookmark at the end of the list");
+        };
+        let marked = end.metadata.annotations.get("k8s.io/initial-events-end");
+        assert_eq!(marked.map(String::as_str), Some("true"));
+        end
     }
 
     /// The next events, without their objects.

@@ -80,12 +80,7 @@ pub(super) async fn a_list_can_be_streamed_and_has_an_end(ground: Ground) {
         let mut first = told.names(2).await;
         first.sort();
         assert_eq!(first, ["ADDED a", "ADDED b"]);
-        let end = timeout(PATIENCE, told.0.try_next()).await.unwrap();
-        let Some(WatchEvent::Bookmark(end)) = end.unwrap() else {
-            panic!("no bookmark at the end of the list");
-        };
-        let marked = end.metadata.annotations.get("k8s.io/initial-events-end");
-        assert_eq!(marked.map(String::as_str), Some("true"));
+        let end = told.end_of_list().await;
         assert_eq!(end.types.kind, "WorkspaceMailbox");
         let name = format!("c{version}");
         let added = value(&ground.mailbox(&name).await);
@@ -103,16 +98,8 @@ pub(super) async fn a_streamed_list_of_metadata_has_an_end_too(ground: Ground) {
     let stream = ground.secrets().watch_metadata(&parameters, "").await;
     let mut told = Told(stream.unwrap().boxed());
     assert_eq!(told.names(1).await, ["ADDED a"]);
-    let end = timeout(PATIENCE, told.0.try_next()).await.unwrap();
-    let Some(WatchEvent::Bookmark(end)) = end.unwrap() else {
-        panic!("no bookmark at the end of the list");
-    };
+    let end = told.end_of_list().await;
     assert_eq!(end.types.kind, "PartialObjectMetadata");
-    assert!(
-        end.metadata
-            .annotations
-            .contains_key("k8s.io/initial-events-end")
-    );
 }
 
 pub(super) async fn what_does_not_go_with_a_streamed_list_is_refused(ground: Ground) {
