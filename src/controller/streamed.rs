@@ -169,6 +169,7 @@ fn refuses(error: &Error, listing: bool) -> bool {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use futures::stream::BoxStream;
     use kube::core::Status;
 
     use super::super::objects::StoredMailbox;
@@ -177,6 +178,7 @@ mod tests {
     use crate::ids::Kind;
 
     type Events = Vec<watcher::Result<Event<StoredMailbox>>>;
+    type Watched = BoxStream<'static, watcher::Result<Event<StoredMailbox>>>;
 
     fn applied() -> Event<StoredMailbox> {
         Event::InitApply(serde_json::from_value(stored(&room(1))).unwrap())
@@ -268,7 +270,7 @@ mod tests {
     }
 
     /// What an API server that answers nothing is asked for within some minutes.
-    async fn asked(path: &str) -> Vec<String> {
+    async fn asked(watch: impl FnOnce(Api<StoredMailbox>) -> Watched) -> Vec<String> {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&asked);
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -278,23 +280,19 @@ mod tests {
         let client = as_of_now(&Client::new(service, "default"));
         let api: Api<StoredMailbox> =
             super::super::cluster::objects(&client, Kind::WorkspaceMailbox, None);
-        let events = match path {
-            "streamed" => events(api, Config::default()).boxed(),
-            _ => watcher(api, Config::default()).default_backoff().boxed(),
-        };
-        let _ = timeout(PATIENCE * 3, events.count()).await;
+        let _ = timeout(PATIENCE * 3, watch(api).count()).await;
         asked.lock().unwrap().clone()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_list_is_of_now_and_asked_for_again_when_no_answer_comes() {
-        let streamed = asked("streamed").await;
+        let streamed = asked(|api| events(api, Config::default()).boxed()).await;
         assert!(streamed.len() >= 2, "{streamed:?}");
         for uri in streamed {
             assert!(uri.contains("sendInitialEvents=true"), "{uri}");
             assert!(!uri.contains("resourceVersion="), "{uri}");
         }
-        let pages = asked("pages").await;
+        let pages = asked(|api| watcher(api, Config::default()).default_backoff().boxed()).await;
         assert!(pages.len() >= 2, "{pages:?}");
     }
 }

@@ -77,6 +77,11 @@ fn is_newer(candidate: &str, known: &str) -> bool {
     }
 }
 
+/// Whether what is known is this version of the same object, or a newer one.
+fn covers<Spec, Status>(known: &Record<Spec, Status>, uid: Uid, version: &str) -> bool {
+    known.uid == uid && !is_newer(version, &known.resource_version)
+}
+
 /// Takes our own write at its word where the API server has shown another status under the very version that it made or
 /// left: it drops fields that its CustomResourceDefinition does not have, or somebody changes them on the way. Whether it was so.
 fn insist<Spec: Clone, Status: Clone + PartialEq>(
@@ -228,18 +233,16 @@ impl Store {
     /// Whether this version of a mailbox is known already, or a newer one.
     #[must_use]
     pub fn knows_mailbox(&self, key: &ObjectKey, uid: Uid, version: &str) -> bool {
-        self.mailboxes.get(key).is_some_and(|entry| {
-            entry.record.uid == uid && !is_newer(version, &entry.record.resource_version)
-        })
+        let known = self.mailboxes.get(key);
+        known.is_some_and(|entry| covers(&entry.record, uid, version))
     }
 
     /// Whether this version of a tenant is known already, or a newer one: what we wrote may reach us after somebody
     /// else's change.
     #[must_use]
     pub fn knows_tenant(&self, key: &ObjectKey, uid: Uid, version: &str) -> bool {
-        self.tenants.get(key).is_some_and(|entry| {
-            entry.record.uid == uid && !is_newer(version, &entry.record.resource_version)
-        })
+        let known = self.tenants.get(key);
+        known.is_some_and(|entry| covers(&entry.record, uid, version))
     }
 
     /// Takes a tenant in. `known` is for one that was not known, or whose spec changed.
