@@ -2,7 +2,7 @@
 //!
 //! Reads text only. A rule that gets in the way of better code is changed here, with its reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::layers::LAYERS;
 use crate::markdown::prose;
@@ -258,6 +258,49 @@ fn every_address_belongs_to_nobody() {
 #[test]
 fn the_changelog_has_a_place_for_what_comes_next() {
     assert!(read("CHANGELOG.md").contains("## [Unreleased]"));
+}
+
+/// The modules that a `go.mod` uses, and the version that is compiled: a replacement comes after what it replaces.
+fn modules_used(go_mod: &str) -> BTreeMap<&str, &str> {
+    let mut used = BTreeMap::new();
+    for line in go_mod.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [module, "=>", _, version] => {
+                used.entry(module).and_modify(|known| *known = version);
+            }
+            [module, version, ..] if line.starts_with('\t') => {
+                used.insert(module, version);
+            }
+            _ => {}
+        }
+    }
+    used
+}
+
+/// Go compiles a library once only if all that it needs has the same version everywhere, too: with two versions of
+/// Kubernetes' libraries a first `make test` takes minutes more.
+#[test]
+fn programs_in_go_are_compiled_from_the_same_versions() {
+    let paths = files("", &["go.mod"]);
+    let texts: Vec<(&str, String)> = paths
+        .iter()
+        .map(|path| (path.as_str(), read(path)))
+        .collect();
+    let mut seen: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (path, text) in &texts {
+        for (module, version) in modules_used(text) {
+            let (first, known) = *seen.entry(module).or_insert((path, version));
+            if known != version {
+                problems.push(format!(
+                    "{module} is {known} in {first} and {version} in {path}: run `go get {module}@` with the newer one, then `go mod tidy`"
+                ));
+            }
+        }
+    }
+    assert!(seen.contains_key("k8s.io/client-go"));
+    assert_none(&problems);
 }
 
 /// Targets of `](…)` in Markdown, outside of fenced code.
