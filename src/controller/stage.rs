@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use kube::client::Body;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -18,10 +19,10 @@ use crate::clock::Clock;
 use crate::config::Scope;
 use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::identity::NotificationUrls;
-use crate::domain::records::{MailboxRecord, TenantRecord};
+use crate::domain::records::{MailboxRecord, Record, TenantRecord};
 use crate::domain::schedule::Pace;
 use crate::graph::gateway::{Gateway, GatewayOptions, Writes};
-use crate::ids::{InstanceId, ObjectKey, Uid};
+use crate::ids::{InstanceId, Kind, ObjectKey, Uid};
 use crate::metrics::Metrics;
 use crate::notification::wake::WakeQueue;
 
@@ -176,10 +177,13 @@ pub(super) fn room(number: u8) -> MailboxRecord {
     }
 }
 
-/// A mailbox as the API server returns it.
-pub(super) fn stored(record: &MailboxRecord) -> Value {
+/// An object as the API server returns it.
+pub(super) fn stored<Spec: Serialize, Status: Serialize>(
+    kind: Kind,
+    record: &Record<Spec, Status>,
+) -> Value {
     json!({
-        "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "WorkspaceMailbox",
+        "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": kind.as_str(),
         "metadata": {
             "name": &*record.key.name, "namespace": &*record.key.namespace, "uid": record.uid,
             "generation": record.generation, "resourceVersion": &*record.resource_version,

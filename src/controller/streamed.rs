@@ -181,7 +181,7 @@ mod tests {
     type Watched = BoxStream<'static, watcher::Result<Event<StoredMailbox>>>;
 
     fn applied() -> Event<StoredMailbox> {
-        Event::InitApply(serde_json::from_value(stored(&room(1))).unwrap())
+        Event::InitApply(serde_json::from_value(stored(Kind::WorkspaceMailbox, &room(1))).unwrap())
     }
 
     fn status(code: u16, reason: &str) -> Box<Status> {

@@ -142,10 +142,13 @@ mod tests {
     }
 
     fn newer() -> Value {
-        stored(&MailboxRecord {
-            resource_version: "9".into(),
-            ..subscribed(room(2))
-        })
+        stored(
+            Kind::WorkspaceMailbox,
+            &MailboxRecord {
+                resource_version: "9".into(),
+                ..subscribed(room(2))
+            },
+        )
     }
 
     fn subscribed(mut room: MailboxRecord) -> MailboxRecord {

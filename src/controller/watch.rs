@@ -375,7 +375,7 @@ mod tests {
             key: ObjectKey::new(namespace, Arc::clone(&room.key.name)),
             ..room
         };
-        serde_json::from_value(stored(&elsewhere)).unwrap()
+        serde_json::from_value(stored(Kind::WorkspaceMailbox, &elsewhere)).unwrap()
     }
 
     /// The rooms that are known after these events of a watch of one namespace, or of all.

@@ -208,20 +208,13 @@ mod tests {
     use kube::client::Body;
     use serde_json::{Value, json};
 
-    use super::super::stage::{Stage, tenant};
+    use super::super::stage::{Stage, stored, tenant};
     use super::*;
 
     /// The tenant, edited by somebody just now, and then left alone; its Secret is not there.
     fn edited(request: &Request<Body>) -> Option<(StatusCode, Value)> {
-        let record = tenant(1);
-        let mut object = json!({
-            "apiVersion": "hybridcalendar.dev/v1alpha1", "kind": "CalendarTenant",
-            "metadata": {
-                "name": &*record.key.name, "namespace": &*record.key.namespace, "uid": record.uid,
-                "generation": 1, "resourceVersion": "2", "creationTimestamp": "2026-11-24T08:00:00Z",
-            },
-            "spec": record.spec,
-        });
+        let mut object = stored(Kind::CalendarTenant, &tenant(1));
+        object["metadata"]["resourceVersion"] = "2".into();
         let refused = |code: u16, reason: &str| {
             let body = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
