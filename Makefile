@@ -16,8 +16,9 @@ SECONDS ?= 60
 # Most tests wait for a cluster or for Graph, so that more of them than there are cores go side by side.
 export RUST_TEST_THREADS ?= 6
 
-# Tests and programs are built with the same features, so that nothing is compiled twice.
+# Tests and programs are built with the same features, and what measures is built at once, so that nothing is compiled twice.
 PROGRAMS := $(CARGO) build --locked --workspace --bins
+MEASURES := $(CARGO) build --locked --release --package bench --package simulation
 BUILT := $${CARGO_TARGET_DIR:-target}
 
 .DEFAULT_GOAL := help
@@ -51,15 +52,15 @@ fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS
 	    $(CARGO) test --locked --workspace --lib --no-fail-fast -- --nocapture fuzz::
 
 simulate: ## Play months of the whole operator while everything goes wrong (SEEDS=100 DAYS=30 MAILBOXES=30; SEED=7 tells that one)
-	$(CARGO) build --locked --release --package simulation
+	$(MEASURES)
 	$(BUILT)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(HOURS),--hours $(HOURS),--days $(DAYS)) --mailboxes $(MAILBOXES) $(if $(COURSE),--course $(COURSE))
 
 simulate-mistakes: ## See the simulation find each deliberate mistake
-	$(CARGO) build --locked --release --package simulation
+	$(MEASURES)
 	$(BUILT)/release/simulate --mistakes --seeds 3 --hours 8 --mailboxes 12
 
 bench: ## Measure what the operator costs, next to a floor and to twins in other frameworks (BENCH_ARGS="--mailboxes 10000 --tenants 50"; minutes)
-	$(CARGO) build --locked --release --package bench --package simulation
+	$(MEASURES)
 	operator=$$(config/image/here hybrid-calendar-operator) && emulator=$$(config/image/here graph-emulator) && \
 	HYBRID_CALENDAR_OPERATOR_BIN=$$operator/usr/bin/hybrid-calendar-operator \
 	GRAPH_EMULATOR_BIN=$$emulator/usr/bin/graph-emulator \
