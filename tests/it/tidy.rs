@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use testbed::go_programs::required_modules;
+
 use crate::layers::LAYERS;
 use crate::markdown::prose;
 use crate::repository::{files, read, root};
@@ -260,24 +262,6 @@ fn the_changelog_has_a_place_for_what_comes_next() {
     assert!(read("CHANGELOG.md").contains("## [Unreleased]"));
 }
 
-/// The modules that a `go.mod` uses, and the version that is compiled: a replacement comes after what it replaces.
-fn modules_used(go_mod: &str) -> BTreeMap<&str, &str> {
-    let mut used = BTreeMap::new();
-    for line in go_mod.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
-            [module, "=>", _, version] => {
-                used.entry(module).and_modify(|known| *known = version);
-            }
-            [module, version, ..] if line.starts_with('\t') => {
-                used.insert(module, version);
-            }
-            _ => {}
-        }
-    }
-    used
-}
-
 /// Go compiles a library once only if all that it needs has the same version everywhere, too: with two versions of
 /// Kubernetes' libraries a first `make test` takes minutes more.
 #[test]
@@ -290,7 +274,7 @@ fn programs_in_go_are_compiled_from_the_same_versions() {
     let mut seen: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     let mut problems = Vec::new();
     for (path, text) in &texts {
-        for (module, version) in modules_used(text) {
+        for (module, version) in required_modules(text) {
             let (first, known) = *seen.entry(module).or_insert((path, version));
             if known != version {
                 problems.push(format!(

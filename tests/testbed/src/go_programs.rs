@@ -3,6 +3,7 @@
 //! What was built is kept in the user's cache folder under a hash of the module's `go.mod`, `go.sum` and own sources; a
 //! lock lets several programs ask at once.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -174,25 +175,34 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "testbed: {line}");
 }
 
+/// The modules that a `go.mod` requires, each with the version that is compiled: a replacement's, where there is one.
+#[must_use]
+pub fn required_modules(go_mod: &str) -> BTreeMap<&str, &str> {
+    let mut required = BTreeMap::new();
+    for line in go_mod.lines() {
+        let line = line.trim().trim_start_matches("require ");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            // Replacements come last.
+            [module, "=>", _, version] => {
+                required.entry(module).and_modify(|known| *known = version);
+            }
+            [module, version, ..] if version.starts_with('v') => {
+                required.insert(module, version);
+            }
+            _ => {}
+        }
+    }
+    required
+}
+
 /// The version of a module that a `go.mod` requires, with its `v`.
 pub(crate) fn required_version(go_mod: &str, module: &str) -> Result<String, Error> {
-    go_mod
-        .lines()
-        .filter_map(|line| {
-            let mut words = line
-                .trim()
-                .trim_start_matches("require ")
-                .split_whitespace();
-            (words.next() == Some(module))
-                .then(|| words.next())
-                .flatten()
-        })
-        .find(|word| word.starts_with('v'))
-        .map(str::to_owned)
-        .ok_or_else(|| Error::Document {
-            what: "go.mod".to_owned(),
-            message: format!("no version of {module}"),
-        })
+    let version = required_modules(go_mod).get(module).copied();
+    version.map(str::to_owned).ok_or_else(|| Error::Document {
+        what: "go.mod".to_owned(),
+        message: format!("no version of {module}"),
+    })
 }
 
 #[cfg(test)]
@@ -206,5 +216,13 @@ mod tests {
         let version = required_version(go_mod, "k8s.io/kubernetes");
         assert_eq!(version.unwrap(), "v1.36.3");
         assert!(required_version(go_mod, "k8s.io/kube").is_err());
+    }
+
+    #[test]
+    fn what_a_module_is_replaced_by_is_what_is_compiled() {
+        let go_mod = "module x\n\nrequire (\n\tk8s.io/api v0.0.0 // indirect\n)\n\n\
+                      replace (\n\tk8s.io/api => k8s.io/api v0.37.1\n\tk8s.io/kms => k8s.io/kms v0.37.1\n)\n";
+        let required = required_modules(go_mod);
+        assert_eq!(required, BTreeMap::from([("k8s.io/api", "v0.37.1")]));
     }
 }
