@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use http::Request;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DynamicObject, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::client::Body;
 use kube::core::response::Status;
 use kube::core::watch::Bookmark;
@@ -161,6 +161,15 @@ pub(super) fn refused((code, body): &(u16, Value), expected: (u16, &str, &str)) 
 pub(super) fn version(object: &Value) -> u64 {
     let version = object["metadata"]["resourceVersion"].as_str();
     version.unwrap().parse().unwrap()
+}
+
+/// The version of what is there. The API server's cache, which is what watches of version 0 begin with, has it after this.
+pub(super) async fn now<K>(api: &Api<K>) -> String
+where
+    K: Clone + fmt::Debug + serde::de::DeserializeOwned,
+{
+    let list = api.list(&ListParams::default()).await.unwrap();
+    list.metadata.resource_version.unwrap()
 }
 
 /// Events of a watch, with a deadline for each.

@@ -1,19 +1,13 @@
 //! Watches: what they tell.
 
 use futures::StreamExt;
+use kube::api::DeleteParams;
 use kube::api::WatchParams;
-use kube::api::{DeleteParams, ListParams};
 use serde_json::Value;
 use serde_json::json;
 
 use super::Ground;
-use super::ground::{Told, value, version};
-
-/// The version of the secrets as they are now.
-async fn now(ground: &Ground) -> String {
-    let list = ground.secrets().list(&ListParams::default()).await.unwrap();
-    list.metadata.resource_version.unwrap()
-}
+use super::ground::{Told, now, value, version};
 
 async fn relabel(ground: &Ground, name: &str, labels: Value) -> Value {
     let path = format!("{}/{name}", ground.path("secrets"));
@@ -25,7 +19,7 @@ pub(super) async fn a_watch_tells_what_happens_in_order(ground: Ground) {
     let mut told = Told::by(
         &ground.secrets(),
         &WatchParams::default(),
-        &now(&ground).await,
+        &now(&ground.secrets()).await,
     )
     .await;
     let first = value(&ground.secret("a", ("x", "1")).await);
@@ -52,10 +46,10 @@ pub(super) async fn a_watch_tells_what_happens_in_order(ground: Ground) {
 }
 
 pub(super) async fn a_watch_tells_everything_since_its_version(ground: Ground) {
-    let from = now(&ground).await;
+    let from = now(&ground.secrets()).await;
     ground.secret("a", ("x", "1")).await;
     relabel(&ground, "a", json!({"x": "2"})).await;
-    let middle = now(&ground).await;
+    let middle = now(&ground.secrets()).await;
     ground.secret("b", ("x", "1")).await;
     let secrets = ground.secrets();
     let parameters = WatchParams::default();
@@ -70,6 +64,7 @@ pub(super) async fn a_watch_of_no_version_begins_with_everything(ground: Ground)
     ground.secret("a", ("x", "1")).await;
     let parameters = WatchParams::default();
     for version in ["0", ""] {
+        now(&ground.secrets()).await;
         let mut told = Told::by(&ground.secrets(), &parameters, version).await;
         let mut first = told.names(2).await;
         first.sort();
@@ -87,6 +82,7 @@ pub(super) async fn a_watch_of_no_version_begins_with_everything(ground: Ground)
 
 pub(super) async fn a_watch_of_no_version_is_told_where_the_list_ends(ground: Ground) {
     ground.secret("a", ("x", "1")).await;
+    now(&ground.secrets()).await;
     let mut told = Told::by(&ground.secrets(), &WatchParams::default(), "0").await;
     assert_eq!(told.names(1).await, ["ADDED a"]);
     told.end_of_list().await;
@@ -94,7 +90,12 @@ pub(super) async fn a_watch_of_no_version_is_told_where_the_list_ends(ground: Gr
 
 pub(super) async fn a_watch_by_labels_sees_objects_come_and_go(ground: Ground) {
     let parameters = WatchParams::default().labels("x=1");
-    let mut told = Told::by(&ground.secrets(), &parameters, &now(&ground).await).await;
+    let mut told = Told::by(
+        &ground.secrets(),
+        &parameters,
+        &now(&ground.secrets()).await,
+    )
+    .await;
     ground.secret("a", ("x", "2")).await;
     relabel(&ground, "a", json!({"x": "1"})).await;
     let left = relabel(&ground, "a", json!({"x": "2"})).await;
@@ -112,7 +113,12 @@ pub(super) async fn a_watch_by_labels_sees_objects_come_and_go(ground: Ground) {
 
 pub(super) async fn a_watch_by_name_sees_one_object(ground: Ground) {
     let parameters = WatchParams::default().fields("metadata.name=b");
-    let mut told = Told::by(&ground.secrets(), &parameters, &now(&ground).await).await;
+    let mut told = Told::by(
+        &ground.secrets(),
+        &parameters,
+        &now(&ground.secrets()).await,
+    )
+    .await;
     ground.secret("a", ("x", "1")).await;
     ground.secret("b", ("x", "1")).await;
     relabel(&ground, "b", json!({"x": "2"})).await;
@@ -121,7 +127,7 @@ pub(super) async fn a_watch_by_name_sees_one_object(ground: Ground) {
 
 pub(super) async fn a_watch_of_metadata_shows_metadata_alone(ground: Ground) {
     let secrets = ground.secrets();
-    let from = now(&ground).await;
+    let from = now(&ground.secrets()).await;
     let stream = secrets
         .watch_metadata(&WatchParams::default(), &from)
         .await
@@ -164,7 +170,7 @@ pub(super) async fn a_watch_of_one_namespace_sees_no_other(ground: Ground) {
     let mut told = Told::by(
         &ground.secrets(),
         &WatchParams::default(),
-        &now(&ground).await,
+        &now(&ground.secrets()).await,
     )
     .await;
     other.secret("a", ("x", "1")).await;

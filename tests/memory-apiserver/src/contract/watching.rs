@@ -2,10 +2,10 @@
 
 use futures::StreamExt;
 use futures::TryStreamExt;
+use kube::api::DeleteParams;
 use kube::api::PostParams;
 use kube::api::WatchEvent;
 use kube::api::WatchParams;
-use kube::api::{DeleteParams, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
 use serde_json::Value;
@@ -14,29 +14,26 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::Ground;
-use super::ground::{PATIENCE, Told, refused, value, version as version_of};
-
-async fn now(ground: &Ground) -> String {
-    let list = ground.secrets().list(&ListParams::default()).await.unwrap();
-    list.metadata.resource_version.unwrap()
-}
+use super::ground::{PATIENCE, Told, now, refused, value, version as version_of};
 
 pub(super) async fn a_watch_ends_when_its_time_is_up(ground: Ground) {
     let parameters = WatchParams::default().timeout(1).disable_bookmarks();
     let began = Instant::now();
-    let mut told = Told::by(&ground.secrets(), &parameters, &now(&ground).await).await;
+    let mut told = Told::by(
+        &ground.secrets(),
+        &parameters,
+        &now(&ground.secrets()).await,
+    )
+    .await;
     let end = timeout(PATIENCE, told.0.try_next()).await.unwrap();
     assert!(matches!(end, Ok(None)), "{end:?}");
     let lasted = began.elapsed();
-    assert!(
-        lasted >= Duration::from_secs(1) && lasted < Duration::from_secs(5),
-        "{lasted:?}"
-    );
+    assert!(lasted >= Duration::from_secs(1), "{lasted:?}");
 }
 
 pub(super) async fn a_watch_is_told_how_far_it_is_before_it_ends(ground: Ground) {
     let parameters = WatchParams::default().timeout(4);
-    let from = now(&ground).await;
+    let from = now(&ground.secrets()).await;
     let mut told = Told::by(&ground.secrets(), &parameters, &from).await;
     let mut bookmark = None;
     while let Some(event) = timeout(PATIENCE, told.0.try_next()).await.unwrap().unwrap() {
@@ -56,7 +53,7 @@ pub(super) async fn what_changes_nothing_is_not_told(ground: Ground) {
     let mut told = Told::by(
         &ground.secrets(),
         &WatchParams::default(),
-        &now(&ground).await,
+        &now(&ground.secrets()).await,
     )
     .await;
     let secrets = ground.secrets();
@@ -74,20 +71,20 @@ pub(super) async fn a_list_can_be_streamed_and_has_an_end(ground: Ground) {
         ground.mailbox(name).await;
     }
     let parameters = WatchParams::streaming_lists();
-    for version in ["", "0"] {
-        let mailboxes = ground.mailboxes();
+    let mailboxes = ground.mailboxes();
+    let mut listed = vec!["ADDED a".to_owned(), "ADDED b".to_owned()];
+    // The first waits until the API server's cache has all; what the second shows of the cache has it therefore.
+    for (version, later) in [("", "c"), ("0", "d")] {
         let mut told = Told::by(&mailboxes, &parameters, version).await;
-        let mut first = told.names(2).await;
+        let mut first = told.names(listed.len()).await;
         first.sort();
-        assert_eq!(first, ["ADDED a", "ADDED b"]);
+        assert_eq!(first, listed);
         let end = told.end_of_list().await;
         assert_eq!(end.types.kind, "WorkspaceMailbox");
-        let name = format!("c{version}");
-        let added = value(&ground.mailbox(&name).await);
+        let added = value(&ground.mailbox(later).await);
         assert!(end.metadata.resource_version.parse::<u64>().unwrap() < version_of(&added));
-        assert_eq!(told.names(1).await, [format!("ADDED {name}")]);
-        let deleted = mailboxes.delete(&name, &DeleteParams::default()).await;
-        deleted.unwrap();
+        listed.push(format!("ADDED {later}"));
+        assert_eq!(told.names(1).await, listed[listed.len() - 1..]);
     }
 }
 
@@ -130,6 +127,7 @@ async fn sees_everything_once(ground: &Ground, config: Config) {
     for name in ["a", "b", "c"] {
         ground.mailbox(name).await;
     }
+    now(&ground.mailboxes()).await;
     let mut events = watcher(ground.mailboxes(), config)
         .default_backoff()
         .boxed();
