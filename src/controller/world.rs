@@ -120,8 +120,8 @@ pub(super) struct TenantState {
     pub(super) link: Link,
     /// The last list of its subscriptions.
     pub(super) listing: Arc<tokio::sync::Mutex<Listings>>,
-    /// The last list of its rooms.
-    pub(super) rooms: Arc<tokio::sync::Mutex<Rooms>>,
+    /// What Places lists of its rooms.
+    pub(super) rooms: Arc<Rooms>,
     pub(super) strays: Strays,
     /// How far Graph's clock was ahead of ours when its mailboxes' agendas were last computed for it.
     pub(super) graph_ahead: SignedDuration,

@@ -1,5 +1,8 @@
 //! What happens when everything is right.
 
+use std::time::Duration;
+
+use graph_emulator::{FaultRule, Faults, Operation};
 use serde_json::{Value, json};
 use testbed::audit::AuditEntry;
 use testbed::objects::{Kind, condition};
@@ -177,4 +180,23 @@ async fn a_hundred_new_mailboxes_cost_hardly_more_requests_than_their_subscripti
     let operator = format!("system:serviceaccount:{0}:{0}", bed.namespace);
     let events = |entry: &&AuditEntry| entry.user == operator && entry.resource == "events";
     assert_eq!(entries.iter().filter(events).count(), 0);
+}
+
+#[tokio::test]
+async fn a_long_list_of_rooms_holds_up_none_of_them() {
+    let bed = start(&contoso_with(100), &[secret("credential", SECRET)]).await;
+    let page = FaultRule {
+        operation: Operation::ListPlaces,
+        delay: Some(Duration::from_secs(9)),
+        ..FaultRule::default()
+    };
+    bed.emulator.set_faults(Faults {
+        rules: vec![page],
+        ..Faults::default()
+    });
+    apply(&bed, &daily(vec![tenant("contoso")])).await;
+    apply(&bed, &daily(rooms(100))).await;
+    all_ready(&bed, 100).await;
+    let asked = bed.emulator.counts().of("getPlace");
+    assert!(asked > 0, "every room waited for the list");
 }
