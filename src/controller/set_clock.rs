@@ -45,6 +45,7 @@ impl World {
             state.memory.set_back(by);
             // A list of the future would seem newer than what it does not show.
             state.listing = Arc::default();
+            state.rooms = Arc::default();
             for first_seen in state.strays.values_mut() {
                 *first_seen = earlier(*first_seen, by);
             }
@@ -91,6 +92,8 @@ mod tests {
             entry.memory.looks = Failures::new(1, start(), later(start(), wait));
         }
         let due = context.world().queue.next_due().unwrap();
+        let rooms = |world: &World| Arc::clone(&world.tenants[&tenant(1).key].rooms);
+        let listed = rooms(&context.world());
         let following = tokio::spawn(follow(context.clone(), context.clock.set_by()));
         let day = Duration::from_hours(24);
         context.clock.set(earlier(start(), day));
@@ -102,6 +105,10 @@ mod tests {
         assert_eq!(memory.looks.held_until(), held);
         assert_eq!(world.leading_since, earlier(start(), day));
         assert_eq!(world.served_until, earlier(start(), day));
+        assert!(
+            !Arc::ptr_eq(&rooms(&world), &listed),
+            "a list of the future"
+        );
         following.abort();
     }
 

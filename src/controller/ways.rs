@@ -4,6 +4,8 @@
 //! to remove the subscriptions of deleted mailboxes, and for nothing else. A credential that its owner has taken back
 //! and a host that is not allowed serve for nothing.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::removal::REMOVAL_PATIENCE;
@@ -54,8 +56,10 @@ impl World {
 
     /// A tenant's way is not to be used as before.
     pub(super) fn close_way(&mut self, tenant: &ObjectKey, closed: Closed, now: Timestamp) {
-        let link = self.tenants.get_mut(tenant).map(|state| &mut state.link);
-        let gateway = link.and_then(|link| std::mem::take(link).gateway().cloned());
+        let gateway = self.tenants.get_mut(tenant).and_then(|state| {
+            state.rooms = Arc::default();
+            std::mem::take(&mut state.link).gateway().cloned()
+        });
         match (closed, gateway) {
             (Closed::Altogether, _) => {
                 self.retired.remove(tenant);

@@ -157,6 +157,10 @@ impl TenantState {
             self.rooms = Arc::default();
             self.strays.clear();
         }
+        if desired.as_ref().is_ok_and(|desired| desired.suspended) {
+            // Nothing more is asked for it, not even the rest of a list.
+            self.rooms = Arc::default();
+        }
         self.desired = Arc::new(desired);
     }
 }

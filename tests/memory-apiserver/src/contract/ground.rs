@@ -9,7 +9,9 @@ use futures::{StreamExt, TryStreamExt};
 use http::Request;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, DynamicObject, ListParams, PostParams, VersionMatch, WatchEvent, WatchParams,
+};
 use kube::client::Body;
 use kube::core::response::Status;
 use kube::core::watch::Bookmark;
@@ -169,7 +171,13 @@ where
     K: Clone + fmt::Debug + serde::de::DeserializeOwned,
 {
     let list = api.list(&ListParams::default()).await.unwrap();
-    list.metadata.resource_version.unwrap()
+    let version = list.metadata.resource_version.unwrap();
+    // What the cache answers, once it is as new as that.
+    let cached = ListParams::default()
+        .at(&version)
+        .matching(VersionMatch::NotOlderThan);
+    api.list(&cached).await.unwrap();
+    version
 }
 
 /// Events of a watch, with a deadline for each.
