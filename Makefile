@@ -7,7 +7,7 @@ DEMO_ARGS ?=
 # --scenario cold|restart|twins|writes|apply|receiver|quotas|sick|takeover|steady.
 BENCH_ARGS ?=
 # What `make simulate` plays: how many courses, of how many days, with how many mailboxes; SEED plays one of them, aloud;
-# COURSE=storms|calm|steady is what happens meanwhile.
+# COURSE=storms|calm|steady is what happens meanwhile, MUTANT=renews-nothing makes that mistake.
 SEEDS ?= 10
 DAYS ?= 30
 MAILBOXES ?= 30
@@ -53,7 +53,7 @@ fuzz: ## Feed everything that reads bytes from outside with broken ones, SECONDS
 
 simulate: ## Play months of the whole operator while everything goes wrong (SEEDS=100 DAYS=30 MAILBOXES=30; SEED=7 tells that one)
 	$(MEASURES)
-	$(BUILT)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(HOURS),--hours $(HOURS),--days $(DAYS)) --mailboxes $(MAILBOXES) $(if $(COURSE),--course $(COURSE))
+	$(BUILT)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(HOURS),--hours $(HOURS),--days $(DAYS)) --mailboxes $(MAILBOXES) $(if $(COURSE),--course $(COURSE)) $(if $(MUTANT),--mutant $(MUTANT))
 
 simulate-mistakes: ## See the simulation find each deliberate mistake
 	$(MEASURES)
