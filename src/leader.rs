@@ -1,7 +1,7 @@
 //! Which of several copies may write: the one that holds the Lease.
 //!
 //! The rules are client-go's, the times are in [`LeaseTiming`]: another holder's time is measured on our own monotonic clock from when we saw it change, so clocks need not agree. This loop has
-//! a Kubernetes client of its own, so that nobody's load delays a renewal. What a leader does is not known
+//! a Kubernetes client of its own, so that no queue of requests delays a renewal. What a leader does is not known
 //! here.
 
 use std::fmt;

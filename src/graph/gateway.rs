@@ -49,7 +49,8 @@ pub enum Writes {
 
 /// Asked before each attempt to write: whether this process still leads.
 pub trait Fence: Send + Sync {
-    /// Whether a write that begins now ends before somebody else may write.
+    /// Whether a write may begin now. One that is under way may end after somebody else leads: that is why a create looks at
+    /// the list before it, and why there are sweeps.
     fn may_write(&self) -> bool;
 
     /// Whether something may begin to exist. Whoever stops takes away what is there, and makes nothing new.

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::ids::Uid;
 
-/// At least so many mailboxes of a tenant share a slot, and less than twice as many: about one batch of 20.
+/// On average at least so many mailboxes of a tenant share a slot, and less than twice as many: about one batch of 20. All
+/// of a smaller tenant do.
 const SHARE_A_SLOT: usize = 14;
 
 /// The slots of a tenant are at most 2 to the power of this.
