@@ -13,7 +13,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Error, Event, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::cluster::PAGE;
 use crate::plain::Causes;
@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long the API server may be silent within a list that is streamed.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// How long a list that is streamed may take: several times what a hundred thousand objects do. One that trickles would keep
+/// whoever leads from all work.
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// How often a list that is streamed may begin before one has come to its end.
 const BEGINNINGS: u32 = 3;
@@ -94,10 +98,10 @@ fn while_streamed<K: Send>(
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send {
     let begin = (Box::pin(events), Progress::default(), path);
     stream::unfold(begin, |(mut events, mut progress, path)| async move {
-        let next = if progress.listing {
-            timeout(SILENCE, events.next()).await
-        } else {
-            Ok(events.next().await)
+        let silent_until = Instant::now() + SILENCE;
+        let next = match progress.ends_by {
+            Some(ends_by) => timeout_at(ends_by.min(silent_until), events.next()).await,
+            None => Ok(events.next().await),
         };
         let why = match next {
             Ok(event) => {
@@ -106,6 +110,13 @@ fn while_streamed<K: Send>(
                     Ok(()) => return Some((event, (events, progress, path))),
                     Err(why) => why,
                 }
+            }
+            Err(_)
+                if progress
+                    .ends_by
+                    .is_some_and(|ends_by| ends_by < silent_until) =>
+            {
+                format!("a list did not end within {} seconds", LONGEST.as_secs())
             }
             Err(_) => format!(
                 "the API server said nothing for {} seconds in the midst of a list",
@@ -124,7 +135,8 @@ fn while_streamed<K: Send>(
 /// How far a list that is streamed has come.
 #[derive(Default)]
 struct Progress {
-    listing: bool,
+    /// When the list that is coming has to be at its end.
+    ends_by: Option<Instant>,
     /// How many have begun since one came to its end.
     beginnings: u32,
 }
@@ -137,15 +149,20 @@ impl Progress {
                 return Err(format!("{BEGINNINGS} lists ended before their ends"));
             }
             Ok(Event::Init) => {
-                self.listing = true;
+                self.ends_by = Some(Instant::now() + LONGEST);
                 self.beginnings += 1;
             }
-            Ok(Event::InitApply(_)) => self.listing = true,
+            Ok(Event::InitApply(_)) => {
+                let ends_by = || Instant::now() + LONGEST;
+                self.ends_by.get_or_insert_with(ends_by);
+            }
             Ok(Event::InitDone) => *self = Self::default(),
             Ok(Event::Apply(_) | Event::Delete(_)) => {}
-            Err(error) if refuses(error, self.listing) => return Err(Causes(error).to_string()),
+            Err(error) if refuses(error, self.ends_by.is_some()) => {
+                return Err(Causes(error).to_string());
+            }
             // The wait before the next try is no silence.
-            Err(_) => self.listing = false,
+            Err(_) => self.ends_by = None,
         }
         Ok(())
     }
@@ -175,6 +192,7 @@ mod tests {
     use super::super::objects::StoredMailbox;
     use super::super::stage::{room, stored};
     use super::*;
+    use crate::clock::sleep;
     use crate::ids::Kind;
 
     type Events = Vec<watcher::Result<Event<StoredMailbox>>>;
@@ -267,6 +285,20 @@ mod tests {
         let list = || [Ok(Event::Init), Ok(applied()), Ok(Event::InitDone)];
         let events: Events = (0..2 * BEGINNINGS).flat_map(|_| list()).collect();
         assert_eq!(passed_on(events).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_trickles_is_read_in_pages() {
+        let trickle = stream::repeat(()).then(|()| async {
+            sleep(SILENCE / 3).await;
+            Ok(applied())
+        });
+        let events = stream::iter([Ok(Event::Init)]).chain(trickle).boxed();
+        let began = Instant::now();
+        while_streamed("/mailboxes".to_owned(), events)
+            .count()
+            .await;
+        assert_eq!(began.elapsed(), LONGEST);
     }
 
     /// What an API server that answers nothing is asked for within some minutes.
