@@ -252,7 +252,7 @@ impl Copies {
             .patch(("Lease", OPERATOR, name), change)
             .is_ok()
         {
-            self.witness.leads(somebody);
+            self.witness.leads(Some(somebody));
         }
     }
 

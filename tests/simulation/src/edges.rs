@@ -110,7 +110,7 @@ async fn ask_cluster(
         let answer = ground.server.service().oneshot(request).await;
         let accepted = answer.as_ref().is_ok_and(|one| one.status().is_success());
         if write && accepted && told.1.contains("/leases") {
-            note_leader(&witness, &told.2);
+            note_leader(&witness, &link.name, &told.2);
         }
         answer
     });
@@ -171,14 +171,15 @@ fn failing() -> Response<HttpBody> {
     response
 }
 
-/// Whom the Lease names now. It is written all the time, so that only this is read of it.
-fn note_leader(witness: &Witness, lease: &[u8]) {
+/// Who wrote the Lease, unless to give it up. It is written all the time, so that only this is read of it.
+fn note_leader(witness: &Witness, who: &str, lease: &[u8]) {
     const FIELD: &str = "\"holderIdentity\":\"";
     let lease = String::from_utf8_lossy(lease);
     let holder = lease
         .split_once(FIELD)
         .and_then(|(_, rest)| rest.split('"').next());
-    witness.leads(holder.expect("a Lease says who holds it"));
+    let holder = holder.expect("a Lease says who holds it");
+    witness.leads(Some(who).filter(|_| !holder.is_empty()));
 }
 
 /// Which object a write is about, and whether it may be written at all.
@@ -242,8 +243,7 @@ async fn ask_microsoft(
     let uri = request.uri().clone();
     let witness = ground.witness.clone();
     if method != Method::GET && uri.path().contains("/subscriptions") {
-        let copy = link.name.split('.').next().unwrap_or_default();
-        witness.changes(copy, format_args!("{method} {}", uri.path()));
+        witness.changes(&link.name, format_args!("{method} {}", uri.path()));
     }
     if let Some(mutant) = ground.mutant
         && let Some(answer) = mutant.answer_instead(&mut request)

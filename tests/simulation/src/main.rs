@@ -209,9 +209,10 @@ fn repeat(arguments: &Arguments, seed: u64) -> String {
         Course::Storms => String::new(),
         course @ (Course::Calm | Course::Steady) => format!(" COURSE={}", name(&course)),
     };
-    let mutant = arguments.mutant.as_ref().map_or_else(String::new, |mutant| {
-        format!(" MUTANT={}", name(mutant))
-    });
+    let mutant = arguments
+        .mutant
+        .as_ref()
+        .map_or_else(String::new, |mutant| format!(" MUTANT={}", name(mutant)));
     format!(
         "make simulate SEED={seed} HOURS={} MAILBOXES={}{course}{mutant}",
         arguments.hours(),

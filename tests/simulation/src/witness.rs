@@ -76,7 +76,7 @@ struct Seen {
     writes: BTreeMap<String, Written>,
     written: u64,
     /// Whom the Lease names, by its last write.
-    leader: String,
+    leader: Option<String>,
     violation: Option<Violation>,
 }
 
@@ -229,21 +229,21 @@ impl Witness {
         }
     }
 
-    /// From now on the Lease names this copy; none with an empty name.
-    pub(crate) fn leads(&self, holder: &str) {
+    /// Who wrote the Lease last; nobody leads once a holder has given it up.
+    pub(crate) fn leads(&self, who: Option<&str>) {
         let mut seen = self.seen();
-        if seen.leader != holder {
-            holder.clone_into(&mut seen.leader);
+        if seen.leader.as_deref() != who {
+            seen.leader = who.map(str::to_owned);
         }
     }
 
-    /// A copy begins to change something at Graph: nobody else may lead.
-    pub(crate) fn changes(&self, copy: &str, what: fmt::Arguments<'_>) {
+    /// Somebody begins to change something at Graph: nobody else may lead, not even the same copy in an earlier life.
+    pub(crate) fn changes(&self, who: &str, what: fmt::Arguments<'_>) {
         let leader = self.seen().leader.clone();
-        if !leader.is_empty() && !leader.starts_with(&format!("{copy}_")) {
+        if let Some(leader) = leader.filter(|leader| leader != who) {
             self.violate(
                 Invariant::OneLeader,
-                format!("{copy} began {what} while {leader} leads"),
+                format!("{who} began {what} while {leader} leads"),
             );
         }
     }
