@@ -96,6 +96,7 @@ mod tests {
     fn two_calls_may_time_out_and_nobody_writes_when_another_may() {
         for seconds in 10..=60 {
             let timing = LeaseTiming::new(Duration::from_secs(seconds)).unwrap();
+            assert!(timing.writable() >= 3 * timing.request());
             let two = 2 * timing.request() + timing.failure_pause();
             assert!(timing.renewal() + two < timing.writable());
             assert!(timing.renewal() < timing.request());

@@ -56,6 +56,12 @@ impl Ground {
         secrets.create(&parameters, &secret).await.unwrap()
     }
 
+    /// What happens to Secrets from now on.
+    pub(super) async fn watch_secrets(&self, parameters: &WatchParams) -> Told<Secret> {
+        let secrets = self.secrets();
+        Told::by(&secrets, parameters, &now(&secrets).await).await
+    }
+
     /// The path of all objects of a kind in this namespace.
     pub(super) fn path(&self, plural: &str) -> String {
         let root = match plural {

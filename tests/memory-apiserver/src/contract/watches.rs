@@ -16,12 +16,7 @@ async fn relabel(ground: &Ground, name: &str, labels: Value) -> Value {
 }
 
 pub(super) async fn a_watch_tells_what_happens_in_order(ground: Ground) {
-    let mut told = Told::by(
-        &ground.secrets(),
-        &WatchParams::default(),
-        &now(&ground.secrets()).await,
-    )
-    .await;
+    let mut told = ground.watch_secrets(&WatchParams::default()).await;
     let first = value(&ground.secret("a", ("x", "1")).await);
     let second = relabel(&ground, "a", json!({"x": "2"})).await;
     ground
@@ -90,12 +85,7 @@ pub(super) async fn a_watch_of_no_version_is_told_where_the_list_ends(ground: Gr
 
 pub(super) async fn a_watch_by_labels_sees_objects_come_and_go(ground: Ground) {
     let parameters = WatchParams::default().labels("x=1");
-    let mut told = Told::by(
-        &ground.secrets(),
-        &parameters,
-        &now(&ground.secrets()).await,
-    )
-    .await;
+    let mut told = ground.watch_secrets(&parameters).await;
     ground.secret("a", ("x", "2")).await;
     relabel(&ground, "a", json!({"x": "1"})).await;
     let left = relabel(&ground, "a", json!({"x": "2"})).await;
@@ -113,12 +103,7 @@ pub(super) async fn a_watch_by_labels_sees_objects_come_and_go(ground: Ground) {
 
 pub(super) async fn a_watch_by_name_sees_one_object(ground: Ground) {
     let parameters = WatchParams::default().fields("metadata.name=b");
-    let mut told = Told::by(
-        &ground.secrets(),
-        &parameters,
-        &now(&ground.secrets()).await,
-    )
-    .await;
+    let mut told = ground.watch_secrets(&parameters).await;
     ground.secret("a", ("x", "1")).await;
     ground.secret("b", ("x", "1")).await;
     relabel(&ground, "b", json!({"x": "2"})).await;
@@ -167,12 +152,7 @@ pub(super) async fn a_watch_of_one_namespace_sees_no_other(ground: Ground) {
         namespace: other,
         ..ground.clone()
     };
-    let mut told = Told::by(
-        &ground.secrets(),
-        &WatchParams::default(),
-        &now(&ground.secrets()).await,
-    )
-    .await;
+    let mut told = ground.watch_secrets(&WatchParams::default()).await;
     other.secret("a", ("x", "1")).await;
     ground.secret("b", ("x", "1")).await;
     assert_eq!(told.names(1).await, ["ADDED b"]);
