@@ -26,6 +26,7 @@ mod logs;
 pub mod mutants;
 mod people;
 pub mod play;
+mod quiet;
 pub mod report;
 mod storm;
 mod town;

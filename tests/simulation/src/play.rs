@@ -22,6 +22,7 @@ use crate::edges::Ground;
 use crate::guard::{EVERY, Guard};
 use crate::mutants::Mutant;
 use crate::people::People;
+use crate::quiet::{self, Count};
 use crate::town::{NAMESPACE, OPERATOR, Town, client_id, objects};
 use crate::truth::{Truth, ours, owner};
 use crate::weather::{Sky, Weather};
@@ -373,29 +374,19 @@ impl Stage {
 
     /// What was written for a while without a cause.
     async fn noise(&self) -> Option<String> {
-        let named = || -> BTreeMap<String, Timestamp> {
-            let mailboxes = objects(&self.ground.server, "WorkspaceMailbox").into_iter();
-            mailboxes
-                .filter_map(|seen| Some((seen.uid, seen.expires?)))
-                .collect()
-        };
-        let count = || (self.witness.written(), self.granted(), named());
-        let (start, before) = (self.graph.now(), count());
+        let before = self.count();
         let quiet = self.dice.within(QUIET);
         sleep(if self.is_short() { QUIET.start } else { quiet }).await;
-        let after = count();
-        let (written, granted) = (after.0 - before.0, after.1 - before.1);
-        // What nobody could keep alive ends, and that is told once: by the status and by an Event.
-        let now = self.graph.now();
-        let has_ended = |(uid, end): (&String, &Timestamp)| {
-            *end > start && *end <= now && after.2.get(uid).is_none_or(|end| *end <= now)
-        };
-        let ended = before.2.iter().filter(|one| has_ended(*one)).count() as u64;
-        (written > granted + 2 * ended).then(|| {
-            format!(
-                "{written} writes while Graph granted {granted} subscriptions and {ended} ended"
-            )
-        })
+        quiet::noise(&before, &self.count())
+    }
+
+    fn count(&self) -> Count {
+        Count {
+            at: self.graph.now(),
+            written: self.witness.written(),
+            granted: self.granted(),
+            named: quiet::named(objects(&self.ground.server, "WorkspaceMailbox")),
+        }
     }
 
     /// Of less than a day: a test waits for it.

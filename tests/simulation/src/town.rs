@@ -304,6 +304,8 @@ pub(crate) struct Seen {
     pub(crate) subscription: Option<String>,
     /// When that ends.
     pub(crate) expires: Option<Timestamp>,
+    /// Whether it says that it could not be renewed while little of its life is left.
+    pub(crate) runs_out: bool,
     /// How many mailboxes a tenant says that it has, and how many of them are ready.
     pub(crate) counts: Option<(u64, u64)>,
 }
@@ -331,6 +333,8 @@ impl Seen {
             expires: status["subscription"]["expiresAt"]
                 .as_str()
                 .and_then(|end| end.parse().ok()),
+            runs_out: condition("SubscriptionInactive")
+                .is_some_and(|one| one["status"] == "True" && one["reason"] == "RenewFailed"),
             counts: status["mailboxes"]["total"]
                 .as_u64()
                 .zip(status["mailboxes"]["ready"].as_u64()),
