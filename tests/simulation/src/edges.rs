@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::body::Body as HttpBody;
+use axum::body::{Body as HttpBody, Bytes};
 use futures::StreamExt;
 use graph_emulator::EmulatorService;
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hybrid_calendar_operator::carrier::{Carried, Carrier, Lost};
 use kube::Client;
@@ -92,6 +93,7 @@ async fn ask_cluster(
         head.uri.path().to_owned(),
         body.clone(),
     );
+    let sent = head.clone();
     let request = Request::from_parts(head, Body::from(body));
     let witness = ground.witness.clone();
     if ground.mutant == Some(Mutant::KeepsLeading)
@@ -99,15 +101,15 @@ async fn ask_cluster(
     {
         return Ok(answer);
     }
-    let times = ground.mutant.map_or(1, |one| one.writes(&told.1));
     let answered = link.carry(Way::Cluster, async {
         if write {
             let (method, path, body) = &told;
-            for _ in 0..times {
-                note_write(&witness, method, path, body);
-            }
+            note_write(&witness, method, path, body);
         }
         let answer = ground.server.service().oneshot(request).await;
+        if write && let Some(mutant) = ground.mutant {
+            write_again(&ground, &sent, &told.2, mutant.writes(&told.1)).await;
+        }
         let accepted = answer.as_ref().is_ok_and(|one| one.status().is_success());
         if write && accepted && told.1.contains("/leases") {
             note_leader(&witness, &link.name, &told.2);
@@ -136,6 +138,15 @@ async fn ask_cluster(
         Err(why @ (NoAnswer::Refused | NoAnswer::Cut)) => {
             Err(format!("{why:?} on the way to the API server").into())
         }
+    }
+}
+
+/// Writes the same until it was written so often. The operator hears of the first only.
+async fn write_again(ground: &Ground, sent: &Parts, body: &Bytes, times: u32) {
+    for _ in 1..times {
+        note_write(&ground.witness, &sent.method, sent.uri.path(), body);
+        let again = Request::from_parts(sent.clone(), Body::from(body.clone()));
+        drop(ground.server.service().oneshot(again).await);
     }
 }
 
@@ -244,6 +255,7 @@ async fn ask_microsoft(
     let witness = ground.witness.clone();
     if method != Method::GET && uri.path().contains("/subscriptions") {
         witness.changes(&link.name, format_args!("{method} {}", uri.path()));
+        learn_client_state(&witness, request.body());
     }
     if let Some(mutant) = ground.mutant
         && let Some(answer) = mutant.answer_instead(&mut request)
@@ -269,6 +281,9 @@ async fn ask_microsoft(
                 mutant.change_answer(&method, uri.path(), &mut response, &witness);
             }
             let status = response.status().as_u16();
+            if status == 409 && uri.path().ends_with("/subscriptions") {
+                witness.count("doubles that Graph refused");
+            }
             witness.note(format_args!("{} {method} {uri} -> {status}", link.name));
             Ok(Carried::now(response))
         }
@@ -283,6 +298,12 @@ async fn ask_microsoft(
 fn learn_token(witness: &Witness, body: &[u8]) {
     let answer = serde_json::from_slice::<Value>(body).unwrap_or_default();
     witness.secret(answer["access_token"].as_str().unwrap_or_default());
+}
+
+/// Whoever knows it can forge notifications.
+fn learn_client_state(witness: &Witness, body: &[u8]) {
+    let asked = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    witness.secret(asked["clientState"].as_str().unwrap_or_default());
 }
 
 /// Nobody renews or deletes a subscription of others.

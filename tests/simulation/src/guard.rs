@@ -12,7 +12,7 @@ use crate::witness::{Invariant, Witness};
 /// How often.
 pub(crate) const EVERY: Duration = Duration::from_mins(1);
 
-/// How often it is told anew who is healthy, without an edit.
+/// How often it is told anew what can be kept alive, without an edit.
 const ANEW: Duration = Duration::from_mins(15);
 
 /// One too many lives no longer than this, whatever the weather: sweeps need two looks, and a delete may fail for a while.
@@ -24,10 +24,10 @@ const LONGEST_IN_CALM: Duration = Duration::from_hours(1);
 /// What was seen before.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
-    /// Since when each mailbox has been healthy, by UID.
-    healthy: BTreeMap<String, Duration>,
+    /// Since when each mailbox's subscription can be kept alive, by UID.
+    kept: BTreeMap<String, Duration>,
     looked: Option<Duration>,
-    /// Since when each mailbox has had more than one, or one without being declared, by UID.
+    /// Since when each object has had more than one, or one without being declared, by UID; and each mailbox at Graph.
     surplus: BTreeMap<String, Duration>,
     /// Since when nothing goes wrong.
     calm: Option<Duration>,
@@ -41,9 +41,9 @@ impl Guard {
     pub(crate) fn changed(&mut self, town: &Town, graph: &Control, witness: &Witness) {
         let now = witness.elapsed();
         let truth = Truth::now(town, graph);
-        let mut before = std::mem::take(&mut self.healthy);
-        self.healthy = truth
-            .healthy()
+        let mut before = std::mem::take(&mut self.kept);
+        self.kept = truth
+            .kept()
             .map(|model| {
                 let since = before.remove(&model.uid).unwrap_or(now);
                 (model.uid.clone(), since)
@@ -87,7 +87,7 @@ impl Guard {
             witness.count("subscriptions that ended");
             let tenant = (0..64).find(|tenant| client_id(*tenant) == one.client_id);
             let needed = lifetime(tenant.unwrap_or_default()) / 2;
-            let since = self.healthy.get(owner(one));
+            let since = self.kept.get(owner(one));
             let long = since.is_some_and(|since| witness.elapsed() >= *since + needed);
             if long && !living.contains(owner(one)) && !witness.is_foreign(&one.id) {
                 witness.count("lapses");
@@ -110,10 +110,12 @@ impl Guard {
         let mut living: BTreeMap<&str, Vec<&SubscriptionView>> = BTreeMap::new();
         for one in &all {
             living.entry(owner(one)).or_default().push(one);
+            living.entry(&one.mailbox_id).or_default().push(one);
         }
         let before = std::mem::take(&mut self.surplus);
-        for (uid, several) in living {
-            if several.len() <= usize::from(declared.contains(uid)) {
+        for (of, several) in living {
+            let is_mailbox = several[0].mailbox_id == of;
+            if several.len() <= usize::from(is_mailbox || declared.contains(of)) {
                 continue;
             }
             let tenant =
@@ -121,7 +123,7 @@ impl Guard {
             if !tenant.is_some_and(|tenant| truth.is_reachable(tenant)) {
                 continue;
             }
-            let since = before.get(uid).copied().unwrap_or_else(|| {
+            let since = before.get(of).copied().unwrap_or_else(|| {
                 witness.count("subscriptions too many for a while");
                 now
             });
@@ -134,13 +136,10 @@ impl Guard {
                 let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
                 witness.violate(
                     Invariant::OneSubscription,
-                    format!(
-                        "{} of {uid} has {ids:?} since {since:?}",
-                        several[0].mailbox
-                    ),
+                    format!("{} of {of} has {ids:?} since {since:?}", several[0].mailbox),
                 );
             }
-            self.surplus.insert(uid.to_owned(), since);
+            self.surplus.insert(of.to_owned(), since);
         }
     }
 }

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::foreign::{self, Caller, ask, token};
-use crate::town::client_id;
+use crate::town::{client_id, take_doubles};
 use crate::truth::owner;
 use crate::witness::Witness;
 
@@ -33,6 +33,7 @@ pub(crate) async fn leave(
     let Some(token) = token(graph, &caller).await else {
         return;
     };
+    take_doubles(&graph.control(), true);
     for of in [owner(one), NOBODY] {
         let url = one.notification_url.replace(owner(one), of);
         let body = json!({

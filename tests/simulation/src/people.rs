@@ -7,7 +7,7 @@ use memory_apiserver::{Lists, MemoryApiServer};
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
-use crate::town::{NAMESPACE, OPERATOR, Town, address};
+use crate::town::{MailboxModel, NAMESPACE, OPERATOR, Town, address};
 use crate::witness::Witness;
 
 /// Everybody who edits something.
@@ -78,7 +78,7 @@ impl People {
     fn carry_out(&self, what: &str, town: &mut Town) {
         match what {
             "create a mailbox" => self.create(town),
-            "delete a mailbox" => self.delete(town),
+            "delete a mailbox" => drop(self.delete(town)),
             "change an address" => self.change_address(town),
             "suspend or resume a mailbox" => self.suspend_mailbox(town),
             "suspend or resume a tenant" => self.suspend_tenant(town),
@@ -157,12 +157,12 @@ impl People {
         }
     }
 
-    fn delete(&self, town: &mut Town) {
-        if let Some(name) = self.mailbox(town) {
-            town.mailboxes.remove(&name);
-            let answer = self.server.delete("WorkspaceMailbox", NAMESPACE, &name);
-            answer.expect("what is declared is there");
-        }
+    /// What was declared until now.
+    fn delete(&self, town: &mut Town) -> Option<MailboxModel> {
+        let name = self.mailbox(town)?;
+        let answer = self.server.delete("WorkspaceMailbox", NAMESPACE, &name);
+        answer.expect("what is declared is there");
+        town.mailboxes.remove(&name)
     }
 
     fn change_address(&self, town: &mut Town) {
@@ -259,9 +259,12 @@ impl People {
         }
     }
 
+    /// The same mailbox is declared by another object, as whoever renames one does it.
     fn move_mailbox(&self, town: &mut Town) {
-        self.delete(town);
-        self.create(town);
+        if let Some(was) = self.delete(town) {
+            let name = town.declare(was.tenant, was.address);
+            town.apply(&self.server, &name);
+        }
     }
 
     fn declare_twice(&self, town: &mut Town) {

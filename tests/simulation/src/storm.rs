@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::copies::COPIES;
 use crate::link::Point;
 use crate::play::Stage;
-use crate::weather;
+use crate::{town, weather};
 
 /// In a storm, among everything that happens.
 const BURSTS: f64 = 0.03;
@@ -20,7 +20,7 @@ const BURSTS: f64 = 0.03;
 /// How long all calls, or all of one kind, are refused.
 const BURST: Range<Duration> = Duration::from_secs(30)..Duration::from_mins(8);
 
-/// How long everything stands still, as a machine that is suspended.
+/// How long everything stands still but the clocks, as on a machine that gives no processor time to anybody.
 const STANDSTILL: Range<Duration> = Duration::from_secs(5)..Duration::from_mins(5);
 
 impl Stage {
@@ -41,6 +41,7 @@ impl Stage {
         self.witness.count("storms");
         self.sky.set(weather);
         self.graph.set_faults(faults.clone());
+        town::take_doubles(&self.graph, self.dice.chance(0.5));
         self.guard().weather(false, &self.witness);
         let mut pauses = JoinSet::new();
         let end = Instant::now() + length;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use graph_emulator::World;
 use graph_emulator::world::Mailbox;
+use graph_emulator::{Control, World};
 use jiff::Timestamp;
 use memory_apiserver::MemoryApiServer;
 use serde_json::{Value, json};
@@ -173,8 +173,7 @@ impl Town {
         let tenants: Vec<Value> = (0..self.tenants.len())
             .map(|tenant| organization(tenant, Self::rooms(mailboxes)))
             .collect();
-        // Graph refuses doubles, so that none could be seen: here it takes them.
-        let world = json!({"behaviour": {"allowDuplicates": true}, "tenants": tenants});
+        let world = json!({"tenants": tenants});
         World::from_yaml(&world.to_string()).expect("the world is well-formed")
     }
 
@@ -220,6 +219,15 @@ impl Town {
             },
         })
     }
+}
+
+/// Whether Graph takes a second subscription of one application for the same mailbox. It refuses them, and then none can be
+/// seen; when it takes them, each one too many is seen.
+pub(crate) fn take_doubles(graph: &Control, takes: bool) {
+    let mut world = graph.world();
+    world.behaviour.allow_duplicates = takes;
+    let accepted = graph.set_world(world);
+    accepted.expect("nothing else was changed");
 }
 
 fn organization(tenant: usize, rooms: usize) -> Value {

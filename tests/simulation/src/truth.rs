@@ -20,7 +20,8 @@ struct Organization {
     works: bool,
     may_read: bool,
     addresses: BTreeSet<String>,
-    aliases: BTreeSet<String>,
+    /// The primary address of each.
+    aliases: BTreeMap<String, String>,
     denied: BTreeSet<String>,
     unlisted: BTreeSet<String>,
 }
@@ -78,7 +79,7 @@ impl<'a> Truth<'a> {
             ("False", "Conflict")
         } else if model.address.contains("@old.") {
             ("False", "DomainMismatch")
-        } else if organization.aliases.contains(&key.1) {
+        } else if organization.aliases.contains_key(&key.1) {
             ("False", "AddressMismatch")
         } else if !organization.addresses.contains(&key.1) {
             ("False", "MailboxNotFound")
@@ -105,6 +106,20 @@ impl<'a> Truth<'a> {
     pub(crate) fn is_reachable(&self, tenant: usize) -> bool {
         let model = &self.town.tenants[tenant];
         self.organizations[tenant].works && model.declared && !model.suspended
+    }
+
+    /// Mailboxes whose subscription Graph renews, whatever a check says: those that work, and those of which an alias or a
+    /// user principal name is declared.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &'a MailboxModel> {
+        let mailboxes = self.town.mailboxes.values();
+        mailboxes.filter(|model| {
+            let (status, reason) = self.of_mailbox(model);
+            let organization = &self.organizations[model.tenant];
+            let of_alias = organization.aliases.get(&key(model).1);
+            let denied = of_alias.is_some_and(|primary| organization.denied.contains(primary));
+            let renewed = reason == "AddressMismatch" && organization.may_read && !denied;
+            model.subscribed && (status == "True" || renewed)
+        })
     }
 
     /// Mailboxes that work and are watched, as far as their objects and Microsoft are concerned.
@@ -200,7 +215,10 @@ fn organization(world: &World, town: &Town, tenant: usize, now: Timestamp) -> Or
         addresses: mailboxes.iter().map(|one| one.address.clone()).collect(),
         aliases: mailboxes
             .iter()
-            .flat_map(|one| one.aliases.clone())
+            .flat_map(|one| {
+                let of = |alias: &String| (alias.clone(), one.address.clone());
+                one.aliases.iter().map(of)
+            })
             .collect(),
         unlisted: mailboxes
             .iter()
