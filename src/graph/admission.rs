@@ -155,10 +155,9 @@ const fn later(after: Duration) -> Failure {
 
 /// Who asks for which wait.
 fn hold(answer: &Answer) -> Option<(Throttler, Duration)> {
-    let asked = match answer.status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => answer.retry_after()?,
-        _ => return None,
-    };
+    let status = answer.status;
+    let waits = classify::throttles(status) || status == StatusCode::SERVICE_UNAVAILABLE;
+    let asked = answer.retry_after().filter(|_| waits)?;
     Some((classify::throttler(answer), asked))
 }
 

@@ -18,6 +18,11 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 const BANDWIDTH_EXCEEDED: u16 = 509;
 
+/// Whether a service has more to do than it wants to.
+pub(super) fn throttles(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.as_u16() == BANDWIDTH_EXCEEDED
+}
+
 /// What a fresh token might change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
@@ -151,7 +156,7 @@ impl Said {
 
 fn class_of(operation: Operation, answer: &Answer, said: &Said) -> ErrorClass {
     let status = relayed_status(said).unwrap_or(answer.status);
-    if status == StatusCode::TOO_MANY_REQUESTS || status.as_u16() == BANDWIDTH_EXCEEDED {
+    if throttles(status) {
         return ErrorClass::Throttled {
             retry_after: answer.retry_after().unwrap_or(DEFAULT_WAIT),
         };

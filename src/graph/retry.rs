@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::clock::sleep;
 use crate::graph::admission::Admission;
 use crate::graph::call::{Call, Failure, NoAnswer, Outcome, layer};
+use crate::graph::classify::throttles;
 use crate::graph::operation::Operation;
 
 const MAX_ATTEMPTS: u32 = 3;
@@ -73,8 +74,10 @@ fn wait_before_repeating(operation: Operation, outcome: &Outcome, attempt: u32) 
     let pause = || Wait::Pause(pause(attempt));
     match outcome {
         Ok(answer) => match (answer.status, answer.retry_after()) {
-            (StatusCode::TOO_MANY_REQUESTS, None) => Some(pause()),
-            (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(asked)) => {
+            (status, None) if throttles(status) => Some(pause()),
+            (status, Some(asked))
+                if throttles(status) || status == StatusCode::SERVICE_UNAVAILABLE =>
+            {
                 Some(Wait::Asked(asked))
             }
             (

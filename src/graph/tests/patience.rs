@@ -17,6 +17,7 @@ async fn reads_and_renewals_are_tried_three_times() {
         Reply::Answer(503, Vec::new(), String::new()),
         Reply::status(504),
         Reply::status(429),
+        Reply::status(509),
         Reply::Lost(NoAnswer::Connect),
         Reply::Lost(NoAnswer::Cut),
         Reply::Lost(NoAnswer::TimedOut),

@@ -77,6 +77,7 @@ async fn a_create_that_was_not_carried_out_is_repeated() {
     for lost in [
         Reply::Lost(NoAnswer::Connect),
         Reply::status(429),
+        Reply::status(509),
         Reply::status(429).with("retry-after", "3"),
         Reply::status(503).with("retry-after", "3"),
     ] {
