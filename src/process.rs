@@ -262,6 +262,7 @@ impl Process {
         };
         if timeout(LAST_WAKES, gone).await.is_err() {
             tracing::warn!(
+                events = self.wakes.left().0,
                 "lifecycle events came last and could be passed on to no other copy: sweeps and checks make up for them"
             );
         }

@@ -23,10 +23,11 @@ use crate::domain::mailbox::desired::MailboxDesired;
 use crate::domain::mailbox::tenant_view::TokenState;
 use crate::domain::queue::Class;
 use crate::domain::store::{MailboxEntry, TenantEntry};
+use crate::graph::gateway::TenantGateway;
 use crate::ids::{Kind, ObjectKey};
 use crate::metrics::described::{
-    BUILD_INFO, CHECK_OVERDUE, CONDITION, CONDITIONS, CREDENTIAL_EXPIRY, OLDEST_CHECK_AGE,
-    QUEUE_DEPTH, QUEUE_LONGEST_WAIT, READY, REMOVALS_PENDING, WORLD, WorldGauge,
+    BUILD_INFO, CHECK_OVERDUE, CIRCUIT_OPEN, CONDITION, CONDITIONS, CREDENTIAL_EXPIRY,
+    OLDEST_CHECK_AGE, QUEUE_DEPTH, QUEUE_LONGEST_WAIT, READY, REMOVALS_PENDING, WORLD, WorldGauge,
 };
 
 /// Series of all families, filled during one scrape.
@@ -193,6 +194,14 @@ fn describe_tenant(world: &World, entry: &TenantEntry, now: Timestamp, series: &
     let tenant = entry.record.key.to_string();
     if entry.suspended {
         return;
+    }
+    for (host, open) in state
+        .link
+        .gateway()
+        .into_iter()
+        .flat_map(TenantGateway::circuits)
+    {
+        series.set(&CIRCUIT_OPEN, &[host, &tenant], f64::from(open));
     }
     if let Some(ends) = state.facts.credential_expires_at {
         series.set(&CREDENTIAL_EXPIRY, &[&tenant], seconds(ends));

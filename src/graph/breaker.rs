@@ -29,6 +29,11 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
+    /// Whether calls are kept from the host just now.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().0.is_open()
+    }
+
     fn state(&self) -> MutexGuard<'_, (Circuit, Option<Outcome>)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -65,6 +65,11 @@ impl Circuit {
         }
     }
 
+    /// Whether calls are kept from the host.
+    pub(super) const fn is_open(&self) -> bool {
+        !matches!(self, Self::Closed { .. })
+    }
+
     /// Learns what became of a call that had this passage. Returns whether that opened the circuit.
     pub(super) fn learn(&mut self, passage: Passage, evidence: Evidence, now: Instant) -> bool {
         match (passage, evidence) {

@@ -37,6 +37,7 @@ use crate::graph::token::{Identity, TokenSource};
 use crate::graph::transport::{self, Leaf, Transport};
 use crate::ids::{AppTenant, MailboxId};
 use crate::metrics::Metrics;
+use crate::metrics::graph::{GRAPH, LOGIN};
 
 /// Whether writes to Graph are allowed at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +272,17 @@ impl TenantGateway {
             inner: Arc::clone(&self.inner),
             patience,
         }
+    }
+
+    /// Which hosts keep failing for this tenant, so that only one call at a time is made: for each its name in metrics, and
+    /// whether it does.
+    #[must_use]
+    pub fn circuits(&self) -> [(&'static str, bool); 2] {
+        let shared = &self.inner.shared;
+        [
+            (LOGIN, shared.login_circuit.is_open()),
+            (GRAPH, shared.graph_circuit.is_open()),
+        ]
     }
 
     /// Facts about the token in use; fetches one if there is none. An error when the login host refuses

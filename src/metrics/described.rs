@@ -105,6 +105,12 @@ pub const CHECK_OVERDUE: WorldGauge = gauge(
     &["tenant", "kind"],
     "By how much the latest check of any object is late: its age above the check interval, or 0. Only of what can be checked now.",
 );
+/// Hosts that do not answer.
+pub const CIRCUIT_OPEN: WorldGauge = gauge(
+    "graph_circuit_open",
+    &["host", "tenant"],
+    "1 while Microsoft keeps failing for a tenant, so that only one call at a time is made, 0 while it answers.",
+);
 /// Waiting work.
 pub const QUEUE_DEPTH: WorldGauge = gauge(
     "queue_depth",
@@ -134,6 +140,7 @@ pub const WORLD: &[WorldGauge] = &[
     CREDENTIAL_EXPIRY,
     OLDEST_CHECK_AGE,
     CHECK_OVERDUE,
+    CIRCUIT_OPEN,
     QUEUE_DEPTH,
     QUEUE_LONGEST_WAIT,
     BUILD_INFO,

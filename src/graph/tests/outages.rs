@@ -53,6 +53,7 @@ async fn an_hour_of_silence_costs_a_sick_tenant_few_calls_and_its_callers_no_tim
         .circuit_opened
         .with_label_values(&["graph", "calendars/contoso"]);
     assert_eq!(opened.get(), 1);
+    assert_eq!(tenant.circuits(), [("login", false), ("graph", true)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,6 +81,7 @@ async fn a_host_that_is_back_is_noticed_within_the_pause() {
     let rooms: Vec<_> = (0..50).map(room).collect();
     let answers = join_all(rooms.iter().map(|room| tenant.calendar(room))).await;
     assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(tenant.circuits(), [("login", false), ("graph", false)]);
 }
 
 #[tokio::test(start_paused = true)]
