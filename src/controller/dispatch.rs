@@ -27,6 +27,10 @@ const LONGEST_NAP: Duration = Duration::from_mins(1);
 /// How long passes may take to end after a stop was requested.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long those of them may take that neither create nor renew: nothing is lost with an answer that nobody waits for, and as
+/// long as Microsoft takes to give it the next leader would wait.
+const SHORT_DRAIN: Duration = Duration::from_secs(1);
+
 /// Runs passes until `stop` says so, then lets those that run come to their end.
 pub(super) async fn run(context: &Context, mut stop: watch::Receiver<bool>) {
     let mut passes = Passes {
@@ -45,12 +49,23 @@ pub(super) async fn run(context: &Context, mut stop: watch::Receiver<bool>) {
             () = sleep(nap) => {}
         }
     }
+    let giving_up = async {
+        sleep(SHORT_DRAIN).await;
+        context.give_up.cancel();
+        std::future::pending::<()>().await;
+    };
     let ending = async {
         while let Some(ended) = passes.running.join_next_with_id().await {
             passes.end(ended);
         }
     };
-    if tokio::time::timeout(DRAIN, ending).await.is_err() {
+    let ended = async {
+        tokio::select! {
+            () = ending => {}
+            () = giving_up => {}
+        }
+    };
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
         tracing::warn!(
             "passes that were still running at the end were abandoned; what follows from specs and statuses the next leader does, and what was asked for besides comes with a slot, a repetition or a sweep"
         );
@@ -175,14 +190,23 @@ impl Drop for UnderWay<'_> {
 
 async fn work(context: &Context, item: &Item) -> Passed {
     let _under_way = UnderWay::new(&context.metrics.reconciles_active);
-    if !context.is_up_to_date(item).await {
+    let give_up = &context.give_up;
+    let up_to_date = give_up.run_until_cancelled(context.is_up_to_date(item));
+    if up_to_date.await != Some(true) {
         return Passed::Failed;
     }
     match item {
         Item::Mailbox(key) => mailbox::pass(context, key).await,
-        Item::Tenant(key) => tenant::pass(context, key).await,
-        Item::Removal(id) => removal::pass(context, id).await,
-        Item::Sweep(key) => sweep::pass(context, key).await,
+        // Few, and large: boxed, so that each of many mailboxes takes no room for one.
+        Item::Tenant(key) => Box::pin(tenant::pass(context, key)).await,
+        Item::Removal(id) => {
+            let pass = give_up.run_until_cancelled(removal::pass(context, id));
+            pass.await.unwrap_or(Passed::Failed)
+        }
+        Item::Sweep(key) => {
+            let pass = give_up.run_until_cancelled(sweep::pass(context, key));
+            pass.await.unwrap_or(Passed::Failed)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use kube::Client;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::events::Publisher;
 use super::mirror::{Mirror, ask_versions};
@@ -205,6 +206,7 @@ pub(super) fn context(settings: Settings, around: &Surroundings) -> Context {
         mirror: around.mirror.clone(),
         world: Mutex::new(world),
         changed: Notify::new(),
+        give_up: CancellationToken::new(),
         settings,
     }))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::events::Publisher;
 use super::item::{Item, Lane};
@@ -84,6 +85,8 @@ pub struct Inner {
     pub(super) mirror: Mirror,
     pub(super) world: Mutex<World>,
     pub(super) changed: Notify,
+    /// Cancelled when this copy is to end and what neither creates nor renews has had its time.
+    pub(super) give_up: CancellationToken,
 }
 
 impl Inner {

@@ -69,7 +69,10 @@ pub(in crate::controller) async fn pass(context: &Context, key: &ObjectKey) -> P
     let Some(mut pass) = Pass::begin(context, key) else {
         return Passed::Unchanged;
     };
-    pass.observe().await;
+    let seen = context.give_up.run_until_cancelled(pass.observe()).await;
+    if seen.is_none() {
+        return Passed::Failed;
+    }
     pass.change().await;
     pass.make_tenant_look();
     pass.finish().await

@@ -5,6 +5,8 @@ pub mod observe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use observe::{Edge, Link};
 
 use super::cluster::{self, ReadError};
@@ -49,7 +51,11 @@ pub(super) async fn pass(context: &Context, key: &ObjectKey) -> Passed {
     let Some(mut pass) = Pass::begin(context, key) else {
         return Passed::Unchanged;
     };
-    pass.observe().await;
+    let give_up = pass.gives_up();
+    let seen = give_up.run_until_cancelled(Box::pin(pass.observe())).await;
+    if seen.is_none() {
+        return Passed::Failed;
+    }
     pass.learn();
     pass.finish().await
 }
@@ -78,6 +84,16 @@ impl<'a> Pass<'a> {
             link: state.link.clone(),
             set_back_by,
         })
+    }
+
+    /// When it may be left in the midst: never, if it creates an event in a test mailbox, which has to be removed again.
+    fn gives_up(&self) -> CancellationToken {
+        let desired = self.desired.as_ref().as_ref();
+        if desired.is_ok_and(|desired| desired.test_mailbox.is_some()) {
+            CancellationToken::new()
+        } else {
+            self.context.give_up.clone()
+        }
     }
 
     fn snapshot(&self) -> TenantSnapshot<'_> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use graph_emulator::{LifecycleEvent, Operation};
-use hybrid_calendar_operator::clock::Clock;
+use graph_emulator::{FaultRule, Faults, LifecycleEvent, Operation};
+use hybrid_calendar_operator::clock::{Clock, sleep};
 use hybrid_calendar_operator::domain::identity::KeyRing;
 use hybrid_calendar_operator::ids::KeyId;
 use jiff::SignedDuration;
@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::json;
 use testbed::objects::Kind;
-use testbed::operator::OperatorProcess;
+use testbed::operator::{OperatorOptions, OperatorProcess};
 use testbed::testbed::Testbed;
 use tokio::time::Instant;
 
@@ -28,7 +28,13 @@ const ROOM: &str = "room-a@contoso.example";
 
 /// Both, with what works applied.
 async fn working_pair() -> (Testbed, OperatorProcess) {
-    let (bed, copy) = leader_and_copy(&contoso(), |_| {}).await;
+    working_pair_with(|_| {}).await
+}
+
+async fn working_pair_with(
+    configure: impl FnOnce(&mut OperatorOptions),
+) -> (Testbed, OperatorProcess) {
+    let (bed, copy) = leader_and_copy(&contoso(), configure).await;
     apply(&bed, &daily(good())).await;
     mailbox_is(&bed, "room-a", "Ready=True/Activated").await;
     (bed, copy)
@@ -185,4 +191,67 @@ async fn a_leader_that_is_told_to_end_hands_over_within_moments() {
     // Less than a Lease lasts that nobody gave up.
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(sum(&copy, "leader", "").await > 0.5);
+}
+
+/// Everybody has to wait as long as Microsoft takes for one call, unless the leader gives it up.
+#[tokio::test]
+async fn a_leader_that_waits_for_microsoft_hands_over_within_moments() {
+    let (mut bed, copy) = working_pair().await;
+    let silence = FaultRule {
+        operation: Operation::Any,
+        times: Some(1),
+        delay: Some(Duration::from_mins(1)),
+        ..FaultRule::default()
+    };
+    bed.emulator.set_faults(Faults {
+        rules: vec![silence],
+        ..Faults::default()
+    });
+    request(&bed, Kind::Mailbox, "room-a", "of the first").await;
+    bed.wait_until("a call gets no answer", DEADLINE, async || {
+        bed.emulator.faults_fired() == [1]
+    })
+    .await
+    .unwrap();
+    let told = Instant::now();
+    let Testbed { operator, .. } = &mut bed;
+    let ended = async {
+        operator.terminate().await.unwrap();
+    };
+    let followed = async {
+        while sum(&copy, "leader", "").await < 0.5 {
+            sleep(Duration::from_millis(100)).await;
+        }
+        told.elapsed()
+    };
+    let ((), took) = tokio::join!(ended, followed);
+    // Less than a call that hangs, which lasts for ten seconds.
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    // Nothing was written of it, so that the next leader does it again.
+    echoed(&bed, Kind::Mailbox, "room-a", "of the first").await;
+}
+
+#[tokio::test]
+async fn what_a_copy_hears_while_it_ends_is_passed_on() {
+    let (bed, mut copy) = working_pair_with(|options| options.rehearsal_pace = None).await;
+    let before = only_subscription(&bed, ROOM);
+    let mark = mark(&bed);
+    copy.tell_to_end().unwrap();
+    bed.wait_until("the copy ends", DEADLINE, async || {
+        copy.logs().iter().any(|line| line.contains("\"stopping\""))
+    })
+    .await
+    .unwrap();
+    // Its work has ended, and its receiver is still there: whoever has its address goes on sending for a while.
+    sleep(Duration::from_secs(2)).await;
+    let event = LifecycleEvent::ReauthorizationRequired;
+    bed.emulator.send_lifecycle(&before.id, event).unwrap();
+    bed.wait_until("the leader renews", DEADLINE, async || {
+        renewals(&bed, mark) > 0
+    })
+    .await
+    .unwrap();
+    copy.end().await.unwrap();
+    let received = "wake_forwards_received_total";
+    assert!(sum(&bed.operator, received, "accepted").await > 0.5);
 }
