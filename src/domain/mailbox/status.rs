@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::checks;
 use super::snapshot::Snapshot;
 use super::subscription::Gap;
+use super::subscription::plan::watches_another;
 use crate::api::v1alpha1::condition::{Condition, ConditionStatus};
 use crate::api::v1alpha1::mailbox::{HistoryEntry, Mailbox, WorkspaceMailboxStatus};
 use crate::api::v1alpha1::time::Time;
@@ -72,14 +73,17 @@ pub fn interim(s: &Snapshot<'_>) -> WorkspaceMailboxStatus {
     }
 }
 
-/// The mailbox as it was identified. Kept while the address is wrong, so that its subscription can be removed.
+/// The mailbox as it was identified. Kept while the address is wrong, and while its subscription is there, so that this can
+/// be removed.
 fn found_mailbox(s: &Snapshot<'_>, conditions: &[Condition]) -> Option<Mailbox> {
     let before = s.record.status.mailbox.clone();
     let passed = |type_| find(conditions, type_).is_some_and(|c| c.status != ConditionStatus::True);
     let looked = s.observed.calendar.present().is_some();
     let sound = passed(&ConditionType::MailboxNotFound) && passed(&ConditionType::AddressMismatch);
+    let current = s.progress.current.as_ref();
+    let is_watched = current.is_some_and(|current| watches_another(s, current));
     match s.identity() {
-        Some(identity) if looked && sound => Some(Mailbox {
+        Some(identity) if looked && sound && !is_watched => Some(Mailbox {
             id: identity.id,
             primary_address: identity.primary_address,
             display_name: identity.display_name,

@@ -1,6 +1,7 @@
 //! Whole passes over one mailbox, as a table of what Graph says and what the status then says.
 
 mod keeping;
+mod moving;
 mod problems;
 mod properties;
 mod tenants;

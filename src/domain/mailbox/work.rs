@@ -327,6 +327,14 @@ fn subscription_due(s: &Snapshot<'_>, tenant: &KnownTenant, agenda: &mut Agenda<
         .map(|usable| usable.max(held));
     match &s.progress.current {
         Some(_) if !desired.subscribed => agenda.add(held, Class::User, Work::NONE),
+        // Who it is now is asked once more, since the status cannot say it yet.
+        Some(current) if subscription::plan::watches_another(s, current) => {
+            agenda.add(
+                held.max(s.memory.looks.held_until()),
+                Class::User,
+                Work::CHECK,
+            );
+        }
         Some(current) => {
             let ours = on_our_clock(s, current.renew_at.timestamp());
             agenda.add(ours.max(held), Class::Renewal, Work::RENEWAL_DUE);

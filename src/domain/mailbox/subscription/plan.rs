@@ -90,13 +90,7 @@ fn keep(
     tenant: &KnownTenant,
     current: &Subscription,
 ) -> Option<Step> {
-    let moved = s
-        .record
-        .status
-        .mailbox
-        .as_ref()
-        .is_some_and(|known| !known.primary_address.eq_ignore_ascii_case(&desired.address));
-    if moved && is_inherited(s, current) && current.owner_uid == s.record.uid {
+    if watches_another(s, current) {
         return Some(delete(&current.id));
     }
     let due = s.work.renewal_due && s.graph_now >= current.renew_at.timestamp();
@@ -115,6 +109,22 @@ fn keep(
             life: life(s, desired, tenant),
         })
     })
+}
+
+/// Whether the subscription is for the mailbox that the status names, and this object is for another one: the spec has
+/// another address, or the address belongs to another mailbox, which can be read.
+pub(in crate::domain::mailbox) fn watches_another(
+    s: &Snapshot<'_>,
+    current: &Subscription,
+) -> bool {
+    let (Ok(desired), Some(known)) = (s.desired, &s.record.status.mailbox) else {
+        return false;
+    };
+    let elsewhere = !known.primary_address.eq_ignore_ascii_case(&desired.address);
+    let seen = s.observed.person(&desired.address);
+    let another =
+        s.observed.calendar.present().is_some() && seen.is_some_and(|person| person.id != known.id);
+    (elsewhere || another) && is_inherited(s, current) && current.owner_uid == s.record.uid
 }
 
 /// Whether the subscription was there before this pass.

@@ -3,6 +3,7 @@
 use super::super::checks;
 use super::super::snapshot::Snapshot;
 use super::super::tenant_view::{EndpointState, TenantView};
+use super::plan::watches_another;
 use super::{Change, Failure};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::v1alpha1::mailbox::Subscription;
@@ -56,6 +57,9 @@ fn what_comes_first(s: &Snapshot<'_>) -> Option<Verdict> {
 }
 
 fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
+    if watches_another(s, current) {
+        return of_the_mailbox_before(s);
+    }
     let ends = current.expires_at.timestamp();
     let why = match &s.progress.failure {
         Some((Change::Renew { .. } | Change::Create { .. }, failure)) => Some(failure.sentence()),
@@ -82,6 +86,18 @@ fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
         current.expires_at
     );
     Verdict::Problem(Reason::Lapsed, message)
+}
+
+/// It is for another mailbox than the object is by now. The next one waits for its end, lest one of them is forgotten.
+fn of_the_mailbox_before(s: &Snapshot<'_>) -> Verdict {
+    let why = match &s.progress.failure {
+        Some((_, failure)) => format!(" {}", failure.sentence()),
+        None => String::new(),
+    };
+    let message = format!(
+        "The subscription of the mailbox before is about to be removed.{why} The one of this mailbox is created then."
+    );
+    Verdict::Problem(Reason::Pending, message)
 }
 
 /// Whether the status says that this very life could not be extended, and nobody tried again since.
