@@ -19,7 +19,8 @@ const SUSPENDED: Expected = ("Unknown", "Suspended");
 struct Organization {
     works: bool,
     may_read: bool,
-    addresses: BTreeSet<String>,
+    /// The id of each mailbox, by its address.
+    addresses: BTreeMap<String, String>,
     /// The primary address of each.
     aliases: BTreeMap<String, String>,
     denied: BTreeSet<String>,
@@ -81,7 +82,7 @@ impl<'a> Truth<'a> {
             ("False", "DomainMismatch")
         } else if organization.aliases.contains_key(&key.1) {
             ("False", "AddressMismatch")
-        } else if !organization.addresses.contains(&key.1) {
+        } else if !organization.addresses.contains_key(&key.1) {
             ("False", "MailboxNotFound")
         } else if organization.denied.contains(&key.1) || !organization.may_read {
             ("False", "Unauthorized")
@@ -152,9 +153,9 @@ impl<'a> Truth<'a> {
                 ));
             }
         }
-        let mut living: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut living: HashMap<&str, Vec<&SubscriptionView>> = HashMap::new();
         for one in subscriptions {
-            living.entry(owner(one)).or_default().push(&one.id);
+            living.entry(owner(one)).or_default().push(one);
         }
         for seen in mailboxes {
             let Some(model) = self.town.mailboxes.get(&seen.name) else {
@@ -170,7 +171,8 @@ impl<'a> Truth<'a> {
                     found.push(format!("{} says unlisted={}", seen.name, seen.unlisted));
                 }
                 let living = living.get(seen.uid.as_str()).map_or(&[][..], Vec::as_slice);
-                has_one(seen, living, model.subscribed, &mut found);
+                let mailbox = &self.organizations[tenant].addresses[&address];
+                has_one(seen, living, (model.subscribed, mailbox), &mut found);
             }
         }
         self.strays(mailboxes, subscriptions, &mut found);
@@ -212,7 +214,10 @@ fn organization(world: &World, town: &Town, tenant: usize, now: Timestamp) -> Or
         works: credential_works(world, town, tenant, now),
         may_read: application
             .is_some_and(|one| one.roles.iter().any(|role| role == "Calendars.Read")),
-        addresses: mailboxes.iter().map(|one| one.address.clone()).collect(),
+        addresses: mailboxes
+            .iter()
+            .map(|one| (one.address.clone(), one.id.clone().unwrap_or_default()))
+            .collect(),
         aliases: mailboxes
             .iter()
             .flat_map(|one| {
@@ -245,14 +250,23 @@ pub(crate) fn ours(graph: &Control, witness: &Witness) -> Vec<SubscriptionView> 
 }
 
 /// A mailbox that works has one living subscription, and its status names it; none if it wants none.
-fn has_one(seen: &Seen, living: &[&str], wanted: bool, found: &mut Vec<String>) {
+fn has_one(
+    seen: &Seen,
+    living: &[&SubscriptionView],
+    (wanted, mailbox): (bool, &str),
+    found: &mut Vec<String>,
+) {
     match (seen.subscription.as_deref(), living) {
-        (Some(named), [one]) if wanted && named == *one => {}
+        (Some(named), [one]) if wanted && named == one.id && one.mailbox_id == mailbox => {}
         (None, []) if !wanted => {}
-        (named, living) => found.push(format!(
-            "{} names the subscription {named:?}, and {living:?} are alive",
-            seen.name
-        )),
+        (named, living) => {
+            let living = living.iter().map(|one| (&one.id, &one.mailbox_id));
+            let living: Vec<_> = living.collect();
+            found.push(format!(
+                "{} of {mailbox} names the subscription {named:?}, and {living:?} are alive",
+                seen.name
+            ));
+        }
     }
 }
 
