@@ -1,5 +1,5 @@
 //! What really happens to processes, networks, disks, certificates and clocks, on a real API server. However it goes,
-//! every test has the same end: [`ending`].
+//! every test has the same end: [`ending`]; but for the one in which Microsoft cannot be reached from the beginning, where nothing is there to lose.
 //!
 //! Some take minutes or a control plane of their own; `make faults` runs those as well, with hundreds of rooms.
 
