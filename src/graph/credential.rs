@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{KeyPair, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use jsonwebtoken::EncodingKey;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use x509_parser::asn1_rs::{Any, FromDer, OctetString, Sequence};
 use x509_parser::pem::Pem;
 
 use crate::secret::Secret;
@@ -108,7 +110,7 @@ impl CertificateCredential {
             return Err(CertificateError::Mismatch);
         }
         Ok(Self {
-            key: EncodingKey::from_rsa_pem(key_pem).map_err(|_| CertificateError::NotRsa)?,
+            key: signing(&pair).ok_or(CertificateError::NotRsa)?,
             thumbprint: URL_SAFE_NO_PAD
                 .encode(Sha256::digest(&certificate.contents))
                 .into(),
@@ -138,6 +140,17 @@ impl fmt::Debug for CertificateCredential {
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
+}
+
+/// What signs with `pair`. Taken from the pair that was checked, and written anew: nothing else in the file can be taken
+/// for the key, and nothing that lies deep in it is read.
+fn signing(pair: &RsaKeyPair) -> Option<EncodingKey> {
+    let written = pair.as_der().ok()?;
+    let (_, pkcs8) = Sequence::from_der(written.as_ref()).ok()?;
+    let (rest, _version) = Any::from_der(&pkcs8.content).ok()?;
+    let (rest, _algorithm) = Any::from_der(rest).ok()?;
+    let (_, pkcs1) = OctetString::from_der(rest).ok()?;
+    Some(EncodingKey::from_rsa_der(pkcs1.as_ref()))
 }
 
 fn block(pem: &[u8], wanted: impl Fn(&str) -> bool) -> Option<Pem> {

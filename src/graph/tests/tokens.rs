@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::stand_in::{Reply, StandIn, connection, room, secret};
+use super::stand_in::{Reply, START, StandIn, connection, room, secret};
 use crate::clock::sleep;
+use crate::graph::assertion;
 use crate::graph::credential::{
     AssertionError, AssertionSource, CertificateCredential, CertificateError, Credential,
 };
@@ -349,6 +350,59 @@ fn a_key_of_another_certificate_is_found_at_once() {
         read(&cert, &elliptic),
         Err(CertificateError::NotRsa)
     ));
+}
+
+/// What the token endpoint is sent, or nothing when the key cannot sign.
+fn signed(cert: &str, key: &str) -> Option<Secret> {
+    let credential = CertificateCredential::from_pem(cert.as_bytes(), key.as_bytes()).ok()?;
+    let now = START.parse().unwrap();
+    assertion::sign(&credential, "client", "https://login.example/", now).ok()
+}
+
+#[test]
+fn a_key_signs_also_when_its_certificate_comes_before_it_in_the_same_file() {
+    let (cert, key) = certificate();
+    assert!(signed(&cert, &format!("{cert}{key}")).is_some());
+    let (_, foreign) = certificate();
+    assert!(signed(&cert, &format!("{foreign}{key}")).is_none());
+}
+
+/// DER of this kind around that.
+fn der(tag: u8, inside: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(inside.len()).unwrap().to_be_bytes();
+    [&[tag, 0x84][..], &length, inside].concat()
+}
+
+/// Lists in lists, in DER.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut backwards = Vec::new();
+    for _ in 0..depth {
+        let length = u32::try_from(backwards.len()).unwrap();
+        backwards.extend(length.to_le_bytes());
+        backwards.extend([0x84, 0x30]);
+    }
+    backwards.reverse();
+    backwards
+}
+
+#[test]
+fn what_lies_deep_in_a_key_file_does_not_end_the_process() {
+    let block = |label: &str, der: &[u8]| {
+        let text = STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    };
+    let (cert, key) = certificate();
+    let deep = nested(100_000);
+    let before = block("ATTRIBUTES", &deep);
+    assert!(signed(&cert, &format!("{before}{key}")).is_some());
+    let before = block("PRIVATE KEY", &deep);
+    assert!(signed(&cert, &format!("{before}{key}")).is_none());
+    // PKCS#8 may have attributes at its end; these are none.
+    let lines: Vec<&str> = key.lines().collect();
+    let whole = STANDARD.decode(lines[1..lines.len() - 1].concat()).unwrap();
+    let whole = [&whole[4..], &der(0xa0, &deep)].concat();
+    let with_attributes = block("PRIVATE KEY", &der(0x30, &whole));
+    assert!(signed(&cert, &with_attributes).is_none());
 }
 
 struct Cluster(AtomicU32);
