@@ -1,7 +1,7 @@
 //! The envelope of a `$batch`: what is put into it, and the answers that come back in it (docs/graph.md 9.3). Pure.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,9 @@ struct Response<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     status: u16,
+    /// In an order, so that a name in two spellings means the same each time.
     #[serde(default)]
-    headers: HashMap<String, Value>,
+    headers: BTreeMap<String, Value>,
     #[serde(borrow)]
     body: Option<&'a RawValue>,
 }

@@ -207,6 +207,25 @@ async fn a_part_that_the_answer_leaves_out_got_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_header_that_a_part_spells_in_two_ways_means_the_same_each_time() {
+    for _ in 0..8 {
+        let (world, tenant) = world().await;
+        let waits = serde_json::json!({"Retry-After": "3", "retry-after": "7"});
+        let body = serde_json::json!({"responses": [
+            {"id": "0", "status": 429, "headers": waits, "body": {}},
+            {"id": "1", "status": 200, "body": {"id": "c-1"}},
+        ]});
+        world.script(Batch, [Reply::json(207, &body)]);
+        let answers = ask_for(0..2, &tenant).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        let [again] = &world.seen(GetCalendar)[..] else {
+            panic!("one part is asked again")
+        };
+        assert_eq!(again.at.as_secs(), 7);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_replaced_once_for_a_whole_batch() {
     let (world, tenant) = world().await;
     world.script(Batch, [Reply::status(401)]);
