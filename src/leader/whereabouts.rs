@@ -44,8 +44,8 @@ impl Whereabouts {
         }
     }
 
-    /// The holder's address and identity. Nothing when nobody holds the Lease, its holder says nowhere, or the API server
-    /// does not answer. The holder may have died since.
+    /// The holder's address and identity. Nothing when nobody holds the Lease, its holder says nowhere where others could
+    /// call it, or the API server does not answer. The holder may have died since.
     pub async fn find(&self) -> Option<(SocketAddr, String)> {
         match timeout(PATIENCE, self.leases.get_opt(&self.name)).await {
             Ok(Ok(lease)) => read(&lease?),
@@ -71,11 +71,20 @@ pub(super) fn advertise(mut lease: Lease, me: &str, at: Option<SocketAddr>) -> L
     lease
 }
 
-fn read(lease: &Lease) -> Option<(SocketAddr, String)> {
+pub(super) fn read(lease: &Lease) -> Option<(SocketAddr, String)> {
     let holder = Record::of(lease).holder?;
     let said = lease.metadata.annotations.as_ref()?.get(WAKES_AT)?;
     let (address, by) = said.split_once(' ')?;
-    (by == holder).then_some((address.parse().ok()?, holder))
+    let address = address.parse().ok().filter(can_be_called)?;
+    (by == holder).then_some((address, holder))
+}
+
+/// Whether another host reaches somebody there. "Unspecified" is whoever calls; a scope means something on one host only,
+/// and has no place in a URL.
+fn can_be_called(address: &SocketAddr) -> bool {
+    let is_scoped = matches!(address, SocketAddr::V6(address) if address.scope_id() != 0);
+    let is_caller = address.ip().to_canonical().is_unspecified();
+    address.port() != 0 && !is_caller && !is_scoped
 }
 
 #[cfg(test)]
@@ -129,6 +138,12 @@ mod tests {
             "host.example:80 me",
             "10.1.2.3 me",
             "10.1.2.3:99999 me",
+            // Nobody listens there, or whoever calls would call itself, or it means something on one host only.
+            "10.1.2.3:0 me",
+            "0.0.0.0:9091 me",
+            "[::]:9091 me",
+            "[::ffff:0.0.0.0]:9091 me",
+            "[fe80::1%3]:9091 me",
         ] {
             let mut lease = held_by("me");
             let said = (WAKES_AT.to_owned(), said.to_owned());
