@@ -25,6 +25,8 @@ use crate::ids::ObjectKey;
 use crate::plain::Causes;
 
 pub mod fence;
+#[cfg(test)]
+mod fuzz;
 mod lease;
 #[cfg(test)]
 mod tests;

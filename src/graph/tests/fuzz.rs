@@ -1,6 +1,9 @@
 //! Answers of Graph, of the login host and of whoever stands between, broken in every way: what the layers make of
 //! them. What holds for every answer is here; what a particular one means is in `meanings`.
 
+mod batches;
+mod certificates;
+
 use std::sync::{Arc, Mutex};
 
 use fuzz::Target;
