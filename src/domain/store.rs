@@ -96,6 +96,15 @@ fn insist<Spec: Clone, Status: Clone + PartialEq>(
     disputed
 }
 
+/// Whether the spec names another mailbox than the one that was found.
+fn has_moved(mailbox: &MailboxEntry) -> bool {
+    let found = mailbox.record.status.mailbox.as_ref();
+    let desired = mailbox.desired.as_ref().as_ref().ok();
+    found
+        .zip(desired)
+        .is_some_and(|(found, desired)| !desired.is_at(found))
+}
+
 /// Which mailboxes refer to a tenant.
 type ByTenant = BTreeMap<ObjectKey, BTreeSet<ObjectKey>>;
 
@@ -399,11 +408,13 @@ impl Store {
         )
     }
 
-    /// Whether an object may have its mailbox, as far as references and other objects decide.
+    /// Whether an object may have the subscription that its status names, as far as references and other objects decide: it
+    /// may be for another mailbox by now, and rest, so that it gives it up only later.
     #[must_use]
     pub fn may_have(&self, mailbox: &MailboxEntry) -> bool {
         !matches!(self.view(mailbox), TenantView::NotPermitted(_))
             && self.conflict(mailbox).is_none()
+            && !has_moved(mailbox)
     }
 
     /// The older, permitted object with the same mailbox, if there is one: the oldest; ties by UID.

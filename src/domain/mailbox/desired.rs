@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::v1alpha1::mailbox::{MailboxType, WorkspaceMailboxSpec};
+use crate::api::v1alpha1::mailbox::{Mailbox, MailboxType, WorkspaceMailboxSpec};
 use crate::domain::schedule::go_duration;
 use crate::ids::ObjectKey;
 
@@ -33,6 +33,12 @@ pub struct MailboxDesired {
 }
 
 impl MailboxDesired {
+    /// Whether this is the mailbox that was found before, by its address.
+    #[must_use]
+    pub fn is_at(&self, known: &Mailbox) -> bool {
+        known.primary_address.eq_ignore_ascii_case(&self.address)
+    }
+
     /// Validates a spec of an object in `namespace`.
     ///
     /// # Errors

@@ -95,13 +95,10 @@ impl Snapshot<'_> {
             });
         }
         let known = self.record.status.mailbox.as_ref()?;
-        known
-            .primary_address
-            .eq_ignore_ascii_case(&desired.address)
-            .then(|| Identity {
-                id: known.id.clone(),
-                primary_address: Arc::clone(&known.primary_address),
-                display_name: known.display_name.clone(),
-            })
+        desired.is_at(known).then(|| Identity {
+            id: known.id.clone(),
+            primary_address: Arc::clone(&known.primary_address),
+            display_name: known.display_name.clone(),
+        })
     }
 }

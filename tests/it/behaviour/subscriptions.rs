@@ -12,8 +12,8 @@ use testbed::testbed::Testbed;
 use super::neighbour::{Neighbour, STRANGER};
 use super::scene::{
     DEADLINE, SOON, all_ready, apply, contoso_with, counter, eventually, fault, good, mailbox_is,
-    mark, only_subscription, patch, renewed_twice, room_address, room_name, rooms, start, state,
-    subscriptions, with, world,
+    mark, only_subscription, patch, renewed_twice, room, room_address, room_name, rooms, start,
+    state, subscriptions, with, world,
 };
 
 /// The Secret, the tenant and this many rooms.
@@ -416,4 +416,29 @@ async fn a_subscription_follows_its_object_to_another_address_into_rest_and_away
     mailboxes.delete(&room_name(3), &parameters).await.unwrap();
     unsubscribed(&bed, 3).await;
     assert_eq!(bed.emulator.subscriptions().len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_rests_and_is_for_another_room_by_now_keeps_no_room_from_its_next_owner() {
+    let bed = Testbed::start(world(&contoso_with(2))).await.unwrap();
+    apply(&bed, &objects(1)).await;
+    let before = mailbox_is(&bed, &room_name(1), "Ready=True/Activated").await;
+    let change = json!({"spec": {"suspend": true, "address": room_address(2)}});
+    patch(&bed, Kind::Mailbox, &room_name(1), &change).await;
+    mailbox_is(&bed, &room_name(1), "Ready=Unknown/Suspended").await;
+    // Who rests calls nobody, so that its subscription is still there.
+    let left = only_subscription(&bed, &room_address(1));
+    assert_eq!(before["status"]["subscription"]["id"], *left.id);
+
+    apply(&bed, &[room("next", &room_address(1))]).await;
+    let next = mailbox_is(&bed, "next", "Ready=True/Activated").await;
+    let subscription = only_subscription(&bed, &room_address(1));
+    assert_eq!(next["status"]["subscription"]["id"], *subscription.id);
+
+    let wakes = json!({"spec": {"suspend": false}});
+    patch(&bed, Kind::Mailbox, &room_name(1), &wakes).await;
+    let moved = mailbox_is(&bed, &room_name(1), "Ready=True/Activated").await;
+    let subscription = only_subscription(&bed, &room_address(2));
+    assert_eq!(moved["status"]["subscription"]["id"], *subscription.id);
+    assert_eq!(bed.emulator.subscriptions().len(), 2);
 }

@@ -120,7 +120,7 @@ pub(in crate::domain::mailbox) fn watches_another(
     let (Ok(desired), Some(known)) = (s.desired, &s.record.status.mailbox) else {
         return false;
     };
-    let elsewhere = !known.primary_address.eq_ignore_ascii_case(&desired.address);
+    let elsewhere = !desired.is_at(known);
     let seen = s.observed.person(&desired.address);
     let another =
         s.observed.calendar.present().is_some() && seen.is_some_and(|person| person.id != known.id);

@@ -25,11 +25,13 @@ fn other(address: &str) -> Person {
 
 /// Of which mailboxes subscriptions were created.
 fn created(world: &World) -> Vec<&str> {
-    let mailbox = |change| match change {
-        &Change::Create { ref mailbox, .. } => Some(mailbox.as_str()),
-        Change::Renew { .. } | Change::Delete { .. } => None,
-    };
-    world.graph.changes.iter().filter_map(mailbox).collect()
+    let mut created = Vec::new();
+    for change in &world.graph.changes {
+        if let Change::Create { mailbox, .. } = change {
+            created.push(mailbox.as_str());
+        }
+    }
+    created
 }
 
 fn mailbox(world: &World) -> &str {
