@@ -121,9 +121,15 @@ pub(in crate::domain::mailbox) fn watches_another(
         return false;
     };
     let elsewhere = !desired.is_at(known);
+    // Without the right to read the directory the address stands for the id.
+    let has_id = !known
+        .id
+        .as_str()
+        .eq_ignore_ascii_case(&known.primary_address);
     let seen = s.observed.person(&desired.address);
-    let another =
-        s.observed.calendar.present().is_some() && seen.is_some_and(|person| person.id != known.id);
+    let another = has_id
+        && s.observed.calendar.present().is_some()
+        && seen.is_some_and(|person| person.id != known.id);
     (elsewhere || another) && is_inherited(s, current) && current.owner_uid == s.record.uid
 }
 

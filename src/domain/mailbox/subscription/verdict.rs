@@ -76,7 +76,9 @@ fn alive_verdict(s: &Snapshot<'_>, current: &Subscription) -> Verdict {
                     current.expires_at
                 ),
             ),
-            None if renewal_had_failed(s, current) => Verdict::Keep,
+            None if was_called(s, current, &Reason::RenewFailed) => Verdict::Keep,
+            // That it is for the mailbox before is known again when somebody asks who has the address.
+            None if was_called(s, current, &Reason::Pending) && !has_looked(s) => Verdict::Keep,
             Some(_) | None => Verdict::pass(Reason::SubscriptionActive),
         };
     }
@@ -100,13 +102,19 @@ fn of_the_mailbox_before(s: &Snapshot<'_>) -> Verdict {
     Verdict::Problem(Reason::Pending, message)
 }
 
-/// Whether the status says that this very life could not be extended, and nobody tried again since.
-fn renewal_had_failed(s: &Snapshot<'_>, current: &Subscription) -> bool {
+/// Whether the status calls this very life inactive for this reason, and nobody extended it since.
+fn was_called(s: &Snapshot<'_>, current: &Subscription, reason: &Reason) -> bool {
     let named = s.record.status.subscription.as_ref();
     let same =
         named.is_some_and(|named| named.id == current.id && named.granted_at == current.granted_at);
     same && find(s.previous(), &ConditionType::SubscriptionInactive)
-        .is_some_and(|c| c.status == ConditionStatus::True && c.reason == Reason::RenewFailed)
+        .is_some_and(|c| c.status == ConditionStatus::True && c.reason == *reason)
+}
+
+/// Whether this pass has seen who has the address.
+fn has_looked(s: &Snapshot<'_>) -> bool {
+    let desired = s.desired.as_ref().ok();
+    desired.is_some_and(|desired| s.observed.person(&desired.address).is_some())
 }
 
 fn missing_verdict(s: &Snapshot<'_>) -> Verdict {

@@ -7,7 +7,7 @@ use super::super::look::Person;
 use super::super::subscription::{Change, Failure};
 use super::super::work::Work;
 use super::reason;
-use super::world::{World, outage, person};
+use super::world::{World, outage, person, refused};
 use crate::api::v1alpha1::condition::ConditionStatus::{False, True};
 use crate::api::vocabulary::ConditionType as C;
 use crate::domain::reading::Reading;
@@ -94,11 +94,53 @@ fn a_mailbox_that_was_made_anew_with_the_same_address_gets_a_subscription_of_its
 }
 
 #[test]
+fn a_mailbox_that_was_made_anew_is_not_called_watched_while_the_old_subscription_stays() {
+    let mut world = World::converged();
+    let address = world.record.spec.address.to_string();
+    let before = world.graph.directory.clone();
+    world.graph.directory = Reading::Present(vec![other(&address)]);
+    world.graph.writes = Some(Failure::Unavailable(outage()));
+    world.memory.wanted = Work::CHECK;
+    assert!(world.pass());
+    let is_pending =
+        |world: &World| world.says(&C::SubscriptionInactive) == (True, reason("Pending"));
+    assert!(is_pending(&world));
+    // Somebody asks for nothing but a look at the subscription.
+    world.memory.wanted = Work::VERIFY;
+    world.advance(Duration::from_hours(1));
+    assert!(world.pass());
+    assert!(is_pending(&world));
+    // It was a mistake of the directory.
+    world.graph.directory = before;
+    world.memory.wanted = Work::CHECK;
+    world.advance(Duration::from_hours(1));
+    assert!(world.pass());
+    assert_eq!(world.says(&C::Ready), (True, reason("Activated")));
+}
+
+#[test]
 fn another_mailbox_that_cannot_be_read_takes_no_subscription_away() {
     let mut world = World::converged();
     let address = world.record.spec.address.to_string();
     world.graph.directory = Reading::Present(vec![other(&address)]);
     world.graph.calendar = Reading::Unavailable(outage());
+    world.memory.wanted = Work::CHECK;
+    assert!(world.pass());
+    assert_eq!(mailbox(&world), "id-of-a");
+    assert_eq!(world.graph.changes.len(), 0);
+}
+
+#[test]
+fn a_directory_that_may_be_read_now_takes_no_subscription_away() {
+    let mut world = World::new();
+    let found = world.graph.directory.clone();
+    world.graph.directory = Reading::Forbidden(refused());
+    assert!(world.pass());
+    let address = world.record.spec.address.to_string();
+    assert_eq!(mailbox(&world), address);
+    assert!(world.subscribed());
+    world.graph.changes.clear();
+    world.graph.directory = found;
     world.memory.wanted = Work::CHECK;
     assert!(world.pass());
     assert_eq!(mailbox(&world), "id-of-a");
