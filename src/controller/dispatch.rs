@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use prometheus::IntGauge;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::item::Item;
 use super::mailbox::{self, Passed};
@@ -49,23 +49,14 @@ pub(super) async fn run(context: &Context, mut stop: watch::Receiver<bool>) {
             () = sleep(nap) => {}
         }
     }
-    let giving_up = async {
-        sleep(SHORT_DRAIN).await;
-        context.give_up.cancel();
-        std::future::pending::<()>().await;
-    };
-    let ending = async {
-        while let Some(ended) = passes.running.join_next_with_id().await {
-            passes.end(ended);
-        }
-    };
-    let ended = async {
-        tokio::select! {
-            () = ending => {}
-            () = giving_up => {}
-        }
-    };
-    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+    if timeout(SHORT_DRAIN, passes.drain()).await.is_ok() {
+        return;
+    }
+    context.give_up.cancel();
+    if timeout(DRAIN.saturating_sub(SHORT_DRAIN), passes.drain())
+        .await
+        .is_err()
+    {
         tracing::warn!(
             "passes that were still running at the end were abandoned; what follows from specs and statuses the next leader does, and what was asked for besides comes with a slot, a repetition or a sweep"
         );
@@ -79,6 +70,13 @@ struct Passes {
 }
 
 impl Passes {
+    /// Lets those that run come to their end.
+    async fn drain(&mut self) {
+        while let Some(ended) = self.running.join_next_with_id().await {
+            self.end(ended);
+        }
+    }
+
     fn start_due(&mut self) {
         let now = self.context.clock.now();
         let metrics = &self.context.metrics;
