@@ -58,6 +58,14 @@ fn renewals(bed: &Testbed, mark: u64) -> usize {
         .count()
 }
 
+async fn leader_renews(bed: &Testbed, mark: u64) {
+    bed.wait_until("the leader renews", DEADLINE, async || {
+        renewals(bed, mark) > 0
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn a_lifecycle_event_that_reaches_a_copy_is_acted_on_by_the_leader_at_once() {
     let (bed, copy) = working_pair().await;
@@ -66,11 +74,7 @@ async fn a_lifecycle_event_that_reaches_a_copy_is_acted_on_by_the_leader_at_once
     let told = Instant::now();
     let event = LifecycleEvent::ReauthorizationRequired;
     bed.emulator.send_lifecycle(&before.id, event).unwrap();
-    bed.wait_until("the leader renews", DEADLINE, async || {
-        renewals(&bed, mark) > 0
-    })
-    .await
-    .unwrap();
+    leader_renews(&bed, mark).await;
     let took = told.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(only_subscription(&bed, ROOM).id, before.id);
@@ -246,11 +250,7 @@ async fn what_a_copy_hears_while_it_ends_is_passed_on() {
     sleep(Duration::from_secs(2)).await;
     let event = LifecycleEvent::ReauthorizationRequired;
     bed.emulator.send_lifecycle(&before.id, event).unwrap();
-    bed.wait_until("the leader renews", DEADLINE, async || {
-        renewals(&bed, mark) > 0
-    })
-    .await
-    .unwrap();
+    leader_renews(&bed, mark).await;
     copy.end().await.unwrap();
     let received = "wake_forwards_received_total";
     assert!(sum(&bed.operator, received, "accepted").await > 0.5);
