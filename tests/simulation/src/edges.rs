@@ -88,31 +88,25 @@ async fn ask_cluster(
     if let Some(mutant) = ground.mutant.filter(|_| write) {
         body = mutant.write_instead(head.uri.path(), body);
     }
-    let told = (
-        head.method.clone(),
-        head.uri.path().to_owned(),
-        body.clone(),
-    );
-    let sent = head.clone();
+    let (sent, told) = (head.clone(), body.clone());
     let request = Request::from_parts(head, Body::from(body));
     let witness = ground.witness.clone();
     if ground.mutant == Some(Mutant::KeepsLeading)
-        && let Some(answer) = mutants::renew_nothing(&told.0, &told.1, &told.2)
+        && let Some(answer) = mutants::renew_nothing(&sent.method, sent.uri.path(), &told)
     {
         return Ok(answer);
     }
     let answered = link.carry(Way::Cluster, async {
         if write {
-            let (method, path, body) = &told;
-            note_write(&witness, method, path, body);
+            note_write(&witness, &sent.method, sent.uri.path(), &told);
         }
         let answer = ground.server.service().oneshot(request).await;
         if write && let Some(mutant) = ground.mutant {
-            write_again(&ground, &sent, &told.2, mutant.writes(&told.1)).await;
+            write_again(&ground, &sent, &told, mutant.writes(sent.uri.path())).await;
         }
         let accepted = answer.as_ref().is_ok_and(|one| one.status().is_success());
-        if write && accepted && told.1.contains("/leases") {
-            note_leader(&witness, &link.name, &told.2);
+        if write && accepted && sent.uri.path().contains("/leases") {
+            note_leader(&witness, &link.name, &told);
         }
         answer
     });
