@@ -2,8 +2,10 @@
 //! the same objects and writes one status each through the same API server. On demand also with twins: the same logic in
 //! other frameworks.
 //!
-//! Knows the operator only as a program, like the testbed. Judges nothing: it measures and prints a table.
+//! Knows the operator only as a program, like the testbed. It measures and prints tables; what is aimed at stands in one
+//! place (`aims`), and to miss it is no failure.
 
+pub mod aims;
 pub mod contender;
 pub mod ground;
 pub mod machine;

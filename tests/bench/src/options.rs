@@ -1,14 +1,12 @@
 //! What is measured, and how large.
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// What the operator costs: time, processor, memory, writes and calls, side by side with a floor
+/// One run of the benchmark.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "bench")]
 pub struct Options {
     /// Mailboxes in all; several numbers, separated by commas, are measured one after the other
     #[arg(long = "mailboxes", value_name = "N", default_value = "1000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=200_000))]
@@ -34,8 +32,8 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: Option<u16>,
 
-    /// What the floor does at once
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// How many statuses the floor writes at once; as many as the operator by default
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub floor_concurrency: u16,
 
     /// How long a world that has settled is watched, in seconds, and so is a tenant that hangs
@@ -65,10 +63,6 @@ pub struct Options {
     /// Divides the operator's own waits, for a trial of the benchmark itself
     #[arg(long, value_name = "N")]
     pub pace: Option<u32>,
-
-    /// Write the table as Markdown to this file, too
-    #[arg(long, value_name = "FILE")]
-    pub markdown: Option<PathBuf>,
 }
 
 /// What is measured.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::machine;
 use crate::options::Options;
-use crate::section::{FLOOR, OPERATOR, Section, median, times};
+use crate::section::{OPERATOR, Section, median, times};
 use crate::table::Table;
 
 /// What was measured with one number of mailboxes.
@@ -89,8 +89,7 @@ impl Results {
 
     /// How many times what the operator takes everybody else takes.
     fn twins(&self) -> Option<Table> {
-        let mut twins = self.cold.columns();
-        twins.retain(|column| *column != OPERATOR && *column != FLOOR);
+        let twins = self.cold.twins();
         let mut rows = Vec::new();
         for (name, section) in [("cold start", &self.cold), ("restart", &self.restart)] {
             for row in section.known() {
@@ -118,7 +117,7 @@ impl Results {
 }
 
 /// One of the sections.
-type Pick = fn(&Results) -> &Section;
+pub(crate) type Pick = fn(&Results) -> &Section;
 
 /// Everything, by the number of mailboxes.
 #[derive(Clone, Debug, Default)]
@@ -186,7 +185,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::section::{Measure, Unit, measure};
+    use crate::section::{FLOOR, Measure, Unit, measure};
 
     static TIME: Measure = measure("time", Unit::Seconds);
 

@@ -20,6 +20,12 @@ pub struct Measure {
     unit: Unit,
 }
 
+impl Measure {
+    pub(crate) fn unit(&self) -> Unit {
+        self.unit
+    }
+}
+
 /// How a number is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -78,7 +84,7 @@ impl Row {
     }
 
     pub(crate) fn unit(&self) -> Unit {
-        self.measure.unit
+        self.measure.unit()
     }
 
     /// What stands in a column.
@@ -141,8 +147,31 @@ impl Section {
     /// The median of the numbers in a column.
     #[must_use]
     pub fn median(&self, column: &str, measure: &Measure) -> Option<f64> {
+        median(self.values(column, measure)?)
+    }
+
+    /// The largest of the numbers in a column.
+    pub(crate) fn most(&self, column: &str, measure: &Measure) -> Option<f64> {
+        let values = self.values(column, measure)?;
+        values.iter().copied().reduce(f64::max)
+    }
+
+    /// The operator's median, times the floor's.
+    pub(crate) fn of_floor(&self, measure: &Measure) -> Option<f64> {
+        let floor = self.median(FLOOR, measure).filter(|floor| *floor > 0.0)?;
+        Some(self.median(OPERATOR, measure)? / floor)
+    }
+
+    fn values(&self, column: &str, measure: &Measure) -> Option<&[f64]> {
         let row = self.rows.iter().find(|row| row.measure == *measure)?;
-        median(row.of(column)?)
+        row.of(column)
+    }
+
+    /// The columns that are neither the operator's nor the floor's.
+    pub(crate) fn twins(&self) -> Vec<Column> {
+        let mut twins = self.columns();
+        twins.retain(|column| *column != OPERATOR && *column != FLOOR);
+        twins
     }
 
     /// All columns, in the order in which the first round filled them.
