@@ -6,6 +6,7 @@
 
 pub(crate) mod reception;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,12 +131,13 @@ impl Core {
                 let account = tenant.and_then(|tenant| tenant.user(&subscription.mailbox_id));
                 account.is_some_and(Account::has_cloud_mailbox)
             };
-            let concerned = |subscription: &&Subscription| {
-                let mut mailboxes = changes.iter().map(|change| &change.mailbox_id);
-                mailboxes.any(|mailbox| *mailbox == subscription.mailbox_id)
-            };
-            let subscriptions = state.data.subscriptions.values();
-            for subscription in subscriptions.filter(concerned).filter(in_cloud) {
+            let mailboxes = changes.iter().map(|change| change.mailbox_id.as_str());
+            let mailboxes: BTreeSet<&str> = mailboxes.collect();
+            let subscriptions = &state.data.subscriptions;
+            let concerned = mailboxes
+                .iter()
+                .flat_map(|mailbox| subscriptions.of_mailbox(mailbox));
+            for subscription in concerned.filter(in_cloud) {
                 for change in changes {
                     if subscription.mailbox_id == change.mailbox_id
                         && subscription.wants(change.kind)
@@ -296,7 +298,8 @@ impl Core {
                 .state()
                 .data
                 .subscriptions
-                .contains_key(&delivery.subscription)
+                .get(&delivery.subscription)
+                .is_some()
     }
 
     /// Drops a notification; if it was about a change, the lifecycle URL hears that one was missed.

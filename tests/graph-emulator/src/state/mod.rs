@@ -15,13 +15,13 @@ use crate::notify::reception::Receivers;
 use crate::quota::QuotaState;
 use directory::Directory;
 use events::StoredEvent;
-use subscriptions::Subscription;
+use subscriptions::{Subscription, Subscriptions};
 
 /// What calls read and change; a copy of it answers stale reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) subscriptions: BTreeMap<String, Subscription>,
+    pub(crate) subscriptions: Subscriptions,
     /// By mailbox id, then by event id.
     pub(crate) events: HashMap<String, BTreeMap<String, StoredEvent>>,
     /// No subscription ends earlier: there is nothing to look for before.
@@ -32,7 +32,7 @@ impl Data {
     pub(crate) fn new(directory: Directory) -> Self {
         Self {
             directory: Arc::new(directory),
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             events: HashMap::new(),
             soonest: Timestamp::MAX,
         }
@@ -43,10 +43,8 @@ impl Data {
         if now < self.soonest {
             return Vec::new();
         }
-        let is_over =
-            |_: &String, subscription: &mut Subscription| subscription.expiration_date_time <= now;
-        let over = self.subscriptions.extract_if(.., is_over);
-        let over = over.map(|(_, subscription)| subscription).collect();
+        let is_over = |one: &Subscription| one.expiration_date_time <= now;
+        let over = self.subscriptions.extract(is_over);
         let ends = self
             .subscriptions
             .values()
@@ -63,17 +61,19 @@ impl Data {
     /// Replaces the world; subscriptions and events of what remains are kept. A subscription remains with its
     /// mailbox and its application.
     pub(crate) fn replace_directory(&mut self, directory: Directory) {
-        self.subscriptions.retain(|_, one| {
-            let Some(tenant) = directory.tenant(&one.tenant) else {
-                return false;
-            };
-            let Some(account) = tenant.user(&one.mailbox_id) else {
-                return false;
-            };
-            // The mailbox may have got another address.
-            one.mailbox.clone_from(&account.spec.address);
-            tenant.application(&one.client_id).is_some()
+        self.subscriptions.extract(|one| {
+            let tenant = directory.tenant(&one.tenant);
+            let remains = tenant.is_some_and(|tenant| {
+                tenant.user(&one.mailbox_id).is_some()
+                    && tenant.application(&one.client_id).is_some()
+            });
+            !remains
         });
+        let tenants = directory.tenants.iter();
+        for account in tenants.flat_map(|tenant| &tenant.mailboxes) {
+            self.subscriptions
+                .readdress(&account.id, &account.spec.address);
+        }
         self.events.retain(|mailbox, _| {
             directory
                 .tenants

@@ -94,11 +94,7 @@ impl Creation {
         self.subscription.mailbox_id.clone_from(&account.id);
         self.subscription.mailbox.clone_from(&account.spec.address);
         self.subscription.expiration_date_time = granted(self.asked_until, data, now)?;
-        let of_mailbox = || {
-            data.subscriptions
-                .values()
-                .filter(|other| other.mailbox_id == account.id)
-        };
+        let of_mailbox = || data.subscriptions.of_mailbox(&account.id);
         let double = of_mailbox().find(|other| {
             other.client_id == caller.client_id
                 && other.change_types() == self.subscription.change_types()
@@ -148,8 +144,7 @@ impl Creation {
         let mut body = subscription_json(&subscription);
         body["clientState"] = subscription.client_state.clone().into();
         body["@odata.context"] = context_url(call, "subscriptions/$entity").into();
-        data.subscriptions
-            .insert(subscription.id.clone(), subscription);
+        data.subscriptions.insert(subscription);
         Answer::created(body)
     }
 }

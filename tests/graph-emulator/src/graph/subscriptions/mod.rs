@@ -139,8 +139,7 @@ pub(super) fn list(reading: &Reading<'_>) -> Result {
     let own: Vec<&Subscription> = reading
         .data
         .subscriptions
-        .values()
-        .filter(|one| one.tenant == caller.tenant && one.client_id == caller.client_id)
+        .of_application(&caller.tenant, &caller.client_id)
         .collect();
     let usual = reading.page_size(SUBSCRIPTIONS_PAGE);
     let page = page(own.into_iter(), &query, usual, SUBSCRIPTIONS_PAGE)?;

@@ -90,13 +90,10 @@ impl Update {
         if let Some(until) = until {
             data.expect_end(until);
         }
-        let subscription = data.subscriptions.get_mut(&self.id).ok_or(missing)?;
-        if let Some(until) = until {
-            subscription.expiration_date_time = until;
-        }
-        if let Some(url) = self.notification_url {
-            subscription.notification_url = url;
-        }
+        let subscription = data
+            .subscriptions
+            .change(&self.id, until, self.notification_url)
+            .ok_or(missing)?;
         let mut body = subscription_json(subscription);
         body["@odata.context"] = context_url(call, "subscriptions/$entity").into();
         Ok(Answer::ok(body))
