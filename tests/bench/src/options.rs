@@ -40,6 +40,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub watch: u64,
 
+    /// How often everything is checked in the scenarios `cold`, `restart` and `twins`, such as 24h; once an hour if this is not given
+    #[arg(long, value_name = "DURATION")]
+    pub check_interval: Option<String>,
+
     /// How many mailboxes are applied while others wait, in each tenant
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=999))]
     pub probes: u32,

@@ -11,6 +11,8 @@ pub struct World {
     quotas: bool,
     /// Whether the first tenant hangs.
     sick: bool,
+    /// How often everything is checked, if not by default.
+    check_interval: Option<String>,
 }
 
 /// The rooms of a tenant.
@@ -49,6 +51,7 @@ impl World {
             rooms,
             quotas: false,
             sick: false,
+            check_interval: None,
         }
     }
 
@@ -66,6 +69,15 @@ impl World {
     pub fn with_quotas(self) -> Self {
         Self {
             quotas: true,
+            ..self
+        }
+    }
+
+    /// The same, checked as often as that: a duration such as `24h`, or by default.
+    #[must_use]
+    pub fn checked_every(self, check_interval: Option<String>) -> Self {
+        Self {
+            check_interval,
             ..self
         }
     }
@@ -139,13 +151,24 @@ impl World {
     #[must_use]
     pub fn tenants(&self, endpoint: &str) -> Vec<Value> {
         let numbers = (1..).zip(&self.rooms).map(|(number, _)| number);
-        numbers.map(|number| tenant(number, endpoint)).collect()
+        numbers
+            .map(|number| self.checked(tenant(number, endpoint)))
+            .collect()
     }
 
     /// The WorkspaceMailboxes that are there from the beginning.
     pub fn mailboxes(&self) -> impl Iterator<Item = Value> + '_ {
         let tenants = (1..).zip(&self.rooms);
-        tenants.flat_map(|(tenant, rooms)| (1..=rooms.declared).map(move |n| mailbox(tenant, n)))
+        let numbered =
+            tenants.flat_map(|(tenant, rooms)| (1..=rooms.declared).map(move |n| (tenant, n)));
+        numbered.map(|(tenant, n)| self.checked(mailbox(tenant, n)))
+    }
+
+    fn checked(&self, mut object: Value) -> Value {
+        if let Some(interval) = &self.check_interval {
+            object["spec"]["checkInterval"] = json!(interval);
+        }
+        object
     }
 
     /// The `number`th mailbox, from 1, of those that a tenant has besides, counted from 1.
@@ -225,6 +248,19 @@ mod tests {
         };
         assert_eq!(world.mailboxes().filter(is_sick).count(), 3);
         assert_eq!(world.declared(), 7);
+    }
+
+    #[test]
+    fn everything_is_checked_as_often_as_was_asked_for() {
+        let interval = |world: &World| {
+            let tenant = world.tenants("http://127.0.0.1:1").remove(0);
+            let mailbox = world.mailboxes().next().unwrap();
+            [tenant, mailbox].map(|object| object["spec"]["checkInterval"].clone())
+        };
+        let world = World::spread(1, 1);
+        assert_eq!(interval(&world), [Value::Null, Value::Null]);
+        let world = world.checked_every(Some("24h".to_owned()));
+        assert_eq!(interval(&world), ["24h", "24h"]);
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl<'a> Turn<'a> {
 /// One round: everybody in turn, each on a control plane of their own. On one for all, whoever comes first would find a
 /// small API server, which has to collect its garbage more often than the large one that the last finds.
 pub async fn round(trial: Trial<'_>, round: u32, results: &mut Results) -> Result<(), Error> {
-    let world = World::spread(trial.mailboxes, trial.tenants);
+    let world =
+        World::spread(trial.mailboxes, trial.tenants).checked_every(trial.check_interval.clone());
     let microsoft = Microsoft::start(&world, trial.latency()).await?;
     for contender in Contender::all(&trial, round) {
         let ground = Ground::start().await?;
