@@ -1,7 +1,8 @@
 //! The benchmark itself, tried with a handful of mailboxes: what it counts must be true, however long it takes.
 
+use bench::aims::{self, RUNS};
 use bench::options::Options;
-use bench::report::Results;
+use bench::report::{Report, Results};
 use bench::scenario::{apply, cold, receiver, restart, sick, steady, takeover, writes};
 use bench::section::{FLOOR, Measure, OPERATOR};
 use clap::Parser as _;
@@ -48,6 +49,7 @@ async fn every_scenario_counts_what_is_done() {
     let asked = steady.median(OPERATOR, &steady::REQUESTS);
     assert!(asked > Some(0.0), "{steady}");
     assert_eq!(report.tables(&options).len(), 10);
+    every_aim_is_found(&report);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +72,16 @@ async fn who_stands_by_acts_soon_when_the_leader_ends_and_later_when_it_is_kille
         assert!(of(column, &takeover::STANDING_BY) > Some(0.0));
         assert!(is(of(column, &takeover::STATUSES), 0.0), "{takeover}");
     }
+}
+
+/// The rates at the receiver were others, and who stands by has a test of its own.
+fn every_aim_is_found(report: &Report) {
+    let reports: Vec<Option<Report>> = RUNS.iter().map(|_| Some(report.clone())).collect();
+    let missing = aims::table(&reports).rows.into_iter().filter(|row| {
+        let elsewhere = ["receiver", "takeover", "the same with TLS"];
+        row[3] == "not measured" && !elsewhere.iter().any(|it| row[0].starts_with(it))
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<Vec<String>>::new());
 }
 
 fn the_operator_works(results: &Results) {

@@ -100,3 +100,20 @@ impl Page {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_aimed_at_has_sizes_of_its_own() {
+        Arguments::command().debug_assert();
+        let parse =
+            |words: &[&str]| Arguments::try_parse_from([&["bench", "--aims"], words].concat());
+        assert!(parse(&["--markdown", "bench.md"]).is_ok());
+        let refused = parse(&["--mailboxes", "5"]).unwrap_err();
+        assert_eq!(refused.kind(), clap::error::ErrorKind::ArgumentConflict);
+    }
+}
