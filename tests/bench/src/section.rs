@@ -105,13 +105,16 @@ impl Row {
             return String::new();
         };
         let shown = shown(self.unit(), values);
-        let floor = self.of(FLOOR).and_then(median);
-        match (median(values), floor) {
-            (Some(value), Some(floor)) if floor > 0.0 && *column != FLOOR => {
-                format!("{shown}, {}", times(value / floor))
-            }
+        match self.of_floor(column) {
+            Some(ratio) if *column != FLOOR => format!("{shown}, {}", times(ratio)),
             _ => shown,
         }
+    }
+
+    /// The median in a column, times the floor's.
+    fn of_floor(&self, column: &str) -> Option<f64> {
+        let floor = median(self.of(FLOOR)?).filter(|floor| *floor > 0.0)?;
+        Some(median(self.of(column)?)? / floor)
     }
 }
 
@@ -158,13 +161,15 @@ impl Section {
 
     /// The operator's median, times the floor's.
     pub(crate) fn of_floor(&self, measure: &Measure) -> Option<f64> {
-        let floor = self.median(FLOOR, measure).filter(|floor| *floor > 0.0)?;
-        Some(self.median(OPERATOR, measure)? / floor)
+        self.find(measure)?.of_floor(OPERATOR)
     }
 
     fn values(&self, column: &str, measure: &Measure) -> Option<&[f64]> {
-        let row = self.rows.iter().find(|row| row.measure == *measure)?;
-        row.of(column)
+        self.find(measure)?.of(column)
+    }
+
+    fn find(&self, measure: &Measure) -> Option<&Row> {
+        self.rows.iter().find(|row| row.measure == *measure)
     }
 
     /// The columns that are neither the operator's nor the floor's.
