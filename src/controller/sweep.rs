@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use super::cluster;
 use super::mailbox::Passed;
 use super::world::{Context, Inner, World};
+use crate::domain::identity::Target;
 use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::schedule::later;
 use crate::domain::sweep::{INTERVAL, Listed, Strays, strays, vanished, wait};
 use crate::graph::error::ErrorClass;
 use crate::graph::gateway::TenantGateway;
-use crate::ids::{ObjectKey, SubscriptionId, Uid};
+use crate::ids::{ObjectKey, SubscriptionId};
 use crate::plain::Causes;
 
 /// Nothing is swept until this process has led for longer than a request of an earlier leader can last.
@@ -176,23 +177,15 @@ async fn remove_strays(
             return Passed::Failed;
         }
     };
-    let busy: BTreeSet<Uid> = {
-        let world = context.world();
-        world
-            .busy_mailboxes()
-            .iter()
-            .filter_map(|key| world.store.mailbox(key))
-            .map(|entry| entry.record.uid)
-            .collect()
-    };
     let ours = context.ours();
     let mut removed = Passed::Unchanged;
-    for id in old.into_iter().filter(|id| !named.contains(id)) {
+    for id in old {
         let target = listing
             .iter()
             .find(|listed| listed.id == id)
             .and_then(|listed| ours.target(&listed.notification_url));
-        if target.is_none_or(|target| busy.contains(&target.uid)) {
+        let gives_up = |target: Target| context.world().owner(target.uid).gives_up(&id, &named);
+        if !target.is_some_and(gives_up) {
             continue;
         }
         match gateway.delete_subscription(&id).await {

@@ -89,7 +89,8 @@ pub enum Owner {
     Busy,
     /// Its status names this subscription, or none.
     Names(Option<SubscriptionId>),
-    /// The same, but the mailbox is not its any more: its reference is not permitted, or an older object has it.
+    /// The same, but the mailbox is not its any more: its reference is not permitted, an older object has it, or it is for
+    /// another one by now. Its own pass gives the subscription up, unless it rests.
     Lost(Option<SubscriptionId>),
 }
 
@@ -114,13 +115,34 @@ impl Owner {
             Self::Names(_) | Self::Busy => Claim::Unsettled,
         }
     }
+
+    /// Whether this subscription is left over, as far as this process has seen.
+    fn leaves(&self, id: &SubscriptionId) -> bool {
+        match self {
+            Self::Gone | Self::Lost(_) => true,
+            Self::Busy => false,
+            Self::Names(named) => named.as_ref() != Some(id),
+        }
+    }
+
+    /// Whether this subscription, which was seen to be left over for long, is to be removed, now that every status has been
+    /// read once more: `named` are those that some status names.
+    #[must_use]
+    pub fn gives_up(&self, id: &SubscriptionId, named: &BTreeSet<SubscriptionId>) -> bool {
+        match self {
+            // Whoever rests still names it.
+            Self::Lost(_) => true,
+            Self::Gone | Self::Names(_) => !named.contains(id),
+            Self::Busy => false,
+        }
+    }
 }
 
 /// Strays seen in earlier listings of one tenant, and when first.
 pub type Strays = BTreeMap<SubscriptionId, Timestamp>;
 
-/// Subscriptions of ours in a listing that nobody names, noted in `strays`. Returned are those that have been so
-/// for long enough to be removed.
+/// Subscriptions of ours in a listing that nobody names, or only who may not have the mailbox, noted in `strays`. Returned
+/// are those that have been so for long enough to be removed.
 pub fn strays(
     listing: &[Listed],
     ours: &Ours,
@@ -128,17 +150,13 @@ pub fn strays(
     strays: &mut Strays,
     (now, pace): (Timestamp, Pace),
 ) -> Vec<SubscriptionId> {
-    let nobody_names = |listed: &&Listed| {
+    let left_over = |listed: &&Listed| {
         ours.target(&listed.notification_url)
-            .is_some_and(|target| match owner(target.uid) {
-                Owner::Gone => true,
-                Owner::Busy => false,
-                Owner::Names(named) | Owner::Lost(named) => named.as_ref() != Some(&listed.id),
-            })
+            .is_some_and(|target| owner(target.uid).leaves(&listed.id))
     };
     let seen: BTreeMap<SubscriptionId, Timestamp> = listing
         .iter()
-        .filter(nobody_names)
+        .filter(left_over)
         .map(|listed| {
             (
                 listed.id.clone(),
@@ -256,6 +274,30 @@ mod tests {
         ] {
             assert_eq!(owner.claim(&this), claim, "{owner:?}");
         }
+    }
+
+    #[test]
+    fn what_an_object_may_not_have_is_a_stray_although_its_status_names_it() {
+        let id = SubscriptionId::new("s1");
+        let listing = [listed("s1", "00aa", "rooms", uid(1))];
+        let removed = |owner: Owner| {
+            let mut seen = Strays::new();
+            let sweep = |minute: &str, seen: &mut Strays| {
+                let now = at(&format!("2026-11-25T{minute}:00Z"));
+                let pace = (now, Pace::REAL);
+                strays(&listing, &ours(), |_| owner.clone(), seen, pace)
+            };
+            assert_eq!(sweep("08:00", &mut seen), []);
+            let old = sweep("08:15", &mut seen);
+            let named = BTreeSet::from([id.clone()]);
+            old.contains(&id) && owner.gives_up(&id, &named)
+        };
+        assert!(removed(Owner::Lost(Some(id.clone()))));
+        assert!(!removed(Owner::Names(Some(id.clone()))));
+        // Its status names it by now, although this process has not seen that yet.
+        assert!(!removed(Owner::Names(None)));
+        assert!(!removed(Owner::Gone));
+        assert!(!removed(Owner::Busy));
     }
 
     #[test]

@@ -442,3 +442,31 @@ async fn an_object_that_rests_and_is_for_another_room_by_now_keeps_no_room_from_
     assert_eq!(moved["status"]["subscription"]["id"], *subscription.id);
     assert_eq!(bed.emulator.subscriptions().len(), 2);
 }
+
+#[tokio::test]
+async fn what_a_resting_object_has_of_a_room_that_is_not_its_own_any_more_is_swept() {
+    let bed = Testbed::start(world(&contoso_with(2))).await.unwrap();
+    apply(&bed, &objects(1)).await;
+    mailbox_is(&bed, &room_name(1), "Ready=True/Activated").await;
+    // Outlook has been seen to take a second one, so that the first is in nobody's way.
+    let accepted = bed
+        .emulator
+        .update_world(|world| world.behaviour.allow_duplicates = true);
+    accepted.unwrap();
+    let left = only_subscription(&bed, &room_address(1)).id;
+    let change = json!({"spec": {"suspend": true, "address": room_address(2)}});
+    patch(&bed, Kind::Mailbox, &room_name(1), &change).await;
+    mailbox_is(&bed, &room_name(1), "Ready=Unknown/Suspended").await;
+    apply(&bed, &[room("next", &room_address(1))]).await;
+    let next = mailbox_is(&bed, "next", "Ready=True/Activated").await;
+
+    eventually(&bed, "the one left over is swept", DEADLINE, async || {
+        let there = subscriptions(&bed, &room_address(1));
+        Ok(there.iter().all(|one| one.id != left))
+    })
+    .await;
+    let subscription = only_subscription(&bed, &room_address(1));
+    assert_eq!(next["status"]["subscription"]["id"], *subscription.id);
+    let room = bed.get_mailbox(&room_name(1)).await.unwrap();
+    assert_eq!(state(&room, "Ready"), "Unknown/Suspended");
+}
