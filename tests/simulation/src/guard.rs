@@ -133,13 +133,25 @@ impl Guard {
                 .calm
                 .is_some_and(|calm| now > calm.max(since) + LONGEST_IN_CALM);
             if calm || lasted > LONGEST {
-                let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
+                let each: Vec<(&str, &str)> = several
+                    .iter()
+                    .map(|one| (one.id.as_str(), made_for(town, one)))
+                    .collect();
                 witness.violate(
                     Invariant::OneSubscription,
-                    format!("{} of {of} has {ids:?} since {since:?}", several[0].mailbox),
+                    format!("{} of {of} has {each:?} for {lasted:?}", several[0].mailbox),
                 );
             }
             self.surplus.insert(of.to_owned(), since);
         }
     }
+}
+
+/// Name of the object that a subscription was made for, or its UID when there is none any more.
+fn made_for<'a>(town: &'a Town, subscription: &'a SubscriptionView) -> &'a str {
+    let uid = owner(subscription);
+    let mut mailboxes = town.mailboxes.iter();
+    mailboxes
+        .find(|(_, model)| model.uid == uid)
+        .map_or(uid, |(name, _)| name)
 }
