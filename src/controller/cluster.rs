@@ -1,7 +1,5 @@
 //! Reads of the cluster beside the watches.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::core::{ApiResource, DynamicObject, DynamicResourceScope};
@@ -14,6 +12,7 @@ use super::status::resource;
 use crate::api_server::in_time;
 use crate::config::Scope;
 use crate::domain::records::{MailboxRecord, Record, TenantRecord};
+use crate::domain::sweep::Named;
 use crate::ids::{Kind, ObjectKey, SubscriptionId};
 
 /// Objects in one page of a list. A page is parsed as a whole, which takes many times the memory of what is kept of it and
@@ -109,8 +108,8 @@ pub(super) async fn version(
 pub(super) async fn named_subscriptions(
     client: &Client,
     scope: &Scope,
-) -> Result<BTreeSet<SubscriptionId>, ReadError> {
-    let mut seen = BTreeSet::new();
+) -> Result<Named, ReadError> {
+    let mut seen = Named::new();
     for place in scope.places() {
         let api = objects(client, Kind::WorkspaceMailbox, place.as_deref());
         match (add_named(&api, &mut seen).await, place) {
@@ -121,14 +120,11 @@ pub(super) async fn named_subscriptions(
     Ok(seen)
 }
 
-async fn add_named(
-    api: &Api<DynamicObject>,
-    named: &mut BTreeSet<SubscriptionId>,
-) -> kube::Result<()> {
+async fn add_named(api: &Api<DynamicObject>, named: &mut Named) -> kube::Result<()> {
     let mut parameters = ListParams::default().limit(PAGE);
     loop {
         let page = in_time(api.list(&parameters)).await?;
-        named.extend(page.items.iter().filter_map(subscription_of));
+        named.extend(page.items.iter().filter_map(named_by));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => parameters = ListParams::default().limit(PAGE).continue_token(&token),
             None => return Ok(()),
@@ -147,12 +143,10 @@ pub(super) async fn is_gone(client: &Client, namespace: &str, error: &kube::Erro
         )
 }
 
-fn subscription_of(object: &DynamicObject) -> Option<SubscriptionId> {
-    object
-        .data
-        .pointer("/status/subscription/id")?
-        .as_str()
-        .map(SubscriptionId::new)
+fn named_by(object: &DynamicObject) -> Option<(SubscriptionId, i64)> {
+    let id = object.data.pointer("/status/subscription/id")?.as_str()?;
+    let generation = object.metadata.generation.unwrap_or_default();
+    Some((SubscriptionId::new(id), generation))
 }
 
 #[cfg(test)]

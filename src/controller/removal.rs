@@ -180,7 +180,8 @@ impl World {
         if self.store.may_have(entry) {
             Owner::Names(named)
         } else {
-            Owner::Lost(named)
+            let generation = entry.record.generation;
+            Owner::Lost { named, generation }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sweeping: a tenant's subscriptions are listed again and again, so that what a crash left is removed and what vanished is
 //! noticed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::domain::identity::Target;
 use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::schedule::later;
-use crate::domain::sweep::{INTERVAL, Listed, Strays, strays, vanished, wait};
+use crate::domain::sweep::{INTERVAL, Listed, Named, Strays, strays, vanished, wait};
 use crate::graph::error::ErrorClass;
 use crate::graph::gateway::TenantGateway;
 use crate::ids::{ObjectKey, SubscriptionId};
@@ -165,11 +165,8 @@ async fn remove_strays(
     listing: &[Listed],
     old: Vec<SubscriptionId>,
 ) -> Passed {
-    let named: BTreeSet<SubscriptionId> = match cluster::named_subscriptions(
-        &context.client,
-        &context.settings.scope,
-    )
-    .await
+    let named: Named = match cluster::named_subscriptions(&context.client, &context.settings.scope)
+        .await
     {
         Ok(named) => named,
         Err(error) => {

@@ -91,8 +91,16 @@ pub enum Owner {
     Names(Option<SubscriptionId>),
     /// The same, but the mailbox is not its any more: its reference is not permitted, an older object has it, or it is for
     /// another one by now. Its own pass gives the subscription up, unless it rests.
-    Lost(Option<SubscriptionId>),
+    Lost {
+        /// The one that its status names.
+        named: Option<SubscriptionId>,
+        /// The generation of which this is known.
+        generation: i64,
+    },
 }
+
+/// The subscriptions that statuses name, each with the generation of its object.
+pub type Named = BTreeMap<SubscriptionId, i64>;
 
 /// How much an object still wants a subscription that is in another object's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +118,7 @@ impl Owner {
     #[must_use]
     pub fn claim(&self, id: &SubscriptionId) -> Claim {
         match self {
-            Self::Gone | Self::Lost(_) => Claim::None,
+            Self::Gone | Self::Lost { .. } => Claim::None,
             Self::Names(Some(named)) if named == id => Claim::Firm,
             Self::Names(_) | Self::Busy => Claim::Unsettled,
         }
@@ -119,20 +127,22 @@ impl Owner {
     /// Whether this subscription is left over, as far as this process has seen.
     fn leaves(&self, id: &SubscriptionId) -> bool {
         match self {
-            Self::Gone | Self::Lost(_) => true,
+            Self::Gone | Self::Lost { .. } => true,
             Self::Busy => false,
             Self::Names(named) => named.as_ref() != Some(id),
         }
     }
 
     /// Whether this subscription, which was seen to be left over for long, is to be removed, now that every status has been
-    /// read once more: `named` are those that some status names.
+    /// read once more.
     #[must_use]
-    pub fn gives_up(&self, id: &SubscriptionId, named: &BTreeSet<SubscriptionId>) -> bool {
+    pub fn gives_up(&self, id: &SubscriptionId, statuses: &Named) -> bool {
         match self {
-            // Whoever rests still names it.
-            Self::Lost(_) => true,
-            Self::Gone | Self::Names(_) => !named.contains(id),
+            // Whoever rests still names it; a spec that this process has not seen yet may be for its mailbox again.
+            Self::Lost { named, generation } if named.as_ref() == Some(id) => {
+                statuses.get(id).is_none_or(|seen| seen == generation)
+            }
+            Self::Gone | Self::Names(_) | Self::Lost { .. } => !statuses.contains_key(id),
             Self::Busy => false,
         }
     }
@@ -270,17 +280,24 @@ mod tests {
             (Owner::Names(None), Claim::Unsettled),
             (Owner::Names(Some(other)), Claim::Unsettled),
             (Owner::Names(Some(this.clone())), Claim::Firm),
-            (Owner::Lost(Some(this.clone())), Claim::None),
+            (lost(&this), Claim::None),
         ] {
             assert_eq!(owner.claim(&this), claim, "{owner:?}");
         }
     }
 
+    fn lost(named: &SubscriptionId) -> Owner {
+        Owner::Lost {
+            named: Some(named.clone()),
+            generation: 3,
+        }
+    }
+
     #[test]
     fn what_an_object_may_not_have_is_a_stray_although_its_status_names_it() {
-        let id = SubscriptionId::new("s1");
+        let (id, other) = (SubscriptionId::new("s1"), SubscriptionId::new("s2"));
         let listing = [listed("s1", "00aa", "rooms", uid(1))];
-        let removed = |owner: Owner| {
+        let removed = |owner: Owner, generation: i64| {
             let mut seen = Strays::new();
             let sweep = |minute: &str, seen: &mut Strays| {
                 let now = at(&format!("2026-11-25T{minute}:00Z"));
@@ -289,15 +306,18 @@ mod tests {
             };
             assert_eq!(sweep("08:00", &mut seen), []);
             let old = sweep("08:15", &mut seen);
-            let named = BTreeSet::from([id.clone()]);
+            let named = Named::from([(id.clone(), generation)]);
             old.contains(&id) && owner.gives_up(&id, &named)
         };
-        assert!(removed(Owner::Lost(Some(id.clone()))));
-        assert!(!removed(Owner::Names(Some(id.clone()))));
-        // Its status names it by now, although this process has not seen that yet.
-        assert!(!removed(Owner::Names(None)));
-        assert!(!removed(Owner::Gone));
-        assert!(!removed(Owner::Busy));
+        assert!(removed(lost(&id), 3));
+        assert!(!removed(Owner::Names(Some(id.clone())), 3));
+        // The spec was changed since, although this process has not seen that yet: it may be for the mailbox again.
+        assert!(!removed(lost(&id), 4));
+        // A status names it by now.
+        assert!(!removed(lost(&other), 3));
+        assert!(!removed(Owner::Names(None), 3));
+        assert!(!removed(Owner::Gone, 3));
+        assert!(!removed(Owner::Busy, 3));
     }
 
     #[test]
