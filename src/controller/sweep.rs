@@ -13,7 +13,7 @@ use crate::domain::identity::Target;
 use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::schedule::later;
-use crate::domain::sweep::{INTERVAL, Listed, Named, Strays, strays, vanished, wait};
+use crate::domain::sweep::{INTERVAL, Listed, Strays, strays, vanished, wait};
 use crate::graph::error::ErrorClass;
 use crate::graph::gateway::TenantGateway;
 use crate::ids::{ObjectKey, SubscriptionId};
@@ -165,9 +165,7 @@ async fn remove_strays(
     listing: &[Listed],
     old: Vec<SubscriptionId>,
 ) -> Passed {
-    let named: Named = match cluster::named_subscriptions(&context.client, &context.settings.scope)
-        .await
-    {
+    let named = match cluster::named_subscriptions(&context.client, &context.settings.scope).await {
         Ok(named) => named,
         Err(error) => {
             tracing::warn!(%tenant, error = %Causes(&error), "the cluster's mailboxes could not be listed; strays are left for the next sweep");
