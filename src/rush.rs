@@ -1,7 +1,7 @@
 //! What the controllers' thread does while much is under way: it lets what arrives gather, and works on it together.
 //!
 //! A thread that is woken for each answer does each with cold caches, because the API server and others had the core in
-//! between. In a first start of thousands of mailboxes that was a fifth of the processor time (docs/performance.md). Network
+//! between. In a first start of thousands of mailboxes that was a fifth of the processor time (docs/performance-tried.md). Network
 //! cards moderate their interrupts for the same reason. A single answer never waits: nothing gathers while little is under way.
 
 use std::thread;
