@@ -103,7 +103,8 @@ impl Context {
         }
     }
 
-    fn tenant_vanished(&self, key: &ObjectKey, uid: Option<Uid>) {
+    /// The API server says that a tenant is gone, before its watch does, or after a read that was older.
+    pub(super) fn tenant_vanished(&self, key: &ObjectKey, uid: Option<Uid>) {
         if uid.is_some() && self.uid_of(Kind::CalendarTenant, key) == uid {
             self.tenant_gone(key);
         }

@@ -157,10 +157,10 @@ impl<'a> Pass<'a> {
                     self.context.tenant_written(&written);
                     return Passed::Changed;
                 }
-                Ok(Written::Gone) => return Passed::Unchanged,
+                Ok(Written::Gone) => return self.forget(),
                 Ok(Written::Conflict) => match self.reload().await {
                     Ok(true) => {}
-                    Ok(false) => return Passed::Unchanged,
+                    Ok(false) => return self.forget(),
                     Err(error) => return self.unwritten(&error),
                 },
                 // The next leader does it all again.
@@ -186,6 +186,13 @@ impl<'a> Pass<'a> {
             ..fresh
         });
         Ok(true)
+    }
+
+    /// The object is gone, or another one has its name: it is not worked on again, whatever the watch has told so far.
+    fn forget(&self) -> Passed {
+        let record = &self.record;
+        self.context.tenant_vanished(&record.key, Some(record.uid));
+        Passed::Unchanged
     }
 
     fn announce(&self, decided: &CalendarTenantStatus) {
