@@ -179,6 +179,11 @@ async fn receive(
     let Some(identity) = state.identity.load_full() else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };
+    if target.instance != identity.instance {
+        // Nobody may fill the memory for bodies without an address of ours.
+        state.count("unknown", None);
+        return StatusCode::ACCEPTED;
+    }
     let Some(_share) = share(state, announced_kibibytes(&request)).await else {
         return StatusCode::SERVICE_UNAVAILABLE;
     };
@@ -227,9 +232,6 @@ async fn share(state: &ReceiverState, kibibytes: u32) -> Option<SemaphorePermit<
 impl ReceiverState {
     /// Verifies one item and does what follows from it.
     fn take(&self, identity: &Identity, target: &Target, item: &Item) {
-        if target.instance != identity.instance {
-            return self.count("unknown", None);
-        }
         if !is_genuine(identity, target, item) {
             return self.count("forged", None);
         }

@@ -404,6 +404,23 @@ async fn a_sender_who_finds_no_room_for_a_body_is_asked_to_come_again() {
     assert_eq!(receiver.counted("unavailable", ""), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_knows_no_address_of_ours_takes_no_room_for_bodies() {
+    let receiver = Receiver::new();
+    let path = receiver.change_path(room());
+    let foreign = path.replace("0123456789abcdef", "fedcba9876543210");
+    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let strangers = (0..15).map(|_| receiver.post(&foreign, never()));
+    let item = json!({"value": [receiver.item(room())]}).to_string();
+    let (answers, answer) = tokio::join!(
+        futures::future::join_all(strangers),
+        receiver.post(&path, item)
+    );
+    assert_eq!(answer, 202);
+    assert_eq!(answers, [202; 15]);
+    assert_eq!(receiver.counted("unknown", ""), 15);
+}
+
 #[test]
 fn what_is_counted_from_the_beginning_shows_its_first_increase() {
     let receiver = Receiver::new();
