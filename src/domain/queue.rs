@@ -379,19 +379,34 @@ impl<K: Clone + Ord, T: Clone + Ord> Queue<K, T> {
         !self.in_row && self.in_flight + self.limits.row > self.limits.total
     }
 
+    /// Both bays of a level, in the order in which it is their turn.
+    const fn turns(&self, level: usize) -> [usize; 2] {
+        let [singles, rows] = bays(level);
+        if self.favour_rows[level] {
+            [rows, singles]
+        } else {
+            [singles, rows]
+        }
+    }
+
+    /// Whether it is the turn of a row that has risen to the highest level.
+    fn is_turn_of_row(&self) -> bool {
+        let highest = self.turns(0).into_iter();
+        let mut ready = highest.filter(|bay| !self.rings[*bay].is_empty());
+        ready.next().is_some_and(is_in_rows)
+    }
+
     /// The most urgent bay that has something ready, and the tenant whose turn it is there.
+    ///
+    /// Single objects that take each place as it comes free would leave no room for a row for ever. So when it is the turn of
+    /// one that has risen to the highest level, nothing is handed out until there is room for it.
     fn next_turn(&self) -> Option<(usize, T)> {
         let rows_wait = self.rows_wait();
-        let both = |level: usize| {
-            let [singles, rows] = bays(level);
-            if self.favour_rows[level] {
-                [rows, singles]
-            } else {
-                [singles, rows]
-            }
-        };
+        if rows_wait && self.is_turn_of_row() {
+            return None;
+        }
         (0..Class::ALL.len())
-            .flat_map(both)
+            .flat_map(|level| self.turns(level))
             .filter(|bay| !(is_in_rows(*bay) && rows_wait))
             .find_map(|bay| {
                 let (_, tenant) = self.rings[bay].first()?;

@@ -352,6 +352,52 @@ fn a_steady_stream_of_user_changes_starves_nothing() {
 }
 
 #[test]
+fn single_objects_that_keep_all_places_taken_do_not_starve_a_row() {
+    for class in [Class::User, Class::Renewal] {
+        let mut queue = Queue::new(Limits {
+            total: 4,
+            per_tenant: 2,
+            row: 2,
+        });
+        for key in 2_000..2_004 {
+            queue.wake(key, 1 + key % 2, at(0), class);
+        }
+        let (mut flying, mut taken) = (keys(&mut queue, at(0)), Vec::new());
+        assert_eq!(flying.len(), 4);
+        let rows = [1_000, 1_001];
+        for key in rows {
+            queue.wake(key, 0, at(0), Class::Routine);
+        }
+        for second in 0..300 {
+            let now = at(second);
+            // One after the other of three tenants is always due.
+            let key = u32::try_from(second).unwrap();
+            queue.wake(key, 1 + key % 3, now, class);
+            queue.wake(key + 500, 1 + key % 3, now, class);
+            let news = keys(&mut queue, now);
+            taken.extend(news.iter().map(|key| (second, *key)));
+            flying.extend(news);
+            if !flying.is_empty() {
+                queue.done(&flying.remove(0), None);
+            }
+        }
+        let began: Vec<i64> = taken
+            .iter()
+            .filter(|(_, key)| rows.contains(key))
+            .map(|(second, _)| *second)
+            .collect();
+        let highest = i64::try_from(3 * AGEING.as_secs()).unwrap();
+        assert_eq!(began.len(), 2, "{class:?}");
+        assert!(
+            began.iter().all(|second| *second < highest + 10),
+            "{began:?}"
+        );
+        let singles = taken.iter().filter(|(second, _)| *second > highest + 10);
+        assert!(singles.count() > 100, "they go on afterwards");
+    }
+}
+
+#[test]
 fn a_clock_that_steps_back_hands_out_nothing_new_early() {
     let mut queue = Queue::new(WIDE);
     queue.wake(1, "a", at(86_400), Class::Routine);

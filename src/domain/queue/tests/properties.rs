@@ -190,7 +190,8 @@ impl Run {
         let due: Vec<_> = free.iter().filter(|(_, w)| w.0 <= self.now).collect();
         let rows_may_wait = self.model.rows_may_wait(self.limits);
         let Some(taken) = self.queue.take(at(self.now)) else {
-            let urgent = |(_, wish): &&(u8, Wish)| wish.1 < Class::First;
+            let row_goes_first = self.queue.is_turn_of_row();
+            let urgent = |(_, wish): &&(u8, Wish)| wish.1 < Class::First && !row_goes_first;
             let kept_back = due.into_iter().find(|it| !rows_may_wait || urgent(it));
             prop_assert_eq!(kept_back, None);
             let next = self.queue.next_due();
@@ -223,6 +224,7 @@ impl Run {
                 free.iter().filter(|(_, wish)| wish.1 < Class::First),
             );
             let urgent = ready.map(|(_, wish)| wish.0).min().map(at);
+            let urgent = urgent.filter(|_| !self.queue.is_turn_of_row());
             prop_assert!(urgent.is_none_or(|due| announced.is_some_and(|at| at <= due)));
         } else {
             prop_assert_eq!(self.queue.next_due(), next);
