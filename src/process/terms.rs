@@ -109,11 +109,16 @@ impl Terms {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let term = term.ok_or(Ended::Election)?;
+            let (mut told_to_end, until_then) = (stop.clone(), stop.clone());
             let serving = async {
-                let identity = known(around.identity.clone()).await.ok_or(Ended::Keys)?;
+                let identity = tokio::select! {
+                    identity = known(around.identity.clone()) => identity.ok_or(Ended::Keys)?,
+                    // Keys that never come must not keep the Lease from whoever can read them.
+                    _ = told_to_end.wait_for(|stop| *stop) => return Ok(()),
+                };
                 tracing::info!(installation = %identity.instance, "this copy leads");
                 let settings = self.settings(term, &identity);
-                let led = lead(settings, around.clone(), stop.clone()).await;
+                let led = lead(settings, around.clone(), until_then).await;
                 led.map_err(|source| Ended::Broken { source })
             };
             tokio::select! {

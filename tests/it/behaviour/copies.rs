@@ -226,3 +226,27 @@ async fn an_heir_replaces_and_sweeps_what_a_lost_installation_left_and_nothing_e
     .await
     .unwrap();
 }
+
+#[tokio::test]
+async fn a_copy_that_may_not_read_its_keys_gives_the_lease_back_when_it_is_told_to_end() {
+    let mut bed = Testbed::start(world(&contoso())).await.unwrap();
+    bed.operator.terminate().await.unwrap();
+    let mut options = bed.operator.options().clone();
+    // Its role names another Secret.
+    options.key_secret = Some(format!("{}/not-permitted", bed.namespace));
+    bed.operator = OperatorProcess::spawn(options).await.unwrap();
+    bed.wait_until("it has the Lease", DEADLINE, async || {
+        let ports = bed.operator.metrics().await;
+        ports.is_ok() && is_leading(&bed.operator).await
+    })
+    .await
+    .unwrap();
+    let told = Instant::now();
+    let status = bed.operator.terminate().await.unwrap();
+    assert!(status.success(), "{status}");
+    assert!(told.elapsed() < DEADLINE);
+    let mut next = bed.operator.options().clone();
+    next.key_secret = None;
+    bed.operator.restart_with(next).await.unwrap();
+    leads(&bed, &bed.operator, SOON).await;
+}
