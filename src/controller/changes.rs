@@ -12,6 +12,7 @@ use super::world::{Inner, TenantState, World};
 use crate::api::v1alpha1::condition::ConditionStatus;
 use crate::api::vocabulary::ConditionType;
 use crate::domain::conditions::find;
+use crate::domain::mailbox::subscription::verdict::was_refused;
 use crate::domain::mailbox::tenant_view::EndpointState;
 use crate::domain::mailbox::work::Work;
 use crate::domain::notification_url::EndpointProblem;
@@ -248,6 +249,18 @@ impl Inner {
         self.changed.notify_one();
     }
 
+    /// Graph refused a subscription of `uid` for a reason that says nothing of our notification URL, and will again: if that one
+    /// tried the URL for all, another does.
+    pub(super) fn leave_endpoint(&self, uid: Uid) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        if world.verdicts.forget(uid, now) {
+            world.refresh_all(self, now);
+            drop(world);
+            self.changed.notify_one();
+        }
+    }
+
     /// A mailbox is about to create a subscription: while Graph refuses our notification URL, one does.
     pub(super) fn endpoint_for(&self, cloud: &str, uid: Uid) -> EndpointState {
         let now = self.clock.now();
@@ -339,7 +352,8 @@ impl World {
             .wake(item, lane, later(now, wait), Class::Routine);
     }
 
-    /// When a mailbox whose subscription could not be created tries again.
+    /// When a mailbox whose subscription could not be created tries again; at once where that may take long because of
+    /// something else that Graph refused it for, so that nobody waits for it.
     fn next_try(&self, uid: Uid, pace: Pace, now: Timestamp) -> Timestamp {
         let entry = self
             .store
@@ -351,8 +365,11 @@ impl World {
                 find(conditions, &ConditionType::SubscriptionInactive)
             })
             .filter(|condition| condition.status == ConditionStatus::True);
-        let began = problem.map_or(now, |problem| problem.last_transition_time.timestamp());
-        ladder::next(began, uid, now, pace)
+        match problem {
+            Some(problem) if was_refused(&problem.reason) => now,
+            Some(problem) => ladder::next(problem.last_transition_time.timestamp(), uid, now, pace),
+            None => ladder::next(now, uid, now, pace),
+        }
     }
 
     /// Looks anew at the tenants of a cloud.
@@ -441,6 +458,29 @@ mod tests {
         let due = std::iter::from_fn(|| world.queue.take(soon)).map(|taken| taken.key);
         let due: Vec<Item> = due.collect();
         assert!(due.contains(&waiting), "{due:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_for_something_else_does_not_keep_others_from_trying_the_url() {
+        let context = Stage::new().context();
+        let mut held = room(1);
+        held.status.conditions = serde_json::from_value(serde_json::json!([{
+            "type": "SubscriptionInactive", "status": "True", "reason": "HeldByAnother", "message": "",
+            "lastTransitionTime": "2026-11-20T08:00:00Z",
+        }]))
+        .unwrap();
+        let (prober, other) = (held.uid, room(2).uid);
+        context.mailbox_present(held);
+        let cloud: Arc<str> = "Worldwide".into();
+        context.note_endpoint(&cloud, prober, Some(EndpointProblem::TimedOut));
+        assert_ne!(context.endpoint_for(&cloud, other), EndpointState::Usable);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(context.endpoint_for(&cloud, other), EndpointState::Usable);
+        // What keeps that one from it hands the role on at once.
+        context.note_endpoint(&cloud, other, Some(EndpointProblem::TimedOut));
+        assert_ne!(context.endpoint_for(&cloud, prober), EndpointState::Usable);
+        context.leave_endpoint(other);
+        assert_eq!(context.endpoint_for(&cloud, prober), EndpointState::Usable);
     }
 
     #[tokio::test(start_paused = true)]

@@ -175,15 +175,29 @@ impl Pass<'_> {
         let Some(known) = self.start.tenant.known() else {
             return;
         };
+        let uid = self.start.entry.record.uid;
         let problem = match error.map(GraphError::class) {
             None => None,
             Some(ErrorClass::EndpointInvalid(EndpointProblem::Failed)) => Some(UrlProblem::Failed),
             Some(ErrorClass::EndpointInvalid(EndpointProblem::TimedOut)) => {
                 Some(UrlProblem::TimedOut)
             }
-            Some(_) => return,
+            Some(
+                ErrorClass::Forbidden(_)
+                | ErrorClass::NotFound(_)
+                | ErrorClass::Duplicate { .. }
+                | ErrorClass::QuotaExceeded
+                | ErrorClass::LifetimeTooLong { .. }
+                | ErrorClass::Rejected,
+            ) => return self.context.leave_endpoint(uid),
+            Some(
+                ErrorClass::Token(_)
+                | ErrorClass::Unauthenticated
+                | ErrorClass::Throttled { .. }
+                | ErrorClass::Unavailable(_)
+                | ErrorClass::Withheld(_),
+            ) => return,
         };
-        let uid = self.start.entry.record.uid;
         self.context.note_endpoint(&known.app.cloud, uid, problem);
     }
 

@@ -135,16 +135,20 @@ fn missing_verdict(s: &Snapshot<'_>) -> Verdict {
     Verdict::Problem(reason, message)
 }
 
+/// Whether a subscription is missing because Graph refused this one, which is tried again by the ladder only.
+#[must_use]
+pub const fn was_refused(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::CreateFailed | Reason::QuotaExceeded | Reason::HeldByAnother
+    )
+}
+
 /// There is none, and Graph has not refused one in this pass: what it said before stands, else it is waited for.
 fn waiting(s: &Snapshot<'_>) -> Verdict {
     let refused_before = find(s.previous(), &ConditionType::SubscriptionInactive)
         .filter(|c| c.status == ConditionStatus::True)
-        .is_some_and(|c| {
-            matches!(
-                c.reason,
-                Reason::CreateFailed | Reason::QuotaExceeded | Reason::HeldByAnother
-            )
-        });
+        .is_some_and(|c| was_refused(&c.reason));
     if refused_before {
         return Verdict::Keep;
     }
