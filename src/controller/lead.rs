@@ -20,6 +20,7 @@ use crate::clock::{Clock, sleep};
 use crate::config::Scope;
 use crate::domain::endpoints::AllowedEndpoints;
 use crate::domain::identity::{Identity, NotificationUrls};
+use crate::domain::mailbox::subscription::kept;
 use crate::domain::queue::Limits;
 use crate::domain::schedule::Pace;
 use crate::graph::gateway::{Fence, Gateway};
@@ -258,11 +259,13 @@ async fn tell_used_keys(context: Context, used_keys: watch::Sender<BTreeSet<KeyI
         sleep(context.settings.pace.of(KEYS_INTERVAL)).await;
         let used: BTreeSet<KeyId> = {
             let world = context.world();
-            let named = world
-                .store
-                .mailboxes()
-                .filter_map(|entry| entry.record.status.subscription.as_ref());
-            named.map(|subscription| subscription.key_id).collect()
+            let all = world.store.mailboxes().flat_map(|entry| {
+                let named = entry.record.status.subscription.as_ref();
+                [named, kept(&entry.record, &entry.memory)]
+            });
+            all.flatten()
+                .map(|subscription| subscription.key_id)
+                .collect()
         };
         used_keys.send_replace(used);
     }

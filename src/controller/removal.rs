@@ -12,6 +12,7 @@ use super::mailbox::Passed;
 use super::translate;
 use super::ways;
 use super::world::{Context, Inner, Listing, World};
+use crate::domain::mailbox::subscription::kept;
 use crate::domain::queue::Class;
 use crate::domain::reading::{Outage, OutageKind};
 use crate::domain::schedule::{backoff, later};
@@ -164,7 +165,7 @@ fn sorted(context: &Context, all: &[Subscription], now: Timestamp) -> Listing {
 }
 
 impl World {
-    /// What the store says about the object with this UID.
+    /// What this process knows about the object with this UID, statuses that it could not write yet included.
     pub(super) fn owner(&self, uid: Uid) -> Owner {
         let Some(key) = self.store.key_of(uid) else {
             return Owner::Gone;
@@ -175,8 +176,7 @@ impl World {
         let Some(entry) = self.store.mailbox(key) else {
             return Owner::Gone;
         };
-        let named = entry.record.status.subscription.as_ref();
-        let named = named.map(|subscription| subscription.id.clone());
+        let named = kept(&entry.record, &entry.memory).map(|subscription| subscription.id.clone());
         if self.store.may_have(entry) {
             Owner::Names(named)
         } else {
@@ -261,6 +261,45 @@ mod tests {
 
     use super::super::stage::{Stage, room, start, tenant};
     use super::*;
+    use crate::api::v1alpha1::mailbox::Subscription as Shown;
+    use crate::domain::mailbox::subscription::Progress;
+    use crate::domain::sweep::Named;
+
+    /// A subscription of the object with this number.
+    fn made_for(number: u8, id: &str) -> Shown {
+        let shown = serde_json::json!({
+            "id": id, "expiresAt": "2026-12-01T08:00:00Z", "renewAt": "2026-11-28T08:00:00Z",
+            "grantedAt": "2026-11-24T08:00:00Z", "ownerUid": room(number).uid, "endpointHash": "0123456789abcdef",
+            "keyId": 1_700_000_000,
+        });
+        serde_json::from_value(shown).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_no_status_could_name_yet_is_not_left_over() {
+        let context = Stage::new().context();
+        context.tenant_present(&tenant(1));
+        let mut record = room(2);
+        record.status.subscription = Some(made_for(2, "before"));
+        context.mailbox_present(record);
+        let mut world = context.world();
+        let unshown = Progress {
+            current: Some(made_for(2, "unshown")),
+            ..Progress::default()
+        };
+        let entry = world.store.mailbox_mut(&room(2).key).unwrap();
+        entry.memory.unshown = Some(Box::new(unshown));
+        let owner = world.owner(room(2).uid);
+        let (unshown, before) = (
+            SubscriptionId::new("unshown"),
+            SubscriptionId::new("before"),
+        );
+        assert_eq!(owner, Owner::Names(Some(unshown.clone())));
+        let statuses = Named::from([(before.clone(), 1)]);
+        assert!(!owner.gives_up(&unshown, &statuses));
+        assert!(!owner.gives_up(&before, &statuses), "it is still named");
+        assert!(owner.gives_up(&before, &Named::new()));
+    }
 
     #[tokio::test]
     async fn removals_that_fail_together_come_back_apart() {

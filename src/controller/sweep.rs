@@ -10,6 +10,7 @@ use super::cluster;
 use super::mailbox::Passed;
 use super::world::{Context, Inner, World};
 use crate::domain::identity::Target;
+use crate::domain::mailbox::subscription::kept;
 use crate::domain::mailbox::work::Work;
 use crate::domain::queue::Class;
 use crate::domain::schedule::later;
@@ -112,7 +113,7 @@ fn note_vanished(
         .mailboxes_of(tenant)
         .filter(|entry| !busy.contains(&entry.record.key))
         .filter_map(|entry| {
-            let current = entry.record.status.subscription.as_ref()?;
+            let current = kept(&entry.record, &entry.memory)?;
             Some((
                 entry.record.uid,
                 &current.id,

@@ -87,12 +87,12 @@ pub enum Owner {
     Gone,
     /// A pass over it is under way and may be creating or replacing.
     Busy,
-    /// Its status names this subscription, or none.
+    /// It has this subscription, or none: its status names it, or will as soon as it can be written.
     Names(Option<SubscriptionId>),
     /// The same, but the mailbox is not its any more: its reference is not permitted, an older object has it, or it is for
     /// another one by now. Its own pass gives the subscription up, unless it rests.
     Lost {
-        /// The one that its status names.
+        /// The one that it has.
         named: Option<SubscriptionId>,
         /// The generation of which this is known.
         generation: i64,
@@ -109,7 +109,7 @@ pub enum Claim {
     None,
     /// It is being worked on, or does not name the subscription any more: soon it may be out of the way.
     Unsettled,
-    /// Its status names the subscription.
+    /// It has the subscription.
     Firm,
 }
 
@@ -134,9 +134,12 @@ impl Owner {
     }
 
     /// Whether this subscription, which was seen to be left over for long, is to be removed, now that every status has been
-    /// read once more.
+    /// read once more. The object may have got it since they were read.
     #[must_use]
     pub fn gives_up(&self, id: &SubscriptionId, statuses: &Named) -> bool {
+        if !self.leaves(id) {
+            return false;
+        }
         match self {
             // Whoever rests still names it; a spec that this process has not seen yet may be for its mailbox again.
             Self::Lost { named, generation } if named.as_ref() == Some(id) => {
@@ -313,6 +316,8 @@ mod tests {
         assert!(!removed(Owner::Names(Some(id.clone())), 3));
         // The spec was changed since, although this process has not seen that yet: it may be for the mailbox again.
         assert!(!removed(lost(&id), 4));
+        // The object got it after the statuses were read.
+        assert!(!Owner::Names(Some(id.clone())).gives_up(&id, &Named::new()));
         // A status names it by now.
         assert!(!removed(lost(&other), 3));
         assert!(!removed(Owner::Names(None), 3));

@@ -179,11 +179,6 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The subscription's id.
-    fn id(&self) -> Option<&SubscriptionId> {
-        self.current.as_ref().map(|current| &current.id)
-    }
-
     /// What a later pass goes on with when the status of this one could not be written.
     #[must_use]
     pub fn unshown(&self) -> Self {
@@ -203,15 +198,10 @@ impl Progress {
     /// kept nor touched.
     #[must_use]
     pub fn starting(record: &MailboxRecord, memory: &Memory) -> Self {
-        let named = record.status.subscription.as_ref().map(|named| &named.id);
-        if let Some(unshown) = memory.unshown.as_deref().filter(|p| p.id() != named) {
+        if let Some(unshown) = newer(record, memory) {
             return unshown.clone();
         }
-        let current = record
-            .status
-            .subscription
-            .clone()
-            .filter(|current| current.owner_uid == record.uid);
+        let current = kept(record, memory).cloned();
         let lost = match current {
             Some(_) => None,
             None => memory
@@ -226,6 +216,27 @@ impl Progress {
             ..Self::default()
         }
     }
+}
+
+/// The subscription that an object has: its status names it, unless this process made another one and could not say so yet.
+/// One that was made for another object, of which this one is a copy, is not its own.
+#[must_use]
+pub fn kept<'a>(record: &'a MailboxRecord, memory: &'a Memory) -> Option<&'a Subscription> {
+    let Some(unshown) = newer(record, memory) else {
+        let named = record.status.subscription.as_ref();
+        return named.filter(|named| named.owner_uid == record.uid);
+    };
+    unshown.current.as_ref()
+}
+
+/// What became of the subscription in a pass whose status was not written, unless it has been shown since.
+fn newer<'a>(record: &MailboxRecord, memory: &'a Memory) -> Option<&'a Progress> {
+    let named = record.status.subscription.as_ref();
+    let grant = |one: &Subscription| (one.id.clone(), one.granted_at);
+    memory
+        .unshown
+        .as_deref()
+        .filter(|unshown| unshown.current.as_ref().map(grant) != named.map(grant))
 }
 
 /// Since when a status shows that a subscription is missing which was there.

@@ -101,6 +101,8 @@ impl TenantMemory {
         if self.looked_at.is_some() || looking {
             self.check_wanted = true;
             self.failures = Failures::default();
+            // A wish that waited for the retry of a failed pass has nothing else to wait for.
+            self.tried = None;
         }
     }
 

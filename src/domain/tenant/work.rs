@@ -93,7 +93,7 @@ pub fn agenda(s: &TenantSnapshot<'_>) -> Agenda<Work> {
             credential_ends(s, &mut agenda);
             let (kind, generation) = (Kind::CalendarTenant, s.record.generation);
             if let Some(at) = stalls_at(kind, s.previous(), generation, s.pace) {
-                agenda.add(at, Class::Routine, Work::NONE);
+                agenda.add(at.max(held_back(s)), Class::Routine, Work::NONE);
             }
         }
         Ok(_) | Err(_) => at_rest(s, &mut agenda),
@@ -184,7 +184,8 @@ fn routine(s: &TenantSnapshot<'_>, desired: &TenantDesired, agenda: &mut Agenda<
     let next = |interval, served| {
         let slot = Slot::new(interval, uid, uid, 1);
         let missed = slot.last_between(served, s.now);
-        missed.unwrap_or_else(|| slot.next(s.now))
+        // A pass that failed has not served it: it comes back when that is repeated.
+        missed.unwrap_or_else(|| slot.next(s.now)).max(held_back(s))
     };
     let at = next(desired.interval, s.memory.checked_at);
     agenda.add(at, Class::Routine, Work::CHECK);

@@ -19,3 +19,4 @@ mod patience;
 mod recorder;
 pub(crate) mod scene;
 mod subscriptions;
+mod unshown;

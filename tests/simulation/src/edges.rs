@@ -27,6 +27,9 @@ const MOST_WRITES: u32 = 60;
 /// The same of a tenant, whose status counts its mailboxes: they change with every one of them, and are written ten seconds later.
 const MOST_COUNTS: u32 = 3 * MOST_WRITES;
 
+/// A status that is refused is tried again, ever more seldom, by each copy that begins to lead.
+const MOST_REFUSALS: u32 = 180;
+
 /// Events are merged, and there are several for one change.
 const MOST_EVENTS: u32 = 120;
 
@@ -97,6 +100,11 @@ async fn ask_cluster(
         return Ok(answer);
     }
     let answered = link.carry(Way::Cluster, async {
+        let refused = write && link.statuses_are_refused() && is_status(sent.uri.path());
+        if refused {
+            note_refusal(&witness, sent.uri.path());
+            return Ok(failing("failed calling webhook: connection refused"));
+        }
         if write {
             note_write(&witness, &sent.method, sent.uri.path(), &told);
         }
@@ -128,7 +136,7 @@ async fn ask_cluster(
             })
         }
         Ok(Err(error)) => Err(Into::<BoxError>::into(error)),
-        Err(NoAnswer::Failing) => Ok(failing()),
+        Err(NoAnswer::Failing) => Ok(failing("etcdserver: request timed out")),
         Err(why @ (NoAnswer::Refused | NoAnswer::Cut)) => {
             Err(format!("{why:?} on the way to the API server").into())
         }
@@ -142,6 +150,11 @@ async fn write_again(ground: &Ground, sent: &Parts, body: &Bytes, times: u32) {
         let again = Request::from_parts(sent.clone(), Body::from(body.clone()));
         drop(ground.server.service().oneshot(again).await);
     }
+}
+
+/// Whether a tenant's or a mailbox's status is written there.
+fn is_status(path: &str) -> bool {
+    path.ends_with("/status") && path.contains("/hybridcalendar.dev/")
 }
 
 /// Watches, and looks at the key Secret.
@@ -166,10 +179,10 @@ fn late(lines: HttpBody, link: Arc<Link>) -> HttpBody {
     ))
 }
 
-fn failing() -> Response<HttpBody> {
+fn failing(message: &str) -> Response<HttpBody> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "etcdserver: request timed out", "reason": "InternalError", "code": 500,
+        "message": message, "reason": "InternalError", "code": 500,
     });
     let mut response = Response::new(HttpBody::from(status.to_string()));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -185,6 +198,12 @@ fn note_leader(witness: &Witness, who: &str, lease: &[u8]) {
         .and_then(|(_, rest)| rest.split('"').next());
     let holder = holder.expect("a Lease says who holds it");
     witness.leads(Some(who).filter(|_| !holder.is_empty()));
+}
+
+/// A status was refused: it is tried again, but not in a loop.
+fn note_refusal(witness: &Witness, path: &str) {
+    witness.count("statuses that were refused");
+    witness.wrote(&format!("{path}, refused each time,"), MOST_REFUSALS);
 }
 
 /// Which object a write is about, and whether it may be written at all.
@@ -205,7 +224,7 @@ fn note_write(witness: &Witness, method: &Method, path: &str, body: &[u8]) {
             .unwrap_or(path)
             .to_owned();
         witness.wrote(&format!("Events of {about}"), MOST_EVENTS);
-    } else if path.ends_with("/status") && path.contains("/hybridcalendar.dev/") {
+    } else if is_status(path) {
         witness.count("writes of statuses");
         witness.read("a status", &text);
         let counts = path.contains("/calendartenants/");
@@ -258,9 +277,22 @@ async fn ask_microsoft(
     }
     let answered = link.carry(Way::Microsoft, async {
         guard_foreign(&witness, &method, uri.path());
+        let creates = method == Method::POST && uri.path().ends_with("/subscriptions");
+        if creates {
+            let asked = serde_json::from_slice::<Value>(request.body()).unwrap_or_default();
+            let url = asked["notificationUrl"].as_str().unwrap_or_default();
+            witness.tried(url.rsplit('/').next());
+        }
         let request = request.map(HttpBody::from);
         let response = ground.graph.clone().oneshot(request).await.ok()?;
         let (head, body) = response.into_parts();
+        if creates && head.status == StatusCode::BAD_REQUEST {
+            // Graph could not validate the URL, which one tries again for all.
+            witness.tried(None);
+        }
+        if method == Method::DELETE && head.status.is_success() {
+            witness.removed(uri.path().rsplit('/').next().unwrap_or_default());
+        }
         let body = axum::body::to_bytes(body, usize::MAX).await.ok()?;
         Some(Response::from_parts(head, body.to_vec()))
     });

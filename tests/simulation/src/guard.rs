@@ -1,11 +1,12 @@
-//! Looks at Graph every minute: whether something ended that should live, and whether something lives twice.
+//! Looks at Graph every minute: whether something ended or was removed that should live, and whether something lives
+//! twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use graph_emulator::{Control, SubscriptionView};
 
-use crate::town::{Town, client_id, lifetime};
+use crate::town::{MailboxModel, Town, client_id, lifetime};
 use crate::truth::{Truth, ours, owner};
 use crate::witness::{Invariant, Witness};
 
@@ -21,17 +22,28 @@ const LONGEST: Duration = Duration::from_hours(3);
 /// The same while nothing goes wrong: two sweeps, fifteen minutes apart.
 const LONGEST_IN_CALM: Duration = Duration::from_hours(1);
 
+/// A copy that removed the only one of a mailbox that works tries to make another in this time, whatever the weather: what is
+/// replaced is removed first where Graph refuses doubles, and then calls may fail.
+const LONGEST_WITHOUT: Duration = Duration::from_mins(30);
+
 /// What was seen before.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     /// Since when each mailbox's subscription can be kept alive, by UID.
     kept: BTreeMap<String, Duration>,
+    /// The same of those that may get a new one.
+    working: BTreeMap<String, Duration>,
+    /// Since when they have none because a copy removed it.
+    bereft: BTreeMap<String, Duration>,
+    /// For which object each subscription was made, when they were listed last.
+    owners: BTreeMap<String, String>,
     looked: Option<Duration>,
     /// Since when each object has had more than one, or one without being declared, by UID; and each mailbox at Graph.
     surplus: BTreeMap<String, Duration>,
     /// Since when nothing goes wrong.
     calm: Option<Duration>,
-    created: u64,
+    /// How many subscriptions were made, and removed by who may.
+    turnover: (u64, u64),
     /// Whether somebody edited something since.
     edited: bool,
 }
@@ -41,14 +53,11 @@ impl Guard {
     pub(crate) fn changed(&mut self, town: &Town, graph: &Control, witness: &Witness) {
         let now = witness.elapsed();
         let truth = Truth::now(town, graph);
-        let mut before = std::mem::take(&mut self.kept);
-        self.kept = truth
-            .kept()
-            .map(|model| {
-                let since = before.remove(&model.uid).unwrap_or(now);
-                (model.uid.clone(), since)
-            })
-            .collect();
+        go_on(&mut self.kept, truth.kept(), now);
+        go_on(&mut self.working, truth.healthy(), now);
+        let working = &self.working;
+        self.bereft
+            .retain(|uid, since| working.get(uid).is_some_and(|began| began <= since));
         self.looked = Some(now);
         self.edited = true;
     }
@@ -63,10 +72,17 @@ impl Guard {
         if !expired.is_empty() {
             self.lapses(&expired, graph, witness);
         }
-        let created = graph.counts().with_status("createSubscription", 201);
-        if created != self.created || !self.surplus.is_empty() || self.edited {
-            (self.created, self.edited) = (created, false);
-            self.look_for_surplus(town, graph, witness);
+        let counts = graph.counts();
+        let turnover = (
+            counts.with_status("createSubscription", 201),
+            counts.with_status("deleteSubscription", 204),
+        );
+        let unsettled = !self.surplus.is_empty() || !self.bereft.is_empty();
+        if turnover != self.turnover || unsettled || self.edited {
+            (self.turnover, self.edited) = (turnover, false);
+            let living = ours(graph, witness);
+            self.look_for_surplus((town, &living), graph, witness);
+            self.look_for_bereft(&living, witness);
         }
     }
 
@@ -102,13 +118,54 @@ impl Guard {
         }
     }
 
-    fn look_for_surplus(&mut self, town: &Town, graph: &Control, witness: &Witness) {
+    /// No copy removes what a mailbox needs.
+    fn look_for_bereft(&mut self, living: &[SubscriptionView], witness: &Witness) {
+        let now = witness.elapsed();
+        for id in witness.take_removed() {
+            let owner = self.owners.get(&id);
+            if let Some(uid) = owner.filter(|uid| self.working.contains_key(*uid)) {
+                self.bereft.entry(uid.clone()).or_insert(now);
+            }
+        }
+        for tried in witness.take_tried() {
+            let concerns = |uid: &str| tried.as_deref().is_none_or(|one| one == uid);
+            let waiting = self.bereft.iter_mut();
+            for (_, since) in waiting.filter(|(uid, _)| concerns(uid)) {
+                *since = now;
+            }
+        }
+        let have: BTreeSet<&str> = living.iter().map(owner).collect();
+        self.bereft.retain(|uid, _| !have.contains(uid.as_str()));
+        for (uid, since) in &self.bereft {
+            let lasted = now.saturating_sub(*since);
+            witness.raise(
+                "longest without what was removed, seconds",
+                lasted.as_secs(),
+            );
+            if lasted > LONGEST_WITHOUT {
+                let what = format!(
+                    "the one of {uid} was removed, and for {lasted:?} nobody tried to make another"
+                );
+                witness.violate(Invariant::NoLapse, what);
+            }
+        }
+        let each = living.iter();
+        self.owners = each
+            .map(|one| (one.id.clone(), owner(one).to_owned()))
+            .collect();
+    }
+
+    fn look_for_surplus(
+        &mut self,
+        (town, all): (&Town, &[SubscriptionView]),
+        graph: &Control,
+        witness: &Witness,
+    ) {
         let now = witness.elapsed();
         let truth = Truth::now(town, graph);
         let declared: BTreeSet<&str> = town.mailboxes.values().map(|one| &*one.uid).collect();
-        let all = ours(graph, witness);
         let mut living: BTreeMap<&str, Vec<&SubscriptionView>> = BTreeMap::new();
-        for one in &all {
+        for one in all {
             living.entry(owner(one)).or_default().push(one);
             living.entry(&one.mailbox_id).or_default().push(one);
         }
@@ -145,6 +202,21 @@ impl Guard {
             self.surplus.insert(of.to_owned(), since);
         }
     }
+}
+
+/// Those to which something applies now, and since when without interruption.
+fn go_on<'a>(
+    since: &mut BTreeMap<String, Duration>,
+    models: impl Iterator<Item = &'a MailboxModel>,
+    now: Duration,
+) {
+    let mut before = std::mem::take(since);
+    *since = models
+        .map(|model| {
+            let began = before.remove(&model.uid).unwrap_or(now);
+            (model.uid.clone(), began)
+        })
+        .collect();
 }
 
 /// Name of the object that a subscription was made for, or its UID when there is none any more.

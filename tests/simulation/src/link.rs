@@ -122,6 +122,11 @@ impl Link {
         }
     }
 
+    /// Whether the API server refuses every status just now.
+    pub(crate) fn statuses_are_refused(&self) -> bool {
+        self.sky.refuses_statuses()
+    }
+
     /// Whether the process dies here.
     fn dies(&self, here: Point) -> bool {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);

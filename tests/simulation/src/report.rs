@@ -9,6 +9,7 @@ use crate::play::Outcome;
 const GREATEST: &[&str] = &[
     "longest convergence, seconds",
     "longest surplus, seconds",
+    "longest without what was removed, seconds",
     "most writes of one object in an hour",
 ];
 

@@ -20,6 +20,12 @@ const BURSTS: f64 = 0.03;
 /// How long all calls, or all of one kind, are refused.
 const BURST: Range<Duration> = Duration::from_secs(30)..Duration::from_mins(8);
 
+/// In a storm, among everything that happens.
+const REFUSALS: f64 = 0.02;
+
+/// How long the API server refuses all statuses: sweeps come several times meanwhile.
+const REFUSAL: Range<Duration> = Duration::from_mins(5)..Duration::from_mins(75);
+
 /// How long everything stands still but the clocks, as on a machine that gives no processor time to anybody.
 const STANDSTILL: Range<Duration> = Duration::from_secs(5)..Duration::from_mins(5);
 
@@ -49,6 +55,8 @@ impl Stage {
             sleep(self.dice.about(pace)).await;
             if self.dice.chance(BURSTS) {
                 self.burst(&faults).await;
+            } else if self.dice.chance(REFUSALS) {
+                self.refuse_statuses(&mut pauses);
             } else if self.dice.chance(violence) {
                 self.hurt(&mut pauses).await;
             } else {
@@ -69,6 +77,20 @@ impl Stage {
         self.graph.set_faults(worse);
         sleep(self.dice.within(BURST)).await;
         self.graph.set_faults(faults.clone());
+    }
+
+    /// For a while the API server takes no statuses, and all else.
+    fn refuse_statuses(&self, pauses: &mut JoinSet<()>) {
+        let length = self.dice.within(REFUSAL);
+        self.witness
+            .note(format_args!("statuses are refused for {length:?}"));
+        self.witness.count("refusals of all statuses");
+        let sky = self.sky.clone();
+        sky.refuse_statuses(true);
+        pauses.spawn(async move {
+            sleep(length).await;
+            sky.refuse_statuses(false);
+        });
     }
 
     /// Everything stands still, with all its timers: nobody can tell until it is over. Meanwhile somebody may have taken

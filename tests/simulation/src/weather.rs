@@ -41,6 +41,8 @@ pub(crate) struct Weather {
     pub(crate) cluster: Rough,
     /// What watches show comes up to so much later.
     pub(crate) late: Duration,
+    /// Whether the API server refuses every status, as it does while an admission webhook for them cannot be reached.
+    pub(crate) statuses_refused: bool,
     pub(crate) copies: Rough,
     pub(crate) notifications: Rough,
 }
@@ -88,6 +90,18 @@ impl Sky {
 
     pub(crate) fn set(&self, weather: Weather) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+    }
+
+    /// Whether statuses are refused from now on.
+    pub(crate) fn refuse_statuses(&self, refused: bool) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.statuses_refused = refused;
+    }
+
+    /// Whether statuses are refused just now.
+    pub(crate) fn refuses_statuses(&self) -> bool {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.statuses_refused
     }
 
     /// How much later the next news of a watch comes.
@@ -177,6 +191,7 @@ pub(crate) fn storm(dice: &Dice) -> Weather {
         } else {
             dice.within(Duration::ZERO..LATEST)
         },
+        statuses_refused: false,
         copies: rough(1.5),
         notifications: rough(1.5),
     }

@@ -75,6 +75,10 @@ struct Seen {
     foreign: BTreeSet<String>,
     writes: BTreeMap<String, Written>,
     written: u64,
+    /// Ids of subscriptions that copies removed lately.
+    removed: Vec<String>,
+    /// UIDs of objects for which copies tried to make a subscription lately; none for all that wait for who tries.
+    tried: Vec<Option<String>>,
     /// Whom the Lease names, by its last write.
     leader: Option<String>,
     violation: Option<Violation>,
@@ -155,6 +159,26 @@ impl Witness {
             });
         }
         self.shared.broken.notify_one();
+    }
+
+    /// A copy removed a subscription.
+    pub(crate) fn removed(&self, id: &str) {
+        self.seen().removed.push(id.to_owned());
+    }
+
+    /// What copies removed since this was asked last.
+    pub(crate) fn take_removed(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen().removed)
+    }
+
+    /// A copy tried to make a subscription for an object; without one, for all that wait for who tries.
+    pub(crate) fn tried(&self, uid: Option<&str>) {
+        self.seen().tried.push(uid.map(str::to_owned));
+    }
+
+    /// For whom copies tried since this was asked last.
+    pub(crate) fn take_tried(&self) -> Vec<Option<String>> {
+        std::mem::take(&mut self.seen().tried)
     }
 
     /// Until an invariant is broken.

@@ -118,6 +118,22 @@ fn a_status_that_cannot_be_written_costs_little() {
 }
 
 #[test]
+fn a_renewal_whose_status_cannot_be_written_is_made_once() {
+    let mut world = World::converged();
+    world.cluster_refuses = true;
+    run_until_renewal(&mut world);
+    run_for(&mut world, 6 * HOUR);
+    let renewals = |world: &World| writes(world, |c| matches!(c, Change::Renew { .. }));
+    assert_eq!(renewals(&world), 1, "{:?}", world.graph.changes);
+    let shown = world.record.status.subscription.clone().unwrap();
+    world.cluster_refuses = false;
+    run_for(&mut world, 6 * MINUTE);
+    let named = world.record.status.subscription.as_ref().unwrap();
+    assert!(named.expires_at.timestamp() > shown.expires_at.timestamp());
+    assert_eq!(renewals(&world), 1, "what was granted is named now");
+}
+
+#[test]
 fn a_write_that_was_carried_out_although_its_answer_was_lost_costs_no_subscription() {
     let mut world = World::converged();
     world.endpoint.hash = "there".into();

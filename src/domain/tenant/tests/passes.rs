@@ -306,6 +306,28 @@ fn a_new_spec_is_looked_at_once_even_during_a_backoff() {
 }
 
 #[test]
+fn a_status_that_cannot_be_written_is_tried_again_by_the_backoff_and_no_faster() {
+    let mut world = with_test_mailbox();
+    world.settle();
+    world.cluster_refuses = true;
+    world.microsoft.roles.push("Mail.Read");
+    let end = later(world.now, Duration::from_hours(26));
+    let mut passes = 0;
+    while world.next().0 <= end {
+        world.now = world.now.max(world.next().0);
+        world.pass();
+        passes += 1;
+        assert_eq!(world.due(), None, "at {}", world.now);
+    }
+    let at_least = Duration::from_secs(150);
+    let most = between(start(), end).as_secs() / at_least.as_secs() + 20;
+    assert!((20..most).contains(&passes), "{passes} passes");
+    world.cluster_refuses = false;
+    world.pass_time(Duration::from_mins(5));
+    assert!(world.pass(), "it is told as soon as that is possible");
+}
+
+#[test]
 fn a_suspended_tenant_is_left_alone() {
     let mut world = with_test_mailbox();
     world.settle();
@@ -320,6 +342,20 @@ fn a_suspended_tenant_is_left_alone() {
     world.change_spec("");
     world.settle();
     assert_eq!(world.ready(), (ConditionStatus::True, R::Operational));
+}
+
+#[test]
+fn a_suspension_that_could_not_be_told_is_told_although_the_secret_changes_meanwhile() {
+    let mut world = World::new();
+    world.settle();
+    world.change_spec("suspend: true");
+    world.cluster_refuses = true;
+    world.pass();
+    world.memory.note_secret(false);
+    world.cluster_refuses = false;
+    world.pass_time(Duration::from_mins(10));
+    world.settle();
+    assert_eq!(world.ready(), (ConditionStatus::Unknown, R::Suspended));
 }
 
 #[test]

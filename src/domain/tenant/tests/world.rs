@@ -120,6 +120,8 @@ pub(super) struct World {
     pub(super) endpoint: EndpointVerdict,
     pub(super) mailboxes: Mailboxes,
     pub(super) now: Timestamp,
+    /// The API server takes no status.
+    pub(super) cluster_refuses: bool,
     /// Looks of the last pass, in order.
     pub(super) looks: Vec<TenantLook>,
 }
@@ -153,6 +155,7 @@ impl World {
             endpoint: EndpointVerdict::default(),
             mailboxes: Mailboxes::default(),
             now: start(),
+            cluster_refuses: false,
             looks: Vec::new(),
         }
     }
@@ -229,9 +232,13 @@ impl World {
             let Some(look) = looks::next(&snapshot) else {
                 let assessed = status::status(&snapshot);
                 self.facts.learn(&snapshot);
-                self.memory.end(&snapshot);
                 let written = assessed != self.record.status;
-                self.record.status = assessed;
+                if written && self.cluster_refuses {
+                    self.memory.fail(&snapshot);
+                } else {
+                    self.memory.end(&snapshot);
+                    self.record.status = assessed;
+                }
                 return written;
             };
             assert!(self.looks.len() < 20, "looks without end: {:?}", self.looks);
