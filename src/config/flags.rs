@@ -115,7 +115,7 @@ pub struct Flags {
     #[command(flatten)]
     pub reach: Reach,
 
-    /// How long the Lease of the copy that leads lasts, from 10s to 1m: so long nobody acts when it is killed, and two thirds of
+    /// How long the Lease of the copy that leads lasts, from 10s to 1m: so long nobody acts when it is killed, and three fifths of
     /// it the API server may be silent before it stops by itself
     #[arg(
         long,

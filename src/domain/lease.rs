@@ -35,7 +35,7 @@ impl LeaseTiming {
         self.0
     }
 
-    /// How long after the beginning of a renewal its holder may still write: two thirds, less a margin.
+    /// How long after the beginning of a renewal its holder may still write: three fifths, which leaves the rest as a margin.
     #[must_use]
     pub fn writable(self) -> Duration {
         self.0 * 3 / 5

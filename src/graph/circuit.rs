@@ -20,7 +20,7 @@ pub(super) enum Circuit {
     Closed { failures: u32 },
     /// No call passes before `until`.
     Open { until: Instant, wait: Duration },
-    /// One call passes; the others wait for what it finds.
+    /// One call passes; until it has found out, the others get at once what the last one got.
     Probing { wait: Duration },
 }
 
