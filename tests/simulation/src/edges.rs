@@ -91,6 +91,10 @@ async fn ask_cluster(
     if let Some(mutant) = ground.mutant.filter(|_| write) {
         body = mutant.write_instead(head.uri.path(), body);
     }
+    let what = match said(&head.uri, &body).filter(|_| write) {
+        Some(ready) => format!("{what} ({ready})"),
+        None => what,
+    };
     let (sent, told) = (head.clone(), body.clone());
     let request = Request::from_parts(head, Body::from(body));
     let witness = ground.witness.clone();
@@ -150,6 +154,17 @@ async fn write_again(ground: &Ground, sent: &Parts, body: &Bytes, times: u32) {
         let again = Request::from_parts(sent.clone(), Body::from(body.clone()));
         drop(ground.server.service().oneshot(again).await);
     }
+}
+
+/// The reason of `Ready` in a status.
+fn said(uri: &http::Uri, body: &[u8]) -> Option<String> {
+    if !is_status(uri.path()) {
+        return None;
+    }
+    let object: Value = serde_json::from_slice(body).ok()?;
+    let conditions = object["status"]["conditions"].as_array()?;
+    let ready = conditions.iter().find(|one| one["type"] == "Ready")?;
+    Some(ready["reason"].as_str()?.to_owned())
 }
 
 /// Whether a tenant's or a mailbox's status is written there.

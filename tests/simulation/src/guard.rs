@@ -22,8 +22,8 @@ const LONGEST: Duration = Duration::from_hours(3);
 /// The same while nothing goes wrong: two sweeps, fifteen minutes apart.
 const LONGEST_IN_CALM: Duration = Duration::from_hours(1);
 
-/// A copy that removed the only one of a mailbox that works tries to make another in this time, whatever the weather: what is
-/// replaced is removed first where Graph refuses doubles, and then calls may fail.
+/// A copy that removed the only one of a mailbox that works tries to make another in this time while it leads, whatever the
+/// weather: what is replaced is removed first where Graph refuses doubles, and then calls may fail.
 const LONGEST_WITHOUT: Duration = Duration::from_mins(30);
 
 /// What was seen before.
@@ -82,7 +82,7 @@ impl Guard {
             (self.turnover, self.edited) = (turnover, false);
             let living = ours(graph, witness);
             self.look_for_surplus((town, &living), graph, witness);
-            self.look_for_bereft(&living, witness);
+            self.look_for_bereft((town, &living), witness);
         }
     }
 
@@ -119,7 +119,7 @@ impl Guard {
     }
 
     /// No copy removes what a mailbox needs.
-    fn look_for_bereft(&mut self, living: &[SubscriptionView], witness: &Witness) {
+    fn look_for_bereft(&mut self, (town, living): (&Town, &[SubscriptionView]), witness: &Witness) {
         let now = witness.elapsed();
         for id in witness.take_removed() {
             let owner = self.owners.get(&id);
@@ -144,7 +144,8 @@ impl Guard {
             );
             if lasted > LONGEST_WITHOUT {
                 let what = format!(
-                    "the one of {uid} was removed, and for {lasted:?} nobody tried to make another"
+                    "the one of {} was removed, and for {lasted:?} nobody tried to make another",
+                    name_of(town, uid)
                 );
                 witness.violate(Invariant::NoLapse, what);
             }
@@ -221,7 +222,10 @@ fn go_on<'a>(
 
 /// Name of the object that a subscription was made for, or its UID when there is none any more.
 fn made_for<'a>(town: &'a Town, subscription: &'a SubscriptionView) -> &'a str {
-    let uid = owner(subscription);
+    name_of(town, owner(subscription))
+}
+
+fn name_of<'a>(town: &'a Town, uid: &'a str) -> &'a str {
     let mut mailboxes = town.mailboxes.iter();
     mailboxes
         .find(|(_, model)| model.uid == uid)

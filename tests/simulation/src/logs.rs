@@ -58,6 +58,10 @@ impl Drop for Line<'_> {
         let text = String::from_utf8_lossy(&self.text);
         self.witness.count("log lines");
         self.witness.read_impersonal("a log line", &text);
+        if text.contains("\"message\":\"this copy leads\"") {
+            // It knows what statuses say, and perhaps they could not say what was removed.
+            self.witness.tried(None);
+        }
         self.witness.note(format_args!("log {}", text.trim_end()));
     }
 }

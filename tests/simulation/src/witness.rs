@@ -77,7 +77,7 @@ struct Seen {
     written: u64,
     /// Ids of subscriptions that copies removed lately.
     removed: Vec<String>,
-    /// UIDs of objects for which copies tried to make a subscription lately; none for all that wait for who tries.
+    /// UIDs of objects for which copies tried to make a subscription lately, or had no reason to; none for all objects.
     tried: Vec<Option<String>>,
     /// Whom the Lease names, by its last write.
     leader: Option<String>,
@@ -171,7 +171,7 @@ impl Witness {
         std::mem::take(&mut self.seen().removed)
     }
 
-    /// A copy tried to make a subscription for an object; without one, for all that wait for who tries.
+    /// A copy tried to make a subscription for an object; without one, nobody has reason to for any.
     pub(crate) fn tried(&self, uid: Option<&str>) {
         self.seen().tried.push(uid.map(str::to_owned));
     }
