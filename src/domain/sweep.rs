@@ -137,16 +137,14 @@ impl Owner {
     /// read once more. The object may have got it since they were read.
     #[must_use]
     pub fn gives_up(&self, id: &SubscriptionId, statuses: &Named) -> bool {
-        if !self.leaves(id) {
-            return false;
-        }
         match self {
             // Whoever rests still names it; a spec that this process has not seen yet may be for its mailbox again.
             Self::Lost { named, generation } if named.as_ref() == Some(id) => {
                 statuses.get(id).is_none_or(|seen| seen == generation)
             }
-            Self::Gone | Self::Names(_) | Self::Lost { .. } => !statuses.contains_key(id),
-            Self::Busy => false,
+            Self::Gone | Self::Busy | Self::Names(_) | Self::Lost { .. } => {
+                self.leaves(id) && !statuses.contains_key(id)
+            }
         }
     }
 }
