@@ -84,27 +84,26 @@ pub fn agenda(s: &TenantSnapshot<'_>) -> Agenda<Work> {
     let unlooked = TenantObserved::default();
     let s = &s.with(&unlooked);
     let mut agenda = Agenda::default();
-    match s.desired {
-        Ok(desired) if !desired.suspended => {
-            wishes(s, &mut agenda);
-            routine(s, desired, &mut agenda);
-            problems(s, &mut agenda);
-            from_facts(s, &mut agenda);
-            credential_ends(s, &mut agenda);
-            let (kind, generation) = (Kind::CalendarTenant, s.record.generation);
-            if let Some(at) = stalls_at(kind, s.previous(), generation, s.pace) {
-                agenda.add(at.max(held_back(s)), Class::Routine, Work::NONE);
-            }
+    let active = s.desired.as_ref().ok().filter(|one| !one.suspended);
+    if let Some(desired) = active {
+        left_open(s, &mut agenda);
+        routine(s, desired, &mut agenda);
+        problems(s, &mut agenda);
+        from_facts(s, &mut agenda);
+        credential_ends(s, &mut agenda);
+        let (kind, generation) = (Kind::CalendarTenant, s.record.generation);
+        if let Some(at) = stalls_at(kind, s.previous(), generation, s.pace) {
+            agenda.add(at, Class::Routine, Work::NONE);
         }
-        Ok(_) | Err(_) => at_rest(s, &mut agenda),
     }
     counts_changed(s, &mut agenda);
+    // After a pass that failed nothing comes by itself before its backoff ends. People's wishes say themselves for what they wait.
+    agenda.hold_until(s.memory.failures.held_until());
+    match active {
+        Some(_) => wishes(s, &mut agenda),
+        None => at_rest(s, &mut agenda),
+    }
     agenda
-}
-
-/// Now, unless the last pass failed: then not before its backoff ends.
-fn held_back(s: &TenantSnapshot<'_>) -> Timestamp {
-    s.memory.failures.held_until()
 }
 
 /// A new wish of a person is looked at once, whatever failed before. After that it waits for the retry of a
@@ -151,18 +150,18 @@ fn wishes(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
     if let (true, Some(at)) = (outdated || resumed || is_requested(s), wish(s)) {
         agenda.add(at, Class::User, Work::ALL);
     }
-    if s.memory.suspected {
-        agenda.add(
-            held_back(s).max(after_last_look(s)),
-            Class::First,
-            Work::CHECK,
-        );
-    }
     if s.memory.check_wanted {
         agenda.add(Timestamp::MIN, Class::User, Work::CHECK);
     }
+}
+
+/// What mailboxes met that only the tenant can explain, and what a pass did not end.
+fn left_open(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
+    if s.memory.suspected {
+        agenda.add(after_last_look(s), Class::First, Work::CHECK);
+    }
     if s.memory.pending != Work::NONE {
-        agenda.add(held_back(s), Class::Routine, s.memory.pending);
+        agenda.add(Timestamp::MIN, Class::Routine, s.memory.pending);
     }
 }
 
@@ -176,7 +175,7 @@ fn after_last_look(s: &TenantSnapshot<'_>) -> Timestamp {
 fn routine(s: &TenantSnapshot<'_>, desired: &TenantDesired, agenda: &mut Agenda<Work>) {
     let uid = s.record.uid;
     if s.memory.looked_at.is_none() {
-        agenda.add(held_back(s), Class::First, Work::CHECK);
+        agenda.add(Timestamp::MIN, Class::First, Work::CHECK);
     }
     if let Some(at) = s.memory.failures.not_before() {
         agenda.add(at, Class::Routine, s.memory.retry);
@@ -184,8 +183,7 @@ fn routine(s: &TenantSnapshot<'_>, desired: &TenantDesired, agenda: &mut Agenda<
     let next = |interval, served| {
         let slot = Slot::new(interval, uid, uid, 1);
         let missed = slot.last_between(served, s.now);
-        // A pass that failed has not served it: it comes back when that is repeated.
-        missed.unwrap_or_else(|| slot.next(s.now)).max(held_back(s))
+        missed.unwrap_or_else(|| slot.next(s.now))
     };
     let at = next(desired.interval, s.memory.checked_at);
     agenda.add(at, Class::Routine, Work::CHECK);
@@ -208,7 +206,7 @@ fn problems(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
         if let Some(problem) = problem {
             let began = problem.last_transition_time.timestamp();
             let at = ladder::next(began, s.record.uid, s.memory.checked_at, s.pace);
-            agenda.add(at.max(held_back(s)), Class::Routine, work);
+            agenda.add(at, Class::Routine, work);
         }
     }
 }
@@ -222,7 +220,7 @@ fn from_facts(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
     ] {
         let verdict = checks::verdict(s, &type_);
         if !agrees(s.previous(), &type_, &verdict, s.record.generation) {
-            agenda.add(held_back(s), Class::User, Work::NONE);
+            agenda.add(Timestamp::MIN, Class::User, Work::NONE);
         }
     }
     let permissions = s.record.status.permissions.as_ref();
@@ -232,7 +230,7 @@ fn from_facts(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
         .calendars
         .is_some_and(|seen| seen > s.memory.checked_at);
     if missing && proven {
-        agenda.add(held_back(s), Class::User, Work::CHECK);
+        agenda.add(Timestamp::MIN, Class::User, Work::CHECK);
     }
 }
 
@@ -248,7 +246,7 @@ fn credential_ends(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
         }
     }
     if ends > s.memory.checked_at {
-        agenda.add(ends.max(held_back(s)), Class::Routine, Work::CHECK);
+        agenda.add(ends, Class::Routine, Work::CHECK);
     }
 }
 
@@ -257,6 +255,6 @@ fn counts_changed(s: &TenantSnapshot<'_>, agenda: &mut Agenda<Work>) {
         let known = s.memory.counts_changed_at.or(s.memory.ended_at);
         let since = known.unwrap_or(s.memory.first_seen);
         let at = later(since, s.pace.of(COUNTS_DEBOUNCE));
-        agenda.add(at.max(held_back(s)), Class::First, Work::NONE);
+        agenda.add(at, Class::First, Work::NONE);
     }
 }
