@@ -364,12 +364,16 @@ async fn without_keys_graph_is_asked_to_come_again() {
     assert_eq!(receiver.notify(&path, &[receiver.item(room())]).await, 202);
 }
 
+/// A body of which nothing arrives.
+fn never() -> Body {
+    Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_arrives_is_given_up() {
     let receiver = Receiver::new();
-    let never = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     assert_eq!(
-        receiver.post(&receiver.change_path(room()), never).await,
+        receiver.post(&receiver.change_path(room()), never()).await,
         400
     );
 }
@@ -393,7 +397,6 @@ async fn who_sends_slowly_does_not_make_our_answer_a_slow_one() {
 async fn a_sender_who_finds_no_room_for_a_body_is_asked_to_come_again() {
     let receiver = Receiver::new();
     let path = receiver.change_path(room());
-    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let strangers = (0..15).map(|_| receiver.post(&path, never()));
     let item = json!({"value": [receiver.item(room())]}).to_string();
     let (_, answer) = tokio::join!(
@@ -409,7 +412,6 @@ async fn who_knows_no_address_of_ours_takes_no_room_for_bodies() {
     let receiver = Receiver::new();
     let path = receiver.change_path(room());
     let foreign = path.replace("0123456789abcdef", "fedcba9876543210");
-    let never = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let strangers = (0..15).map(|_| receiver.post(&foreign, never()));
     let item = json!({"value": [receiver.item(room())]}).to_string();
     let (answers, answer) = tokio::join!(

@@ -109,12 +109,12 @@ impl Terms {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let term = term.ok_or(Ended::Election)?;
-            let (mut told_to_end, until_then) = (stop.clone(), stop.clone());
+            let mut until_then = stop.clone();
             let serving = async {
                 let identity = tokio::select! {
                     identity = known(around.identity.clone()) => identity.ok_or(Ended::Keys)?,
                     // Keys that never come must not keep the Lease from whoever can read them.
-                    _ = told_to_end.wait_for(|stop| *stop) => return Ok(()),
+                    _ = until_then.wait_for(|stop| *stop) => return Ok(()),
                 };
                 tracing::info!(installation = %identity.instance, "this copy leads");
                 let settings = self.settings(term, &identity);
